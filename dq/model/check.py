@@ -1,0 +1,253 @@
+"""What a user declares: tables, checks and suites."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from fractions import Fraction
+from typing import Literal, Protocol
+
+from attrs import field, frozen
+
+from dq.model.duration import parse_duration
+from dq.model.errors import DeclarationError
+from dq.model.group import By
+from dq.model.measure import Measure
+from dq.model.severity import Severity
+from dq.model.sla import Sla
+from dq.model.thresholds import Bounds, Ladder, Tolerance, ladder
+
+Nulls = Literal["fail", "pass", "skip"]
+
+
+def _words(value: str | Iterable[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _routes(value: Mapping[str, str | Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    return {severity: _words(channels) for severity, channels in value.items()}
+
+
+@frozen
+class Table:
+    """A table, view or file of a datasource.
+
+    Attributes:
+        datasource: the name of a datasource in ``dq.toml``.
+        name: the table as the database knows it, e.g. ``"sales.orders"``; each part is quoted by dq. A part that
+            itself has a dot is written in double quotes. A name with a slash is the path of a file (DuckDB).
+        partition: the column by which runs pick their half-open interval; None: every run looks at the whole table.
+        key: the column or columns that name a row.
+        where: only rows for which this predicate is TRUE belong to the table.
+    """
+
+    datasource: str
+    name: str
+    partition: str | None = field(default=None, kw_only=True)
+    key: tuple[str, ...] = field(default=(), converter=_words, kw_only=True)
+    where: str | None = field(default=None, kw_only=True)
+
+
+class Kind(Protocol):
+    """What to measure and how the number is read. One frozen class per kind, in ``dq/checks/``.
+
+    Attributes:
+        judged: ``violations`` for a kind that counts violating rows, ``value`` for one that measures a number.
+        nulls: whether ``nulls=`` says anything about it.
+        shares: whether a share of the rows is a threshold it knows.
+    """
+
+    judged: Literal["violations", "value"]
+    nulls: bool
+    shares: bool
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with the declaration itself, a clause each."""
+
+    def measures(self, where: str | None) -> Mapping[str, Measure]:
+        """Return the measures by role: ``rows``, ``violations``, ``unknown``; or ``rows``, ``value``."""
+
+    def value(self, number: object, now: datetime) -> Fraction | timedelta | None:
+        """Return the number to judge, None where there is nothing to judge (value kinds)."""
+
+    def __str__(self) -> str:
+        """Return what it demands, for people: ``amount > 0``, ``customer_id is not NULL``."""
+
+
+@frozen
+class Check:
+    """A named demand on the rows of a table, with thresholds per severity.
+
+    A ladder gives one threshold per severity: for kinds that count rows a tolerance (int = count, ``"1%"`` or a
+    float in (0, 1) = share), for kinds that measure a value bounds (``at_least``, ``at_most``, ``between``). The
+    plain form is ``tolerance=`` with ``severity=``. Without any threshold a row kind tolerates nothing, at error.
+
+    Attributes:
+        name: unique in its suite; with the suite's name it is the identity.
+        kind: what to measure, e.g. ``Rows("amount > 0")``.
+        info, warning, error, critical: the rungs of the ladder.
+        tolerance, severity: the plain form of a ladder of one rung.
+        where: only rows for which this predicate is TRUE are looked at.
+        nulls: for kinds with a predicate: what a NULL (unknown) row is: ``fail`` (a violation, the default),
+            ``pass`` (a good row) or ``skip`` (not looked at).
+        on_empty: the severity of "no rows in the partition": the top rung by default, a severity, or ``"ok"``.
+        on_empty_where: the severity of "``where=`` left no row"; None: that is a pass with rows=0.
+        on_error: the severity of "could not be measured": the top rung by default.
+        by: the group columns; None: those of the suite.
+        notify: channels per severity (that or worse), sugar for a route.
+        was: the name it had before, so that its history and open incident go on.
+        owner, runbook, description, tags: labels that travel with alerts.
+    """
+
+    name: str
+    kind: Kind
+    info: object = field(default=None, kw_only=True)
+    warning: object = field(default=None, kw_only=True)
+    error: object = field(default=None, kw_only=True)
+    critical: object = field(default=None, kw_only=True)
+    tolerance: object = field(default=None, kw_only=True)
+    severity: str | Severity | None = field(default=None, kw_only=True)
+    where: str | None = field(default=None, kw_only=True)
+    nulls: Nulls = field(default="fail", kw_only=True)
+    on_empty: str | Severity | None = field(default=None, kw_only=True)
+    on_empty_where: str | Severity | None = field(default=None, kw_only=True)
+    on_error: str | Severity | None = field(default=None, kw_only=True)
+    by: By | None = field(default=None, kw_only=True)
+    notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
+    was: str | None = field(default=None, kw_only=True)
+    owner: str | None = field(default=None, kw_only=True)
+    runbook: str | None = field(default=None, kw_only=True)
+    description: str | None = field(default=None, kw_only=True)
+    tags: tuple[str, ...] = field(default=(), converter=_words, kw_only=True)
+
+    @property
+    def ladder(self) -> Ladder:
+        """The thresholds from mild to severe.
+
+        Raises:
+            DeclarationError: when they are missing, mixed, out of order or do not fit the kind.
+        """
+        rungs: dict[Severity, object] = {
+            severity: declared
+            for severity, declared in zip(Severity, (self.info, self.warning, self.error, self.critical), strict=True)
+            if declared is not None
+        }
+        if self.tolerance is not None or self.severity is not None:
+            if rungs:
+                raise DeclarationError("it mixes the plain form (tolerance=, severity=) with a ladder; use one of them")
+            severity = Severity.of(self.severity if self.severity is not None else "error")
+            rungs = {severity: 0 if self.tolerance is None else self.tolerance}
+        if self.kind.judged == "value":
+            if self.tolerance is not None or self.severity is not None:
+                raise DeclarationError("a tolerance does not fit a kind that measures a value; give bounds such as at_least(1)")
+            if not rungs:
+                raise DeclarationError("it has no bounds; give one per severity, e.g. critical=at_least(1)")
+            return ladder(rungs, _bounds)
+        parsed = ladder(rungs or {Severity.ERROR: 0}, Tolerance.of)
+        if not self.kind.shares and any(isinstance(t, Tolerance) and t.is_share for _, t in parsed):
+            raise DeclarationError("a share does not fit it, because the number of all rows is not known; give a count")
+        return parsed
+
+    @property
+    def top(self) -> Severity:
+        """The severity of the top rung."""
+        return self.ladder[-1][0]
+
+    @property
+    def empty_severity(self) -> Severity | None:
+        """How bad no rows in the partition are; None: that is fine."""
+        return None if self.on_empty == "ok" else self.top if self.on_empty is None else Severity.of(self.on_empty)
+
+    @property
+    def error_severity(self) -> Severity:
+        """How bad it is that the check could not be measured."""
+        return self.top if self.on_error is None else Severity.of(self.on_error)
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with the declaration, a clause each; the suite refuses to be made with any."""
+        if not isinstance(self.name, str) or not self.name.strip():
+            yield "its name is empty"
+        if not hasattr(self.kind, "measures"):
+            yield f"{self.kind!r} is not a kind of check; write e.g. Rows('amount > 0') or NotNull('id')"
+            return
+        yield from self.kind.problems()
+        try:
+            top = self.ladder[-1][1]
+            if isinstance(top, Bounds) and top.is_duration is not (getattr(self.kind, "measures_age", False)):
+                yield f"{top} does not fit {self.kind}: " + (
+                    "it measures a number" if top.is_duration else 'it measures an age; write e.g. at_most("3h")'
+                )
+        except DeclarationError as error:
+            yield str(error)
+        for words in (self.on_empty if self.on_empty != "ok" else None, self.on_empty_where, self.on_error, *self.notify):
+            if words is not None:
+                try:
+                    Severity.of(words)
+                except DeclarationError as error:
+                    yield str(error)
+        if self.nulls not in ("fail", "pass", "skip"):
+            yield f'nulls={self.nulls!r} is not one of "fail", "pass", "skip"'
+        elif self.nulls != "fail" and not self.kind.nulls:
+            yield f"nulls= says nothing about {self.kind}"
+
+
+def _bounds(value: object) -> Bounds:
+    if isinstance(value, Bounds):
+        return value
+    raise DeclarationError(f"{value!r} is not a range for a measured value; write e.g. at_least(1) or at_most(100)")
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@frozen
+class Suite:
+    """The checks of one dataset: the unit that a DAG runs.
+
+    Attributes:
+        name: unique in the project; letters, digits, ``_``, ``.`` and ``-``.
+        table: the dataset.
+        checks: its checks.
+        by: the group columns that hold for every check without its own.
+        sla: when a partition must be there.
+        every: how often the suite is due, e.g. ``"2h30m"``; None: at every run.
+        notify: channels per severity, for all its checks.
+        owner, runbook, description, tags: labels that its checks inherit.
+    """
+
+    name: str
+    table: Table
+    checks: tuple[Check, ...] = field(converter=tuple, kw_only=True)
+    by: By | None = field(default=None, kw_only=True)
+    sla: Sla | None = field(default=None, kw_only=True)
+    every: timedelta | None = field(default=None, converter=lambda v: None if v is None else parse_duration(v), kw_only=True)
+    notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
+    owner: str | None = field(default=None, kw_only=True)
+    runbook: str | None = field(default=None, kw_only=True)
+    description: str | None = field(default=None, kw_only=True)
+    tags: tuple[str, ...] = field(default=(), converter=_words, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise DeclarationError(f"suite {self.name!r}: a name is made of letters, digits, '_', '.' and '-'")
+        if not isinstance(self.table, Table):
+            raise DeclarationError(f"suite {self.name!r}: its table is {self.table!r}, not a Table")
+        seen: set[str] = set()
+        for check in self.checks:
+            if not isinstance(check, Check):
+                raise DeclarationError(f"suite {self.name!r}: {check!r} is not a Check")
+            for problem in check.problems():
+                raise DeclarationError(f"suite {self.name!r}, check {check.name!r}: {problem}")
+            if check.name in seen:
+                raise DeclarationError(f"suite {self.name!r}, check {check.name!r}: the name is declared twice")
+            seen.add(check.name)
+        for severity in self.notify:
+            try:
+                Severity.of(severity)
+            except DeclarationError as error:
+                raise DeclarationError(f"suite {self.name!r}, notify: {error}") from None
+
+    def by_of(self, check: Check) -> By | None:
+        """Return the group columns that hold for ``check``."""
+        return check.by if check.by is not None else self.by

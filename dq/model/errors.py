@@ -1,0 +1,44 @@
+"""The errors that dq raises on purpose.
+
+    DqError                     base: one clear sentence and an exit code
+    ├── UsageError         (2)  wrong use: arguments, declarations, configuration
+    │   ├── DeclarationError    a check, suite, SLA or reconciliation that cannot mean anything
+    │   ├── ConfigError         dq.toml or routes.toml, with the place
+    │   └── GuardError          SQL that is not the one read-only expression it must be
+    ├── MeasureError       (3)  the database could not answer
+    └── StoreError         (3)  dq's own store could not be read or written
+"""
+
+
+class DqError(Exception):
+    """Base of every error dq raises on purpose; its text is one sentence for a person."""
+
+    exit_code = 2
+
+
+class UsageError(DqError):
+    """The command, the declaration or the configuration is wrong; nothing was measured."""
+
+
+class DeclarationError(UsageError):
+    """A check, suite, SLA or reconciliation that is refused at load."""
+
+
+class ConfigError(UsageError):
+    """``dq.toml`` or ``alerting/routes.toml`` is refused; the sentence names the place."""
+
+
+class GuardError(UsageError):
+    """SQL that the guard refuses: not one boolean expression, or not one read-only query."""
+
+
+class MeasureError(DqError):
+    """A statement could not be executed, so a number is missing. Never contains a secret."""
+
+    exit_code = 3
+
+
+class StoreError(DqError):
+    """dq's own store could not be opened, migrated, read or written."""
+
+    exit_code = 3

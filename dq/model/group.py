@@ -1,0 +1,98 @@
+"""The org (or any column) of a grouped check, and one value of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+
+from attrs import field, frozen
+
+from dq.model.duration import parse_duration
+from dq.model.errors import DeclarationError
+
+
+def group_value(value: object) -> str | None:
+    """Return a value of a group column as text that is equal across databases: ``14``, ``14.0`` and ``"14"`` agree."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float | Decimal):
+        return str(int(value)) if value == value and abs(value) != float("inf") and value == int(value) else str(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).hex()
+    return str(value)
+
+
+def _natural(value: str | None) -> tuple[object, ...]:
+    if value is None:
+        return (1,)
+    parts = re.split(r"(\d+)", value)
+    return (0, *((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p))
+
+
+@frozen
+class Group:
+    """One value of the group columns, e.g. org 14.
+
+    Attributes:
+        columns: the names of the group columns.
+        values: their values as text, None for NULL.
+    """
+
+    columns: tuple[str, ...]
+    values: tuple[str | None, ...]
+
+    @property
+    def key(self) -> str:
+        """The identity of the value, free of the column's name: a JSON list."""
+        return json.dumps(self.values, ensure_ascii=False)
+
+    @property
+    def label(self) -> str:
+        """The value as people read it; a NULL org is shown as what it is."""
+        shown = (f"(no {c})" if v is None else "(empty)" if v == "" else v for c, v in zip(self.columns, self.values, strict=True))
+        return " / ".join(shown)
+
+    @property
+    def sort_key(self) -> tuple[object, ...]:
+        """Natural order: 2 before 10, NULL last."""
+        return tuple(_natural(v) for v in self.values)
+
+
+def _columns(value: str | Iterable[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+@frozen
+class By:
+    """The group columns of a check and who is expected to be there.
+
+    Attributes:
+        columns: one column name or several.
+        expected: the values that must have rows: a list, a query that returns them, or ``"seen:28d"`` for those
+            that had rows in that time before the partition. None: an org that is absent stays invisible.
+    """
+
+    columns: tuple[str, ...] = field(converter=_columns)
+    expected: Sequence[object] | str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if not self.columns or not all(isinstance(c, str) and c for c in self.columns):
+            raise DeclarationError("By needs the name of at least one column")
+        if isinstance(self.expected, str):
+            if self.expected.startswith("seen:"):
+                parse_duration(self.expected[5:])
+            elif not re.match(r"\s*(select|with)\b", self.expected, re.IGNORECASE):
+                raise DeclarationError(f'By(expected={self.expected!r}) is neither a list, a SELECT nor "seen:28d"')
+        elif self.expected is not None:
+            object.__setattr__(self, "expected", tuple(self.expected))
+
+    def group(self, values: Iterable[object]) -> Group:
+        """Return the group that has these column values."""
+        return Group(self.columns, tuple(group_value(v) for v in values))

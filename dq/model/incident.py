@@ -1,0 +1,100 @@
+"""Something that is not well, from the first bad result to recovery."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+from attrs import frozen
+
+from dq.model.interval import Interval
+from dq.model.severity import Outcome, Severity
+
+SubjectKind = Literal["suite", "reconciliation", "sla"]
+Ended = Literal["recovered", "vanished", "recovered_untold"]
+
+
+@frozen(order=True)
+class IncidentKey:
+    """What an incident is about; there is at most one open incident per key.
+
+    Attributes:
+        environment: e.g. ``prod``; so stage never pages for prod.
+        kind: ``suite``, ``reconciliation`` or ``sla``.
+        subject: the name of the suite, reconciliation or SLA.
+        part: the check, the stage, or the partition of an SLA.
+        org: the key of the org (``Group.key``), ``""`` for the whole.
+    """
+
+    environment: str
+    kind: SubjectKind
+    subject: str
+    part: str
+    org: str = ""
+
+    @property
+    def group(self) -> str:
+        """The default group, ``environment/kind/subject``: one page for a suite, whatever the number of orgs.
+
+        It is the pagers' dedup key (at most 255 characters for PagerDuty), so it never changes while an incident is open.
+        """
+        return f"{self.environment}/{self.kind}/{self.subject}"
+
+
+@frozen(kw_only=True)
+class Finding:
+    """One thing that a run says about one incident key: bad, or well again. The input of ``fold``.
+
+    Attributes:
+        key: which incident it speaks about.
+        interval: the partition that was measured.
+        severity: how bad; None: it is well.
+        outcome: why.
+        sentence: what was found, for people.
+        observed, threshold: the number and the rung, for people.
+        labels: what routes match on: suite, check, org, severity, owner, environment, kind, tags.
+        links: runbook and the like, by text.
+    """
+
+    key: IncidentKey
+    interval: Interval
+    severity: Severity | None
+    outcome: Outcome
+    sentence: str
+    observed: str = ""
+    threshold: str = ""
+    labels: Mapping[str, str] = {}
+    links: Mapping[str, str] = {}
+
+
+@frozen(kw_only=True)
+class Incident:
+    """The stored state of one incident; it carries all that a message needs.
+
+    Attributes:
+        id: unique in the store.
+        key: what it is about.
+        severity: how bad it is now.
+        outcome, sentence, observed, threshold, labels, links: from the newest bad finding.
+        interval: the newest bad partition.
+        opened_at: when the first bad finding was folded in.
+        changed_at: when it last changed.
+        ended_at: when it ended; None while it is open.
+        ended: how it ended.
+    """
+
+    id: int
+    key: IncidentKey
+    severity: Severity
+    outcome: Outcome
+    sentence: str
+    observed: str
+    threshold: str
+    labels: Mapping[str, str]
+    links: Mapping[str, str]
+    interval: Interval
+    opened_at: datetime
+    changed_at: datetime
+    ended_at: datetime | None = None
+    ended: Ended | None = None

@@ -1,0 +1,67 @@
+"""Half-open data intervals: the partition that a run looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+
+from attrs import field, frozen
+
+from dq.model.errors import DeclarationError
+
+
+def _utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise DeclarationError(f"the time {value.isoformat()} has no time zone; dq works in UTC")
+    return value.astimezone(UTC)
+
+
+@frozen(order=True)
+class Interval:
+    """A half-open data interval ``[start, end)`` in UTC.
+
+    Attributes:
+        start: the first instant that belongs to it.
+        end: the first instant that no longer does.
+    """
+
+    start: datetime = field(converter=_utc)
+    end: datetime = field(converter=_utc)
+
+    def __attrs_post_init__(self) -> None:
+        if self.end <= self.start:
+            raise DeclarationError(f"the interval {self.start} to {self.end} is empty")
+
+    @classmethod
+    def of_day(cls, day: date | str) -> Interval:
+        """Return the UTC day ``day`` (a date or ``"2026-11-20"``).
+
+        Raises:
+            DeclarationError: when the text is no date.
+        """
+        if isinstance(day, str):
+            try:
+                day = date.fromisoformat(day)
+            except ValueError:
+                raise DeclarationError(f'{day!r} is not a date; write it like "2026-11-20"') from None
+        start = datetime.combine(day, time(), UTC)
+        return cls(start, start + timedelta(days=1))
+
+    def days(self) -> Iterator[Interval]:
+        """Yield the UTC days that the interval touches, oldest first."""
+        day = self.start.date()
+        while datetime.combine(day, time(), UTC) < self.end:
+            yield Interval.of_day(day)
+            day += timedelta(days=1)
+
+    @property
+    def is_day(self) -> bool:
+        """Whether it is exactly one UTC day."""
+        return self == Interval.of_day(self.start.date())
+
+    def __str__(self) -> str:
+        if self.is_day:
+            return self.start.date().isoformat()
+        if self.start.time() == self.end.time() == time():
+            return f"{self.start.date()}..{self.end.date() - timedelta(days=1)}"
+        return f"{self.start:%Y-%m-%dT%H:%M}/{self.end:%Y-%m-%dT%H:%M}"

@@ -1,0 +1,83 @@
+"""The ledger of a reconciliation: one row per partition and org, across all stages."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from attrs import frozen
+
+from dq.model.group import Group
+from dq.model.interval import Interval
+from dq.model.result import Result
+from dq.model.severity import Severity
+
+
+@frozen(kw_only=True)
+class LedgerRow:
+    """One org of one partition.
+
+    Attributes:
+        interval: the partition.
+        org: the org.
+        counts: stage name to count; None: the stage does not have the org.
+        explained: name of an explained loss to its count.
+        discrepancy: compared stage to baseline - stage - explained.
+        share: compared stage to its share of the baseline; None: the baseline is zero and the discrepancy is not.
+        severity: the worst rung broken; None: well.
+        notes: remarks: what is odd about it, and the declared ones.
+    """
+
+    interval: Interval
+    org: Group
+    counts: dict[str, int | None]
+    explained: dict[str, int]
+    discrepancy: dict[str, int]
+    share: dict[str, Fraction | None]
+    severity: Severity | None
+    notes: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Column:
+    """A column of the ledger, in the order reports show them.
+
+    Attributes:
+        kind: ``count``, ``discrepancy``, ``share`` or ``explained``.
+        name: the stage or the explained loss.
+        heading: for people.
+        derived: an explained loss that is derived from the same stages and so explains nothing by itself.
+    """
+
+    kind: str
+    name: str
+    heading: str
+    derived: bool = False
+
+
+@frozen(kw_only=True)
+class Ledger:
+    """All that the discrepancy report shows.
+
+    Attributes:
+        reconciliation: its name.
+        pipeline: the name in titles.
+        environment: e.g. ``prod``.
+        interval: all partitions together.
+        columns: what is shown per org, in order.
+        rows: one per partition and org, worst first.
+        totals: named numbers above the table; None: could not be measured, the text says why.
+        results: the judgement, one summary per compared stage and one per org that is not well.
+        severity: the worst of them; None: all is well.
+        still_bad: older partitions with what is still wrong there, newest first.
+    """
+
+    reconciliation: str
+    pipeline: str
+    environment: str
+    interval: Interval
+    columns: tuple[Column, ...]
+    rows: tuple[LedgerRow, ...]
+    totals: tuple[tuple[str, int | None, str], ...]
+    results: tuple[Result, ...]
+    severity: Severity | None
+    still_bad: tuple[tuple[Interval, str], ...] = ()

@@ -1,0 +1,75 @@
+"""One neutral message for all media; every channel renders it in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+from attrs import field, frozen
+
+from dq.model.severity import Severity
+
+Status = Literal["firing", "resolved", "event"]
+
+
+def _pairs(value: Mapping[str, str] | tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((str(k), str(v)) for k, v in (value.items() if isinstance(value, Mapping) else value))
+
+
+@frozen(kw_only=True)
+class Message:
+    """What a channel is asked to say.
+
+    Attributes:
+        key: the stable group key; PagerDuty's dedup_key and VictorOps' entity_id.
+        status: ``firing`` (something is wrong), ``resolved`` (all of it is well again) or ``event`` (told once).
+        severity: the worst severity now; of a resolved message: the worst that it had.
+        environment: e.g. ``prod``.
+        subject: the suite, reconciliation or SLA.
+        title: one line; begins with the environment, e.g. ``EP_PROD - orders: 2 checks fail``.
+        summary: a few sentences: what is wrong, since when, how bad.
+        facts: short label and value pairs, most important first.
+        columns, rows: a small table (worst first); empty where there is none.
+        omitted: how many further rows were left out of the table.
+        links: text and address pairs.
+        since: when it began.
+        at: when the message was decided.
+        html, text: a finished body for e-mail (the discrepancy report); other media ignore it.
+    """
+
+    key: str
+    status: Status
+    severity: Severity
+    environment: str
+    subject: str
+    title: str
+    summary: str
+    at: datetime
+    since: datetime | None = None
+    facts: tuple[tuple[str, str], ...] = field(default=(), converter=_pairs)
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    omitted: int = 0
+    links: tuple[tuple[str, str], ...] = field(default=(), converter=_pairs)
+    html: str = ""
+    text: str = ""
+
+
+@frozen(kw_only=True)
+class Receipt:
+    """What came of sending one message.
+
+    Attributes:
+        delivered: the vendor took it.
+        retry: it did not, but a later try may succeed.
+        after: do not try again before that many seconds (``Retry-After``); None: as the outbox likes.
+        reference: what the vendor calls it (dedup key, entity id, Slack timestamp, Message-ID).
+        error: why not, without any address or secret.
+    """
+
+    delivered: bool
+    retry: bool = False
+    after: float | None = None
+    reference: Mapping[str, str] = {}
+    error: str = ""

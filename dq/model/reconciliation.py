@@ -1,0 +1,247 @@
+"""Reconciliations: counts per org at the stages of a pipeline, and how much may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+
+from attrs import field, frozen
+
+from dq.model.check import _NAME, Table, _routes, _words
+from dq.model.duration import parse_duration
+from dq.model.errors import DeclarationError
+from dq.model.group import By
+from dq.model.severity import Severity
+from dq.model.sla import Sla
+from dq.model.thresholds import Tolerance, ladder
+
+
+@frozen
+class Stage:
+    """A named point of a pipeline at which records are counted per org.
+
+    Attributes:
+        name: unique in its reconciliation.
+        table: where they are counted.
+        measure: an aggregate expression, ``"count(*)"`` or e.g. ``"sum(msgs)"``.
+        by: the org column here, when it has another name than in the reconciliation.
+        org: all rows of this stage belong to this one org.
+        title: the heading of its column in reports; the name by default.
+        short: what stands before "Discrepancy" in the headings of its columns, e.g. ``"NRT"``.
+        where: only rows for which this predicate is TRUE are counted.
+        compare: whether it is held against the baseline; False: it is counted and shown only.
+    """
+
+    name: str
+    table: Table
+    measure: str = field(default="count(*)", kw_only=True)
+    by: By | None = field(default=None, converter=lambda v: By(v) if isinstance(v, str) else v, kw_only=True)
+    org: str | None = field(default=None, kw_only=True)
+    title: str = field(default="", kw_only=True)
+    short: str = field(default="", kw_only=True)
+    where: str | None = field(default=None, kw_only=True)
+    compare: bool = field(default=True, kw_only=True)
+
+    @property
+    def heading(self) -> str:
+        """The heading of its column in reports."""
+        return self.title or self.name
+
+
+@frozen
+class Explained:
+    """A loss that is known and counted: it is taken off the discrepancy.
+
+    Attributes:
+        name: how it is called in reports, e.g. ``"Skipped"``.
+        counted: where it is counted per org, e.g. a dead-letter table.
+        derived: two stages whose difference it is. Such a loss explains nothing by itself and is marked *derived*.
+        stages: the stages it explains; all compared ones by default.
+    """
+
+    name: str
+    counted: Stage | None = field(default=None, kw_only=True)
+    derived: tuple[str, str] | None = field(default=None, kw_only=True)
+    stages: tuple[str, ...] = field(default=(), converter=_words, kw_only=True)
+
+
+@frozen
+class Total:
+    """A named number above the table of a report.
+
+    Attributes:
+        name: how it is called.
+        datasource, query: a query of one number on that datasource; or
+        sum_of: the stage whose counts are added up over all orgs.
+    """
+
+    name: str
+    datasource: str | None = field(default=None, kw_only=True)
+    query: str | None = field(default=None, kw_only=True)
+    sum_of: str | None = field(default=None, kw_only=True)
+
+
+@frozen
+class Allowance:
+    """How much of the baseline may be missing or too much: it is broken when *every* part given is exceeded.
+
+    Attributes:
+        share: of the baseline; any discrepancy exceeds a share of a baseline of zero.
+        count: records.
+    """
+
+    share: Tolerance | None
+    count: Tolerance | None
+
+    @classmethod
+    def of(cls, value: object) -> Allowance:
+        """Return what ``value`` spells: a count, a share, or a pair of both such as ``("1%", 100)``.
+
+        Raises:
+            DeclarationError: when it is none of them.
+        """
+        parts = [Tolerance.of(part) for part in (value if isinstance(value, tuple | list) else (value,))]
+        shares = [p for p in parts if p.is_share]
+        counts = [p for p in parts if not p.is_share]
+        if not parts or len(shares) > 1 or len(counts) > 1:
+            raise DeclarationError(f"{value!r} is not a count, a share, or one of each")
+        return cls(shares[0] if shares else None, counts[0] if counts else None)
+
+    def exceeded(self, discrepancy: int, baseline: int) -> bool:
+        """Return whether a discrepancy of that many records (of either sign) is more than is allowed."""
+        parts = [part for part in (self.share, self.count) if part is not None]
+        return all(part.exceeded(abs(discrepancy), abs(baseline)) for part in parts)
+
+    def __str__(self) -> str:
+        return " and ".join(str(part) if part.is_share else f"{part} records" for part in (self.share, self.count) if part)
+
+
+@frozen
+class Reconciliation:
+    """Counts per org at the stages of a pipeline; the first stage is the baseline.
+
+    Per org and stage: discrepancy = baseline - stage - explained, and its share of the baseline. Positive means
+    missing, negative duplicated. It is a suite with one check per compared stage.
+
+    Attributes:
+        name: unique among the project's suites and reconciliations.
+        by: the org column and who is expected.
+        stages: in order; the first is the baseline.
+        explained: known losses.
+        totals: named numbers above the table.
+        info, warning, error, critical: allowed per org: a count, a share of the baseline, or a pair (both must be
+            exceeded, so that one record of a tiny org pages nobody).
+        pipeline: how the pipeline is called in titles; the name by default.
+        notes: remarks per org, shown in the report.
+        to: the channels (of type email) that get the daily discrepancy e-mail.
+        on_empty, on_error: as for a check.
+        sla, every, notify, owner, runbook, description, tags: as for a suite.
+    """
+
+    name: str
+    by: By = field(converter=lambda v: By(v) if isinstance(v, str) else v, kw_only=True)
+    stages: tuple[Stage, ...] = field(converter=tuple, kw_only=True)
+    explained: tuple[Explained, ...] = field(default=(), converter=tuple, kw_only=True)
+    totals: tuple[Total, ...] = field(default=(), converter=tuple, kw_only=True)
+    info: object = field(default=None, kw_only=True)
+    warning: object = field(default=None, kw_only=True)
+    error: object = field(default=None, kw_only=True)
+    critical: object = field(default=None, kw_only=True)
+    pipeline: str = field(default="", kw_only=True)
+    notes: Mapping[str, str] = field(factory=dict, kw_only=True)
+    to: tuple[str, ...] = field(default=(), converter=_words, kw_only=True)
+    on_empty: str | Severity | None = field(default=None, kw_only=True)
+    on_error: str | Severity | None = field(default=None, kw_only=True)
+    sla: Sla | None = field(default=None, kw_only=True)
+    every: timedelta | None = field(default=None, converter=lambda v: None if v is None else parse_duration(v), kw_only=True)
+    notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
+    owner: str | None = field(default=None, kw_only=True)
+    runbook: str | None = field(default=None, kw_only=True)
+    description: str | None = field(default=None, kw_only=True)
+    tags: tuple[str, ...] = field(default=(), converter=_words, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        for problem in self._problems():
+            raise DeclarationError(f"reconciliation {self.name!r}: {problem}")
+
+    def _problems(self) -> Iterator[str]:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            yield "a name is made of letters, digits, '_', '.' and '-'"
+        if len(self.stages) < 2:
+            yield "it needs a baseline and at least one stage to hold against it"
+        names = [stage.name for stage in self.stages]
+        for name in names:
+            if names.count(name) > 1:
+                yield f"stage {name!r}: the name is declared twice"
+        for known in self.explained:
+            if (known.counted is None) is (known.derived is None):
+                yield f"explained {known.name!r}: give exactly one of counted= and derived="
+            for stage in (*(known.derived or ()), *known.stages):
+                if stage not in names:
+                    yield f"explained {known.name!r}: there is no stage {stage!r}"
+        for total in self.totals:
+            if (total.query is None) is (total.sum_of is None) or (total.query is None) is not (total.datasource is None):
+                yield f"total {total.name!r}: give either datasource= and query=, or sum_of="
+            if total.sum_of is not None and total.sum_of not in names:
+                yield f"total {total.name!r}: there is no stage {total.sum_of!r}"
+        try:
+            _ = self.ladder
+            for severity in (*self.notify, *(s for s in (self.on_empty, self.on_error) if s not in (None, "ok"))):
+                Severity.of(severity)
+        except DeclarationError as error:
+            yield str(error)
+
+    @property
+    def ladder(self) -> tuple[tuple[Severity, Allowance], ...]:
+        """What is allowed, from mild to severe; an undeclared one tolerates nothing, at error.
+
+        Raises:
+            DeclarationError: when the rungs are out of order or not of one shape.
+        """
+        declared = {
+            severity: value
+            for severity, value in zip(Severity, (self.info, self.warning, self.error, self.critical), strict=True)
+            if value is not None
+        } or {Severity.ERROR: 0}
+        rungs = tuple((severity, Allowance.of(declared[severity])) for severity in sorted(declared))
+        shapes = {(a.share is None, a.count is None) for _, a in rungs}
+        if len(shapes) > 1:
+            raise DeclarationError("the thresholds mix counts, shares and pairs; use one form in all of them")
+        for part in ("share", "count"):
+            if getattr(rungs[0][1], part) is not None and len(rungs) > 1:
+                ladder({severity: getattr(a, part) for severity, a in rungs}, Tolerance.of)
+        return rungs
+
+    @property
+    def top(self) -> Severity:
+        """The severity of the top rung."""
+        return self.ladder[-1][0]
+
+    @property
+    def empty_severity(self) -> Severity | None:
+        """How bad no rows at a stage are; None: that is fine."""
+        return None if self.on_empty == "ok" else self.top if self.on_empty is None else Severity.of(self.on_empty)
+
+    @property
+    def error_severity(self) -> Severity:
+        """How bad it is that a stage could not be counted."""
+        return self.top if self.on_error is None else Severity.of(self.on_error)
+
+    @property
+    def baseline(self) -> Stage:
+        """The first stage."""
+        return self.stages[0]
+
+    @property
+    def compared(self) -> tuple[Stage, ...]:
+        """The stages that are held against the baseline."""
+        return tuple(stage for stage in self.stages[1:] if stage.compare)
+
+    @property
+    def title(self) -> str:
+        """The name of the pipeline in titles."""
+        return self.pipeline or self.name
+
+    def by_of(self, stage: Stage) -> By:
+        """Return the org column of ``stage``."""
+        return stage.by or self.by

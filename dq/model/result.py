@@ -1,0 +1,172 @@
+"""What a run found: one Result per check, and one per org that is not well."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from attrs import frozen
+
+from dq.model.group import Group
+from dq.model.interval import Interval
+from dq.model.severity import Outcome, Severity
+
+
+class Exit(enum.IntEnum):
+    """The exit codes of every ``dq`` command. Where several hold: USAGE, then UNMEASURED, then FAILED, then UNDELIVERED."""
+
+    GOOD = 0
+    FAILED = 1
+    USAGE = 2
+    UNMEASURED = 3
+    UNDELIVERED = 4
+
+
+@frozen(kw_only=True)
+class Result:
+    """What came of one check: its summary (``group`` None), or one org of it.
+
+    Attributes:
+        check: the name of the check, or of the stage of a reconciliation.
+        group: the org; None for the summary.
+        outcome: pass, fail, unmeasured, no_data or skip.
+        severity: the worst rung broken; None where nothing is wrong.
+        rows: rows that were looked at (a reconciliation: the baseline count).
+        violations: rows that broke the predicate (a reconciliation: the discrepancy).
+        unknown: rows for which the predicate was NULL.
+        observed: the number that was judged; durations in seconds; shares as a fraction of 1.
+        threshold: the rung that was broken, else the mildest, for people.
+        sentence: what was found, for people. Never holds a secret or a row's data beyond counts.
+        orgs: how many orgs were measured (summary of a grouped check).
+        orgs_bad: how many of them are not well.
+        partition: set where one run compares several partitions.
+    """
+
+    check: str
+    outcome: Outcome
+    group: Group | None = None
+    severity: Severity | None = None
+    rows: int | None = None
+    violations: int | None = None
+    unknown: int | None = None
+    observed: int | float | Decimal | None = None
+    threshold: str | None = None
+    sentence: str = ""
+    orgs: int | None = None
+    orgs_bad: int | None = None
+    partition: Interval | None = None
+
+    def at_or_above(self, severity: Severity) -> bool:
+        """Return whether it is that bad or worse."""
+        return self.severity is not None and self.severity >= severity
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the documented JSON form of a result."""
+        observed = self.observed
+        if isinstance(observed, Decimal):
+            observed = int(observed) if observed == observed.to_integral_value() else float(observed)
+        document: dict[str, Any] = {
+            "check": self.check,
+            "group": None if self.group is None else dict(zip(self.group.columns, self.group.values, strict=True)),
+            "outcome": str(self.outcome),
+            "severity": None if self.severity is None else str(self.severity),
+            "rows": self.rows,
+            "violations": self.violations,
+            "unknown": self.unknown,
+            "observed": observed,
+            "threshold": self.threshold,
+            "sentence": self.sentence,
+        }
+        if self.orgs is not None:
+            document |= {"orgs": self.orgs, "orgs_bad": self.orgs_bad}
+        if self.partition is not None:
+            document["partition"] = {"start": self.partition.start.isoformat(), "end": self.partition.end.isoformat()}
+        return document
+
+
+def exit_code(results: Iterable[Result], stop_at: Severity) -> Exit:
+    """Return the exit code that ``results`` deserve; a check that could not run outranks one that failed."""
+    code = Exit.GOOD
+    for result in results:
+        if result.outcome is Outcome.UNMEASURED:
+            return Exit.UNMEASURED
+        if result.at_or_above(stop_at):
+            code = Exit.FAILED
+    return code
+
+
+RunKind = Literal["suite", "reconciliation"]
+
+
+@frozen(kw_only=True)
+class Run:
+    """One measurement of a suite or reconciliation for one interval.
+
+    Attributes:
+        id: unique in the store; the same for the same environment, name, interval and origin.
+        environment: the name in ``dq.toml``, e.g. ``prod``.
+        suite: the name of the suite or reconciliation.
+        kind: which of the two.
+        interval: the partition; half-open, UTC.
+        origin: who started it, e.g. ``cli`` or an Airflow run; a repeated start with the same origin is the same run.
+        version: raised by every scan that recorded results.
+        closed_version: the version that was folded into incidents; None: never closed.
+        started_at: when it was first seen.
+        results: what was found, summaries first.
+    """
+
+    id: str
+    environment: str
+    suite: str
+    kind: RunKind
+    interval: Interval
+    origin: str
+    started_at: datetime
+    version: int = 0
+    closed_version: int | None = None
+    results: tuple[Result, ...] = ()
+
+    @property
+    def summaries(self) -> tuple[Result, ...]:
+        """The results that stand for whole checks."""
+        return tuple(result for result in self.results if result.group is None)
+
+    def exit_code(self, stop_at: Severity = Severity.ERROR) -> Exit:
+        """Return the exit code that the results deserve."""
+        return exit_code(self.results, stop_at)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check was measured and none failed at error or above."""
+        return self.exit_code() is Exit.GOOD
+
+    @property
+    def worst(self) -> Severity | None:
+        """The worst severity among the results."""
+        return max((r.severity for r in self.results if r.severity is not None), default=None)
+
+    def to_json(self, stop_at: Severity = Severity.ERROR) -> dict[str, Any]:
+        """Return the documented JSON form: run, environment, suite, interval, exit_code, results."""
+        return {
+            "run": self.id,
+            "environment": self.environment,
+            "suite": self.suite,
+            "kind": self.kind,
+            "interval": {"start": self.interval.start.isoformat(), "end": self.interval.end.isoformat()},
+            "exit_code": int(self.exit_code(stop_at)),
+            "results": [result.to_json() for result in self.results],
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{self.suite} {self.interval}: " + ("good" if self.ok else f"not good ({self.worst})")]
+        lines += [f"  {r.outcome:<10} {r.check}: {r.sentence}" for r in self.summaries if r.outcome is not Outcome.PASS]
+        return "\n".join(lines)
+
+
+def dumps(document: dict[str, Any]) -> str:
+    """Return ``document`` as JSON text, keys in the documented order."""
+    return json.dumps(document, ensure_ascii=False, indent=2)

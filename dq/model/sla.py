@@ -1,0 +1,79 @@
+"""SLA: the promise that a partition is there in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from attrs import field, frozen
+
+from dq.model.duration import format_duration, parse_duration
+from dq.model.errors import DeclarationError
+from dq.model.interval import Interval
+from dq.model.severity import Severity
+
+
+def _clock(value: str | time | None) -> time | None:
+    if value is None or isinstance(value, time):
+        return value
+    try:
+        if len(value) == 5:
+            return time.fromisoformat(value)
+    except (ValueError, TypeError):
+        pass
+    raise DeclarationError(f'due={value!r} is not a time of day; write it like "06:00"')
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise DeclarationError(f'tz={name!r} is not a time zone; write it like "Europe/Berlin"') from None
+
+
+@frozen(kw_only=True)
+class Sla:
+    """A timeliness promise about each partition of a suite or reconciliation.
+
+    Give ``due`` or ``within``, not both.
+
+    Attributes:
+        due: the time of day at which the partition must be there: the first such local time at or after its end.
+        tz: the time zone of ``due``, an IANA name; also what decides it across daylight saving changes.
+        within: how long after the end of the partition it must be there, e.g. ``"1h"``.
+        severity: how bad a miss is.
+        on_miss: called once per missed partition with Airflow 2's five ``sla_miss_callback`` arguments
+            (dag, task_list, blocking_task_list, slas, blocking_tis); a function or ``"package.module:function"``.
+    """
+
+    due: time | None = field(default=None, converter=_clock)
+    tz: ZoneInfo = field(default="UTC", converter=_zone)
+    within: timedelta | None = field(default=None, converter=lambda v: None if v is None else parse_duration(v))
+    severity: Severity = field(default=Severity.CRITICAL, converter=Severity.of)
+    on_miss: Callable[..., object] | str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if (self.due is None) is (self.within is None):
+            raise DeclarationError('an Sla needs exactly one of due="06:00" and within="1h"')
+
+    def deadline(self, interval: Interval) -> datetime:
+        """Return the instant (UTC) at which the partition ``interval`` must be there.
+
+        A local time that a daylight saving change skips is read as if the clock had not changed; of a time that
+        happens twice, the first counts.
+        """
+        if self.within is not None:
+            return interval.end + self.within
+        assert self.due is not None  # noqa: S101  # one of the two is given, see above
+        local = interval.end.astimezone(self.tz)
+        for days in (0, 1):
+            at = datetime.combine(local.date() + timedelta(days=days), self.due, self.tz).astimezone(interval.end.tzinfo)
+            if at >= interval.end:
+                return at
+        raise AssertionError("a time of day comes within two days")
+
+    def __str__(self) -> str:
+        if self.within is not None:
+            return f"within {format_duration(self.within)} after the interval"
+        return f"due {self.due:%H:%M} {self.tz.key}"

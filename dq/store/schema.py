@@ -1,0 +1,205 @@
+"""The tables of dq's own store, in the subset that SQLAlchemy 1.4 and 2.x share.
+
+Times are UTC; exact numbers are text; values that only dq reads are JSON text.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeDecorator
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware UTC time, stored without its zone so that every database keeps it alike."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Any) -> Any:
+        """Keep microseconds on MySQL and MariaDB, which drop them by default."""
+        return dialect.type_descriptor(mysql.DATETIME(fsp=6) if dialect.name in ("mysql", "mariadb") else DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Refuse a time without a zone, which would be a guess."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"the time {value.isoformat()} has no time zone")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Return the time with its zone."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+metadata = MetaData()
+_ID = BigInteger().with_variant(Integer, "sqlite")
+
+run = Table(
+    "dq_run",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("environment", String(64), nullable=False),
+    Column("suite", String(190), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("interval_start", Utc, nullable=False),
+    Column("interval_end", Utc, nullable=False),
+    Column("origin", String(250), nullable=False),
+    Column("started_at", Utc, nullable=False),
+    Column("due", Integer, comment="1 due, 0 not due, NULL nobody said"),
+    Column("version", Integer, nullable=False, server_default=text("0")),
+    Column("closed_version", Integer),
+    Column("closed_at", Utc),
+    UniqueConstraint("environment", "suite", "interval_start", "interval_end", "origin", name="dq_run_identity"),
+    Index("dq_run_suite", "environment", "suite", "interval_start"),
+)
+
+result = Table(
+    "dq_result",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("run_id", String(36), ForeignKey("dq_run.id", ondelete="CASCADE"), nullable=False),
+    Column("scan", String(190), nullable=False),
+    Column("check_name", String(250), nullable=False),
+    Column("org", Text, nullable=False, comment="JSON: columns and values; empty for the summary"),
+    Column("partition_start", Utc),
+    Column("partition_end", Utc),
+    Column("outcome", String(12), nullable=False),
+    Column("severity", Integer),
+    Column("row_count", BigInteger),
+    Column("violations", BigInteger),
+    Column("unknown", BigInteger),
+    Column("observed", String(80)),
+    Column("threshold", String(200)),
+    Column("sentence", Text, nullable=False),
+    Column("orgs", BigInteger),
+    Column("orgs_bad", BigInteger),
+    Column("at", Utc, nullable=False),
+    Index("dq_result_run", "run_id", "scan"),
+)
+
+ledger = Table(
+    "dq_ledger",
+    metadata,
+    Column("run_id", String(36), ForeignKey("dq_run.id", ondelete="CASCADE"), primary_key=True),
+    Column("body", LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"), nullable=False, comment="gzipped JSON"),
+)
+
+incident = Table(
+    "dq_incident",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("environment", String(64), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("subject", String(190), nullable=False),
+    Column("part", String(250), nullable=False),
+    Column("org", Text, nullable=False),
+    Column("open_key", String(64), unique=True, comment="hash of the identity while it is open, then NULL"),
+    Column("severity", Integer, nullable=False),
+    Column("outcome", String(12), nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("observed", String(80), nullable=False),
+    Column("threshold", String(200), nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("links", Text, nullable=False),
+    Column("interval_start", Utc, nullable=False),
+    Column("interval_end", Utc, nullable=False),
+    Column("opened_at", Utc, nullable=False),
+    Column("changed_at", Utc, nullable=False),
+    Column("ended_at", Utc),
+    Column("ended", String(20)),
+    Index("dq_incident_subject", "environment", "kind", "subject"),
+)
+
+alert_group = Table(
+    "dq_alert_group",
+    metadata,
+    Column("group_key", String(255), primary_key=True),
+    Column("dirty", Integer, nullable=False, server_default=text("0"), comment="raised by every close that touched it"),
+    Column("seen", Integer, nullable=False, server_default=text("0"), comment="the value of dirty that was told completely"),
+    Column("due_at", Utc, comment="look again at that time, dirty or not"),
+    Column("lease_until", Utc),
+    Column("lease_owner", String(120)),
+)
+
+told = Table(
+    "dq_told",
+    metadata,
+    Column("group_key", String(255), primary_key=True),
+    Column("channel", String(120), primary_key=True),
+    Column("trying", Text, comment="JSON: what is on the wire and not settled"),
+    Column("told", Text, comment="JSON: what the channel was last told: incident ids and severities"),
+    Column("told_at", Utc),
+    Column("reference", Text, comment="JSON: what the vendor calls it"),
+    Column("message", Text, comment="JSON: the neutral message that was last told or tried"),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("next_at", Utc),
+    Column("dead_at", Utc),
+    Column("error", Text),
+)
+
+outbox = Table(
+    "dq_outbox",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("idempotency", String(64), nullable=False, unique=True, comment="hash of what makes the event unique"),
+    Column("channel", String(120), nullable=False),
+    Column("message", Text, nullable=False, comment="JSON: the neutral message"),
+    Column("created_at", Utc, nullable=False),
+    Column("lease_until", Utc),
+    Column("lease_owner", String(120)),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("next_at", Utc),
+    Column("sent_at", Utc),
+    Column("dead_at", Utc),
+    Column("reference", Text),
+    Column("error", Text),
+    Index("dq_outbox_open", "sent_at", "dead_at"),
+)
+
+observation = Table(
+    "dq_observation",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("environment", String(64), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("subject", String(190), nullable=False),
+    Column("interval_start", Utc, nullable=False),
+    Column("interval_end", Utc, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("source", String(120), nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("dq_observation_subject", "environment", "kind", "subject", "interval_start"),
+)
+
+event = Table(
+    "dq_event",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("number", BigInteger, unique=True, comment="dense order of becoming visible; NULL until it is given"),
+    Column("environment", String(64), nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("subject", String(190), nullable=False),
+    Column("body", Text, nullable=False, comment="JSON"),
+    Index("dq_event_unnumbered", "number", "id"),
+)
