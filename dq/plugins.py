@@ -1,0 +1,53 @@
+"""Plug-ins: channels, secret stores and datasources that are found by the entry points of installed packages.
+
+What dq brings itself comes through the same door.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from dq.model.errors import ConfigError
+
+
+def plugin_names(group: str) -> tuple[str, ...]:
+    """Return the names that installed packages offer in an entry point group such as ``"dq.channels"``, sorted."""
+    return tuple(sorted({point.name for point in entry_points(group=group)}))
+
+
+def load_plugin(group: str, name: str) -> Any:
+    """Return the object that an installed package offers.
+
+    Args:
+        group: the entry point group: ``"dq.channels"``, ``"dq.secrets"`` or ``"dq.datasources"``.
+        name: the name in it, e.g. ``"slack"``.
+
+    Raises:
+        ConfigError: when no package offers it, when two do, or when it cannot be imported; the sentence names the
+            packages.
+    """
+    points = {_package(point): point for point in entry_points(group=group, name=name)}
+    if not points:
+        raise ConfigError(f"no installed package offers {name!r} in {group}; {suggest(name, plugin_names(group))}")
+    if len(points) > 1:
+        raise ConfigError(f"{name!r} in {group} is offered by several packages: {', '.join(sorted(points))}")
+    ((package, point),) = points.items()
+    try:
+        return point.load()
+    except Exception as error:
+        raise ConfigError(
+            f"{name!r} in {group}, from the package {package}, does not load: {type(error).__name__}: {error}"
+        ) from error
+
+
+def suggest(word: str, known: tuple[str, ...]) -> str:
+    """Return what is known as a clause for an error, with the nearest word where one is near."""
+    near = difflib.get_close_matches(word, known, n=1)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return f"{meant}known are {', '.join(known)}" if known else "none are known"
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else "unknown"
