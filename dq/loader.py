@@ -1,0 +1,136 @@
+"""Loading declarations: the files of ``checks/`` and ``reports/``, by path."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from attrs import field, frozen
+
+from dq.model.check import Suite
+from dq.model.errors import UsageError
+from dq.model.reconciliation import Reconciliation
+
+FOLDERS = ("checks", "reports")
+_LOADING = threading.Lock()
+
+
+@frozen
+class Declared:
+    """What was found.
+
+    Attributes:
+        values: suites and reconciliations by name.
+        sources: the file of each, relative to the project.
+        failures: a sentence for each file, or declaration, that did not load.
+    """
+
+    values: dict[str, Suite | Reconciliation] = field(factory=dict)
+    sources: dict[str, str] = field(factory=dict)
+    failures: list[str] = field(factory=list)
+
+
+def load_declarations(root: Path) -> Declared:
+    """Return the suites and reconciliations at the top level of ``checks/*.py`` and ``reports/*.py``.
+
+    Each file runs as a module of a package made for the project, anew each time; nothing is added to ``sys.path``.
+    Files reach each other by relative imports: ``from .tables import orders``. A file that fails takes no other down.
+    """
+    package = f"dq_project_{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
+    declared = Declared()
+    with _LOADING:
+        for name in [name for name in sys.modules if f"{name}.".startswith(f"{package}.")]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        sys.modules[package] = module = ModuleType(package, "A dq project.")
+        module.__path__ = [str(root)]
+        for folder in FOLDERS:
+            for file in sorted((root / folder).glob("*.py")):
+                _load(file, f"{package}.{folder}", root, declared)
+    return declared
+
+
+def _load(file: Path, package: str, root: Path, declared: Declared) -> None:
+    if not file.stem.isidentifier():
+        declared.failures.append(
+            f"{file.relative_to(root).as_posix()}: its name cannot be imported; use letters, digits and '_' only"
+        )
+        return
+    before = set(sys.modules)
+    try:
+        importlib.import_module(f"{package}.{file.stem}")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  # whatever a file of the user raises, even SystemExit, is told
+        sentence = _sentence(error, root, file)
+        if sentence not in declared.failures:
+            declared.failures.append(sentence)
+    # What a file imports began after it, and is collected before it: a suite belongs to the file that made it.
+    own = package.partition(".")[0] + "."
+    for name in reversed([name for name in sys.modules if name not in before and name.startswith(own)]):
+        _collect(sys.modules[name], root, declared)
+
+
+def _collect(module: ModuleType, root: Path, declared: Declared) -> None:
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return
+    source = Path(file).relative_to(root).as_posix()
+    for value in vars(module).values():
+        if not isinstance(value, Suite | Reconciliation):
+            continue
+        other = declared.values.setdefault(value.name, value)
+        if other is value:
+            declared.sources.setdefault(value.name, source)
+        else:
+            kind = "suite" if isinstance(value, Suite) else "reconciliation"
+            declared.failures.append(
+                f"{source}: {kind} {value.name!r}: the name is already declared in {declared.sources[value.name]}"
+            )
+
+
+_ADDRESS = re.compile(r"\w[\w+.-]*://\S+")
+
+
+def _sentence(error: BaseException, root: Path, file: Path) -> str:
+    """Return why a file did not load, with the line of the project that is to blame."""
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).is_relative_to(root):
+        place = f"{Path(error.filename).relative_to(root).as_posix()}:{error.lineno}"
+        return f"{place}: it is not Python: {error.msg}"
+    path, line = file, 0
+    for frame in traceback.extract_tb(error.__traceback__):
+        if Path(frame.filename).is_relative_to(root) and frame.lineno is not None:
+            path, line = Path(frame.filename), frame.lineno
+    place = path.relative_to(root).as_posix() + (f":{line}" if line else "")
+    said = _ADDRESS.sub("(address)", " ".join(str(error).split()))
+    if isinstance(error, UsageError):
+        names = ", ".join(f"{what} {name!r}" for what, name in _around(path, line) if repr(name) not in said)
+        return f"{place}: {names}: {said}" if names else f"{place}: {said}"
+    if isinstance(error, ModuleNotFoundError) and error.name and (path.parent / f"{error.name}.py").is_file():
+        return f"{place}: a file beside it is imported with a dot: `from .{error.name} import ...`"
+    return f"{place}: {type(error).__name__}{f': {said}' if said else ''}"
+
+
+_NAMED = {"Suite": "suite", "Reconciliation": "reconciliation", "Check": "check", "Stage": "stage"}
+
+
+def _around(path: Path, line: int) -> Iterator[tuple[str, str]]:
+    """Yield kind and name of the declarations around a line, from the outside in, where the name is a literal."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if (
+            isinstance(node, ast.Call)
+            and node.lineno <= line <= (node.end_lineno or node.lineno)
+            and (what := _NAMED.get(getattr(node.func, "id", getattr(node.func, "attr", ""))))
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+            and isinstance(node.args[0].value, str)
+        ):
+            yield what, node.args[0].value

@@ -1,0 +1,230 @@
+"""The project: ``dq.toml`` and what is declared in ``checks/`` and ``reports/`` beside it.
+
+Loading reads files and runs the declarations, nothing else: no database, no network, and no heavy library, because
+Airflow loads a project whenever it parses a DAG file.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from dq.loader import Declared, load_declarations
+from dq.model.check import Suite
+from dq.model.errors import ConfigError, UsageError
+from dq.model.reconciliation import Reconciliation
+from dq.plugins import suggest
+from dq.secret import Secret
+from dq.toml import Section
+
+FILE = "dq.toml"
+
+
+@frozen
+class DatasourceSettings:
+    """What ``[datasources.NAME]`` says.
+
+    Attributes:
+        name: how tables refer to it.
+        url: its SQLAlchemy URL, or a reference to one; read it with ``url.reveal_url()``.
+        password: a reference to the password that the URL leaves out.
+        timeout: how long one statement may take.
+        read_only: whether sessions are opened read-only where the database can; dq never writes to a datasource.
+        max_connections: how many connections dq may hold at once.
+    """
+
+    name: str
+    url: Secret
+    password: Secret | None = None
+    timeout: timedelta = timedelta(minutes=5)
+    read_only: bool = True
+    max_connections: int = 4
+
+
+@frozen
+class StoreSettings:
+    """What ``[store]`` says: where runs, incidents and messages are kept.
+
+    Attributes:
+        url: the SQLAlchemy URL, or a reference to it; read it with ``url.reveal_url()``.
+        password: a reference to the password that the URL leaves out.
+    """
+
+    url: Secret
+    password: Secret | None = None
+
+
+@frozen(kw_only=True)
+class Project:
+    """A folder with a ``dq.toml``, and what is declared in it.
+
+    Attributes:
+        root: the folder.
+        environment: ``dev``, ``stage``, ``prod`` or as the team says; ``DQ_ENVIRONMENT`` overrides the file.
+        store: where runs, incidents and messages are kept.
+        datasources: by name.
+        refuse_functions: SQL functions that predicates and queries may not call, beside those dq refuses itself.
+        params: what templates see as ``params``.
+        suites, reconciliations: what is declared, by name.
+        failures: a sentence for each file, or declaration, that did not load.
+        sources: the file of each suite and reconciliation, relative to ``root``.
+    """
+
+    root: Path
+    environment: str
+    store: StoreSettings
+    datasources: Mapping[str, DatasourceSettings] = field(factory=dict)
+    refuse_functions: tuple[str, ...] = ()
+    params: Mapping[str, Any] = field(factory=dict)
+    suites: Mapping[str, Suite] = field(factory=dict)
+    reconciliations: Mapping[str, Reconciliation] = field(factory=dict)
+    failures: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(factory=dict)
+
+    def find(self, name: str) -> Suite | Reconciliation:
+        """Return the suite or reconciliation ``name``.
+
+        Raises:
+            UsageError: when there is none; the sentence says what there is, and what did not load.
+        """
+        found = self.suites.get(name) or self.reconciliations.get(name)
+        if found is None:
+            broken = f"; what did not load: {' | '.join(self.failures)}" if self.failures else ""
+            raise UsageError(
+                f"there is no suite or reconciliation {name!r}; {suggest(name, tuple(sorted(self.sources)))}{broken}"
+            )
+        return found
+
+    def source_of(self, name: str) -> str:
+        """Return the file that declares ``name``, relative to the project, e.g. ``checks/orders.py``.
+
+        Raises:
+            UsageError: when nothing is called so.
+        """
+        self.find(name)
+        return self.sources[name]
+
+    def datasource_settings(self, name: str) -> DatasourceSettings:
+        """Return the settings of a datasource.
+
+        Raises:
+            ConfigError: when ``dq.toml`` has none of that name.
+        """
+        try:
+            return self.datasources[name]
+        except KeyError:
+            raise ConfigError(
+                f"{FILE}: there is no [datasources.{name}]; {suggest(name, tuple(self.datasources))}"
+            ) from None
+
+    def secret(self, text: str, place: str) -> Secret:
+        """Return ``text`` as a secret of this project, not resolved yet.
+
+        Args:
+            text: a reference such as ``env:NAME``, or a text that is none.
+            place: where it was written, for errors, e.g. ``alerting/routes.toml: channels.pager.routing_key``.
+        """
+        return Secret(text, place, self.root)
+
+
+def find_root(path: Path | None = None) -> Path:
+    """Return the folder of the project: the nearest one upwards that has a ``dq.toml``.
+
+    Args:
+        path: where to begin, a file or a folder. What is not found from there is looked for in ``DQ_HOME``. None:
+            ``DQ_HOME`` first, then upwards from the working directory.
+
+    Raises:
+        ConfigError: when there is none.
+    """
+    home = os.environ.get("DQ_HOME")
+    if path is None and home:
+        return _home(home)
+    begin = (path or Path()).absolute()
+    for folder in (begin, *begin.parents):
+        if (folder / FILE).is_file():
+            return folder
+    if home:
+        return _home(home)
+    raise ConfigError(f"there is no {FILE} in {begin} or above it; make a project with `dq init`, or set DQ_HOME")
+
+
+def _home(home: str) -> Path:
+    if not (Path(home) / FILE).is_file():
+        raise ConfigError(f"DQ_HOME is {home}, but there is no {FILE} in it")
+    return Path(home).absolute()
+
+
+def load_project(path: Path | None = None, *, declarations: bool = True) -> Project:
+    """Return the project that ``path`` lies in.
+
+    A file of declarations that does not load takes no other down: it is told in ``failures``.
+
+    Args:
+        path: as in :func:`find_root`.
+        declarations: whether ``checks/`` and ``reports/`` are loaded; the pump, for one, needs ``dq.toml`` only.
+
+    Raises:
+        ConfigError: when there is no project, or its ``dq.toml`` is refused.
+    """
+    root = find_root(path)
+    settings = read_settings(root)
+    declared = load_declarations(root) if declarations else Declared()
+    return Project(
+        root=root,
+        suites={name: value for name, value in declared.values.items() if isinstance(value, Suite)},
+        reconciliations={name: value for name, value in declared.values.items() if isinstance(value, Reconciliation)},
+        failures=tuple(dict.fromkeys(declared.failures)),
+        sources=declared.sources,
+        **settings,
+    )
+
+
+def read_settings(root: Path) -> dict[str, Any]:
+    """Return what ``root/dq.toml`` says, as the fields of :class:`Project`.
+
+    Raises:
+        ConfigError: when it cannot be read or says something dq does not know; the sentence names the place.
+    """
+    try:
+        raw = tomllib.loads((root / FILE).read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{FILE}: it is not TOML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigError(f"{FILE}: it cannot be read: {why}") from None
+    top = Section(FILE, "", raw, root)
+    environment = os.environ.get("DQ_ENVIRONMENT") or top.text("environment", "dev")
+    store = top.section("store")
+    guard = top.section("guard")
+    sources = top.section("datasources")
+    params = top.section("params")
+    settings = {
+        "environment": environment,
+        "store": StoreSettings(store.url("url", "sqlite:///var/dq.sqlite"), store.password("password")),
+        "datasources": {name: _datasource(name, sources.section(name)) for name in sources.raw},
+        "refuse_functions": guard.texts("refuse_functions"),
+        "params": params.raw,
+    }
+    for section in (top, store, guard):
+        section.refuse_unknown()
+    return settings
+
+
+def _datasource(name: str, section: Section) -> DatasourceSettings:
+    settings = DatasourceSettings(
+        name,
+        url=section.url("url"),
+        password=section.password("password"),
+        timeout=section.duration("timeout", "5m"),
+        read_only=section.flag("read_only", default=True),
+        max_connections=section.count("max_connections", 4),
+    )
+    section.refuse_unknown()
+    return settings
