@@ -64,4 +64,9 @@ class Interval:
             return self.start.date().isoformat()
         if self.start.time() == self.end.time() == time():
             return f"{self.start.date()}..{self.end.date() - timedelta(days=1)}"
-        return f"{self.start:%Y-%m-%dT%H:%M}/{self.end:%Y-%m-%dT%H:%M}"
+        return f"{_short(self.start)}/{_short(self.end)}"
+
+
+def _short(at: datetime) -> str:
+    # Never shorter than exact: the text of a partition is part of the identity of an SLA incident.
+    return at.replace(tzinfo=None).isoformat().removesuffix(":00")

@@ -25,7 +25,17 @@ def _clock(value: str | time | None) -> time | None:
     raise DeclarationError(f'due={value!r} is not a time of day; write it like "06:00"')
 
 
-def _zone(name: str) -> ZoneInfo:
+def _duration(value: str | timedelta | None) -> timedelta | None:
+    return None if value is None else parse_duration(value)
+
+
+def _severity(value: str | Severity) -> Severity:
+    return Severity.of(value)
+
+
+def _zone(name: str | ZoneInfo) -> ZoneInfo:
+    if isinstance(name, ZoneInfo):
+        return name
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -48,9 +58,9 @@ class Sla:
     """
 
     due: time | None = field(default=None, converter=_clock)
-    tz: ZoneInfo = field(default="UTC", converter=_zone)
-    within: timedelta | None = field(default=None, converter=lambda v: None if v is None else parse_duration(v))
-    severity: Severity = field(default=Severity.CRITICAL, converter=Severity.of)
+    tz: ZoneInfo = field(factory=lambda: ZoneInfo("UTC"), converter=_zone)
+    within: timedelta | None = field(default=None, converter=_duration)
+    severity: Severity = field(default=Severity.CRITICAL, converter=_severity)
     on_miss: Callable[..., object] | str | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -67,11 +77,14 @@ class Sla:
             return interval.end + self.within
         assert self.due is not None  # noqa: S101  # one of the two is given, see above
         local = interval.end.astimezone(self.tz)
-        for days in (0, 1):
-            at = datetime.combine(local.date() + timedelta(days=days), self.due, self.tz).astimezone(interval.end.tzinfo)
+        # From the day before: its time may lie in an hour that is skipped into this day. To the day after tomorrow:
+        # where clocks go back from 00:01 to 23:01 (Newfoundland until 2011), tomorrow's 00:00 may have been already.
+        for days in (-1, 0, 1, 2):
+            day = local.date() + timedelta(days=days)
+            at = datetime.combine(day, self.due, self.tz).astimezone(interval.end.tzinfo)
             if at >= interval.end:
                 return at
-        raise AssertionError("a time of day comes within two days")
+        raise AssertionError("a time of day comes within three days")
 
     def __str__(self) -> str:
         if self.within is not None:

@@ -1,0 +1,72 @@
+"""The event vocabulary and the append-only event table.
+
+Events are inserted without a number, so that writers never wait for each other. One lease holder numbers the
+committed ones; a reader sees numbered events only, and so never skips one that was committed late. The order of the
+numbers is the order of becoming visible, which is not the order of the times.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import bindparam, func, select, update
+from sqlalchemy.engine import Connection
+
+from dq.store.schema import event as table
+
+
+class EventName(enum.StrEnum):
+    """What can happen; ``subject`` and ``body`` say to what.
+
+    Every event's body may grow keys, and none is taken away.
+    """
+
+    RUN_CLOSED = "run_closed"
+    INCIDENT_OPENED = "incident_opened"
+    INCIDENT_CHANGED = "incident_changed"
+    INCIDENT_ENDED = "incident_ended"
+    SLA_MISSED = "sla_missed"
+    CALLBACK_FAILED = "callback_failed"
+    ALERT_DEAD = "alert_dead"
+
+
+def append(
+    connection: Connection, environment: str, name: EventName, subject: str, body: Mapping[str, object], at: datetime
+) -> None:
+    """Write an event down, without a number, in the caller's transaction.
+
+    Args:
+        connection: a connection to the store.
+        environment: e.g. ``prod``.
+        name: what happened.
+        subject: to what, e.g. the name of a suite.
+        body: what JSON can hold; no secrets.
+        at: when it happened, an aware time.
+
+    Raises:
+        TypeError: when the body holds something that JSON cannot.
+    """
+    text = json.dumps(body, ensure_ascii=False, allow_nan=False, sort_keys=True)
+    connection.execute(
+        table.insert().values(environment=environment, at=at, name=str(name), subject=subject, body=text)
+    )
+
+
+def number(connection: Connection) -> int:
+    """Give the committed events without a number the next ones, densely; return how many there were.
+
+    It is called by one lease holder in a transaction of its own. Should two ever race, the unique number refuses the
+    second.
+    """
+    ids = connection.execute(select(table.c.id).where(table.c.number.is_(None)).order_by(table.c.id)).scalars().all()
+    if not ids:
+        return 0
+    last = connection.execute(select(func.max(table.c.number))).scalar() or 0
+    connection.execute(
+        update(table).where(table.c.id == bindparam("row")).values(number=bindparam("next")),
+        [{"row": row, "next": last + place} for place, row in enumerate(ids, 1)],
+    )
+    return len(ids)

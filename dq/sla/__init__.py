@@ -1,0 +1,1 @@
+"""SLAs: what was promised, what was seen, and what to say about it."""
