@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 
 from attrs import frozen
@@ -10,6 +11,10 @@ from dq.model.group import Group
 from dq.model.interval import Interval
 from dq.model.result import Result
 from dq.model.severity import Severity
+
+
+Count = int | Decimal
+"""A count, or a sum: whole numbers are int."""
 
 
 @frozen(kw_only=True)
@@ -29,9 +34,9 @@ class LedgerRow:
 
     interval: Interval
     org: Group
-    counts: dict[str, int | None]
-    explained: dict[str, int]
-    discrepancy: dict[str, int]
+    counts: dict[str, Count | None]
+    explained: dict[str, Count]
+    discrepancy: dict[str, Count]
     share: dict[str, Fraction | None]
     severity: Severity | None
     notes: tuple[str, ...] = ()
@@ -77,7 +82,7 @@ class Ledger:
     interval: Interval
     columns: tuple[Column, ...]
     rows: tuple[LedgerRow, ...]
-    totals: tuple[tuple[str, int | None, str], ...]
+    totals: tuple[tuple[str, Count | None, str], ...]
     results: tuple[Result, ...]
     severity: Severity | None
     still_bad: tuple[tuple[Interval, str], ...] = ()

@@ -1,0 +1,40 @@
+"""Query: bad rows found by a query of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+from attrs import frozen
+
+from dq.checks.kind import RowKind
+from dq.model.measure import Measure
+
+
+@frozen
+class Query(RowKind):
+    """A SELECT that returns the bad rows; every row it returns is a violation.
+
+    It runs on the datasource of the suite's table. Narrow it to the partition with Jinja: ``{{ ds }}``,
+    ``{{ data_interval_start }}``, ``{{ data_interval_end }}``. In a grouped check it must return the group columns.
+
+    Attributes:
+        sql: one SELECT.
+    """
+
+    nulls: ClassVar[bool] = False
+    shares: ClassVar[bool] = False
+    sql: str
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with the declaration itself, a clause each."""
+        if not isinstance(self.sql, str) or not self.sql.strip():
+            yield f"Query({self.sql!r}) needs one SELECT that returns the bad rows"
+
+    def measures(self, where: str | None) -> Mapping[str, Measure]:
+        """Return the number of rows that the query returns."""
+        return {"violations": Measure("query", self.sql, where)}
+
+    def __str__(self) -> str:
+        text = " ".join(self.sql.split())
+        return "no rows from: " + (text if len(text) <= 120 else text[:119] + "…")

@@ -1,0 +1,216 @@
+"""Datasources: where data lies. A dialect's name and a way to fetch rows is all that the rest of dq sees."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from attrs import field, frozen
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from dq.model.duration import format_duration
+from dq.model.errors import ConfigError, MeasureError
+
+Row = Sequence[Any]
+
+CONNECT_SECONDS = 10
+"""How long a server may take to answer a new connection."""
+
+CONNECT_TRIES = 3
+"""How often a connection is tried; only connection-class errors are tried again, a wrong column is told at once."""
+
+
+class Datasource(Protocol):
+    """What a plug-in of the entry point group ``dq.datasources`` has to offer.
+
+    Attributes:
+        name: as in ``dq.toml``.
+        dialect: SQLAlchemy's name of the dialect, e.g. ``postgresql``.
+    """
+
+    name: str
+    dialect: str
+
+    def fetch(self, sql: str) -> list[Row]:
+        """Return all rows of one read-only statement.
+
+        Raises:
+            MeasureError: when it could not be executed; the text holds no secret.
+        """
+
+    def close(self) -> None:
+        """Give all connections back."""
+
+
+@frozen
+class SqlDatasource:
+    """A datasource behind SQLAlchemy. Sessions are read-only where the database can, UTC, and bounded in time.
+
+    Attributes:
+        name: as in ``dq.toml``.
+        dialect: SQLAlchemy's name of the dialect.
+        timeout: how long one statement may take.
+    """
+
+    name: str
+    dialect: str
+    timeout: timedelta
+    _engine: Engine = field(repr=False)
+    _secrets: tuple[str, ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, name: str, url: str, *, password: str | None = None, timeout: timedelta, read_only: bool = True) -> SqlDatasource:
+        """Return the datasource ``name`` at the SQLAlchemy address ``url``; nothing is connected yet.
+
+        Raises:
+            ConfigError: when the address is malformed or its driver is not installed.
+        """
+        place = f"datasource {name!r}"
+        try:
+            parsed = make_url(url)
+            if password is not None:
+                parsed = parsed.set(password=password)
+            if parsed.drivername in ("postgresql", "postgres"):
+                parsed = parsed.set(drivername=postgres_driver())
+            if read_only and parsed.get_backend_name() == "sqlite":
+                parsed = _read_only_file(parsed)
+            engine = create_engine(parsed, connect_args=_connect_args(parsed.get_backend_name(), parsed.database, read_only))
+        except ArgumentError:
+            raise ConfigError(f"{place}: its url is not of the form dialect://host/database") from None
+        except NoSuchModuleError as error:
+            raise ConfigError(f"{place}: no driver for {str(error).rsplit(':', 1)[-1]} is installed") from None
+        except ImportError as error:
+            raise ConfigError(f"{place}: the Python package {error.name!r} is not installed") from None
+        dialect = engine.dialect.name
+        statements = _session(dialect, timeout, read_only)
+
+        def prepare(connection: Any, _record: Any) -> None:
+            cursor = connection.cursor()
+            for statement in statements:
+                cursor.execute(statement)
+            cursor.close()
+            if dialect == "postgresql":
+                connection.commit()
+
+        event.listen(engine, "connect", prepare)
+        return cls(name, dialect, timeout, engine, tuple(s for s in (parsed.password,) if s))
+
+    def fetch(self, sql: str) -> list[Row]:
+        """Return all rows of one read-only statement. The text is sent as it is, so ``%`` and ``:`` are safe.
+
+        Raises:
+            MeasureError: when it could not be executed; the text holds no secret.
+        """
+        for attempt in range(1, CONNECT_TRIES + 1):
+            try:
+                with self._engine.connect() as connection, self._bounded(connection):
+                    result = connection.execution_options(no_parameters=True).exec_driver_sql(sql)
+                    return [tuple(row) for row in result]
+            except SQLAlchemyError as error:
+                if not _is_connection_error(error) or attempt == CONNECT_TRIES:
+                    raise MeasureError(self._sentence(error)) from None
+                time.sleep(0.2 * attempt)
+            except Exception as error:  # drivers raise types of their own, e.g. for a file that is no database
+                raise MeasureError(self._sentence(error)) from None
+        raise AssertionError("the loop returns or raises")
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _bounded(self, connection: Connection) -> Iterator[None]:
+        """Interrupt an embedded engine when the time is over; servers are told at the start of the session."""
+        if self.dialect not in ("sqlite", "duckdb"):
+            yield
+            return
+        raw: Any = connection.connection.driver_connection
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            raw.interrupt()
+
+        timer = threading.Timer(self.timeout.total_seconds(), stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except Exception:
+            if late.is_set():
+                raise MeasureError(f"datasource {self.name!r}: the statement took longer than {format_duration(self.timeout)}") from None
+            raise
+        finally:
+            timer.cancel()
+
+    def _sentence(self, error: Exception) -> str:
+        if isinstance(error, MeasureError):
+            return str(error)
+        original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        lines = [line.strip() for line in str(original).splitlines() if line.strip()]
+        text = lines[0] if lines else type(original).__name__
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        text = re.sub(r"://[^@\s/]*@", "://***@", text)
+        if self.dialect == "duckdb" and "different configuration" in text:
+            text = "the file is open for writing in this process; close that connection first, or set read_only = false"
+        return f"datasource {self.name!r}: {text.rstrip('.')}"
+
+
+def postgres_driver() -> str:
+    """Return the driver to use: Airflow 2.11's SQLAlchemy 1.4 does not know psycopg 3."""
+    import sqlalchemy
+
+    return "postgresql+psycopg2" if sqlalchemy.__version__.startswith("1.") else "postgresql+psycopg"
+
+
+def _connect_args(backend: str, database: str | None, read_only: bool) -> dict[str, Any]:
+    if backend == "duckdb":
+        return {"read_only": read_only and database not in (None, "", ":memory:")}
+    if backend in ("postgresql", "mysql", "mariadb"):
+        return {"connect_timeout": CONNECT_SECONDS}
+    return {}
+
+
+def _read_only_file(url: URL) -> URL:
+    """Return the address that opens a SQLite file without making it: a mistyped path is an error, not an empty database."""
+    if url.database in (None, "", ":memory:") or str(url.database).startswith("file:"):
+        return url
+    return url.set(database="file:" + quote(str(url.database))).update_query_dict({"mode": "ro", "uri": "true"})
+
+
+def _session(dialect: str, timeout: timedelta, read_only: bool) -> tuple[str, ...]:
+    milliseconds = max(1, int(timeout.total_seconds() * 1000))
+    if dialect == "postgresql":
+        read = ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",) if read_only else ()
+        return (*read, f"SET statement_timeout = {milliseconds}", "SET TIME ZONE 'UTC'")
+    if dialect == "sqlite":
+        return ("PRAGMA query_only = ON",) if read_only else ()
+    if dialect == "duckdb":
+        return ("SET TimeZone = 'UTC'",)
+    if dialect == "mariadb":
+        read = ("SET SESSION TRANSACTION READ ONLY",) if read_only else ()
+        return (*read, f"SET SESSION max_statement_time = {milliseconds / 1000}", "SET time_zone = '+00:00'")
+    if dialect == "mysql":
+        read = ("SET SESSION TRANSACTION READ ONLY",) if read_only else ()
+        return (*read, f"SET SESSION max_execution_time = {milliseconds}", "SET time_zone = '+00:00'")
+    return ()
+
+
+def _is_connection_error(error: SQLAlchemyError) -> bool:
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated:
+        return True
+    words = str(error.orig).lower()
+    refused = ("connection refused", "could not connect", "connection timed out", "server closed the connection",
+               "the database system is starting up", "too many connections", "could not set lock on file", "can't connect")  # fmt: skip
+    return any(word in words for word in refused)

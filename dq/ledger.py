@@ -1,0 +1,290 @@
+"""Reconcile: counts per org at stages in different databases become one ledger, and the ledger is judged.
+
+Per org and compared stage: discrepancy = baseline - stage - explained, and its share of the baseline.
+
+    org at the baseline   org at the stage   discrepancy              share              note
+    --------------------  -----------------  -----------------------  -----------------  ---------------------
+    n > 0                 m                  n - m - explained        of n
+    n > 0                 absent             n - explained            of n               absent at the stage
+    0 or absent           m > 0              -m - explained           none ("n/a")       baseline is zero
+    0 or absent           0 or absent        0 - explained            0 if that is 0
+
+Any discrepancy exceeds a share of a baseline of zero. A stage is judged as a whole first: could not be counted ->
+unmeasured; no rows at all -> no_data; the baseline could not be counted -> every stage is unmeasured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from fractions import Fraction
+
+from attrs import field, frozen
+
+from dq.checks.judge import name_worst
+from dq.datasource import Datasource
+from dq.execute import Context, expected_groups
+from dq.model.check import Table
+from dq.model.errors import DqError, MeasureError
+from dq.model.group import Group
+from dq.model.interval import Interval
+from dq.model.ledger import Column, Count, Ledger, LedgerRow
+from dq.model.reconciliation import Allowance, Explained, Reconciliation, Stage, Total
+from dq.model.result import Result
+from dq.model.severity import Outcome, Severity
+from dq.sql.statements import date_of
+
+STAGES_AT_ONCE = 8
+"""How many stages are counted side by side; each lies in a database of its own as a rule."""
+
+_Key = tuple[Interval, tuple[str | None, ...]]
+_Connect = Callable[[str], Datasource]
+
+
+@frozen
+class _Counted:
+    counts: dict[_Key, Count] = field(factory=dict)
+    null_sums: frozenset[_Key] = frozenset()
+    error: str | None = None
+
+
+def reconcile(
+    declared: Reconciliation,
+    connect: _Connect,
+    context: Context,
+    environment: str,
+    still_bad: tuple[tuple[Interval, str], ...] = (),
+) -> Ledger:
+    """Return the judged ledger of ``declared`` for the interval of ``context``.
+
+    An interval of several days is compared day by day, with one grouped statement per stage.
+
+    Args:
+        declared: the reconciliation.
+        connect: gives the datasource of a name.
+        context: the interval, the time and the values for Jinja.
+        environment: e.g. ``prod``.
+        still_bad: older partitions that are known to be wrong still, for the report.
+    """
+    days = tuple(context.interval.days()) if not context.interval.is_day else (context.interval,)
+    by_day = len(days) > 1
+    counted_losses = [known.counted for known in declared.explained if known.counted is not None]
+    with ThreadPoolExecutor(STAGES_AT_ONCE) as pool:
+        counting = [pool.submit(_count, declared, stage, connect, context, by_day) for stage in (*declared.stages, *counted_losses)]
+        totalling = [pool.submit(_total, total, connect, context) for total in declared.totals if total.query is not None]
+        counted = [future.result() for future in counting]
+        queried = iter([future.result() for future in totalling])
+    stages = dict(zip((s.name for s in declared.stages), counted, strict=False))
+    losses = dict(zip((k.name for k in declared.explained if k.counted), counted[len(declared.stages) :], strict=True))
+    rows = tuple(_rows(declared, stages, losses))
+    results = tuple(_judge(declared, stages, losses, rows, _expected(declared, connect, context), context.interval if not by_day else None))
+    totals = tuple(
+        (total.name, *((_sum_of(stages[total.sum_of])) if total.sum_of is not None else next(queried))) for total in declared.totals
+    )
+    return Ledger(
+        reconciliation=declared.name, pipeline=declared.title, environment=environment, interval=context.interval,
+        columns=tuple(_columns(declared)), rows=tuple(sorted(rows, key=_worst_first)), totals=totals, results=results,
+        severity=max((r.severity for r in results if r.severity is not None), default=None), still_bad=still_bad,
+    )  # fmt: skip
+
+
+def _count(declared: Reconciliation, stage: Stage, connect: _Connect, context: Context, by_day: bool) -> _Counted:
+    by = declared.by_of(stage)
+    columns = by.columns if stage.org is None else ()
+    try:
+        datasource = connect(stage.table.datasource)
+        compiler = context.compiler(datasource.dialect, stage.table, columns)
+        rows = datasource.fetch(compiler.count_by(stage.measure, stage.where, by_day=by_day))
+        counts: dict[_Key, Count] = {}
+        null_sums: set[_Key] = set()
+        for row in rows:
+            values = row[: len(columns)] if stage.org is None else (stage.org,)
+            day = Interval.of_day(date_of(row[len(columns)])) if by_day else context.interval
+            key = (day, declared.by.group(values).values)
+            if row[-1] is None:
+                # A total over no rows gives one row with NULL; NULL for an org that has rows is worth a note.
+                if columns or by_day:
+                    null_sums.add(key)
+                    counts.setdefault(key, 0)
+                continue
+            if not columns and not by_day and _number(row[-1]) == 0:
+                continue
+            counts[key] = counts.get(key, 0) + _number(row[-1])
+    except DqError as error:
+        return _Counted(error=str(error))
+    except ValueError as error:
+        return _Counted(error=f"stage {stage.name!r}: {error}")
+    return _Counted(counts, frozenset(null_sums))
+
+
+def _number(value: object) -> Count:
+    exact = Decimal(str(value))
+    if not exact.is_finite():
+        raise MeasureError(f"the count is {value}, which is not a finite number")
+    return int(exact) if exact == exact.to_integral_value() else exact
+
+
+def _total(total: Total, connect: _Connect, context: Context) -> tuple[Count | None, str]:
+    assert total.query is not None and total.datasource is not None  # noqa: S101  # checked when it was declared
+    try:
+        datasource = connect(total.datasource)
+        rows = datasource.fetch(context.compiler(datasource.dialect, Table(total.datasource, "none")).total(total.query))
+        if len(rows) != 1 or len(rows[0]) != 1:
+            return None, f"its query returns {len(rows)} rows instead of one number"
+        return (None, "there is no value") if rows[0][0] is None else (_number(rows[0][0]), "")
+    except DqError as error:
+        return None, str(error)
+    except ArithmeticError:
+        return None, "its query does not return a number"
+
+
+def _sum_of(counted: _Counted) -> tuple[Count | None, str]:
+    return (None, counted.error) if counted.error is not None else (sum(counted.counts.values()), "")
+
+
+def _expected(declared: Reconciliation, connect: _Connect, context: Context) -> tuple[Group, ...] | str:
+    by = declared.by_of(declared.baseline)
+    expected = declared.by.expected if declared.by.expected is not None else by.expected
+    if expected is None:
+        return ()
+    try:
+        wanted = type(by)(by.columns, expected)
+        groups = expected_groups(wanted, declared.baseline.table, connect(declared.baseline.table.datasource), context)
+        return tuple(declared.by.group(group.values) for group in groups)
+    except DqError as error:
+        return str(error)
+
+
+def _rows(declared: Reconciliation, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]) -> Iterator[LedgerRow]:
+    for key in dict.fromkeys(key for counted in (*stages.values(), *losses.values()) for key in counted.counts):
+        interval, values = key
+        org = Group(declared.by.columns, values)
+        counts = {name: counted.counts.get(key) for name, counted in stages.items()}
+        explained: dict[str, Count] = {}
+        for known in declared.explained:
+            if known.derived is not None:
+                explained[known.name] = (counts[known.derived[0]] or 0) - (counts[known.derived[1]] or 0)
+            else:
+                explained[known.name] = losses[known.name].counts.get(key, 0)
+        baseline = counts[declared.baseline.name] or 0
+        discrepancy: dict[str, Count] = {}
+        share: dict[str, Fraction | None] = {}
+        severity: Severity | None = None
+        for stage in _measured(declared, stages, losses):
+            missing = baseline - (counts[stage.name] or 0) - sum(explained[k.name] for k in declared.explained if _explains(k, stage))
+            discrepancy[stage.name] = missing
+            share[stage.name] = Fraction(missing) / Fraction(baseline) if baseline else Fraction(0) if not missing else None
+            broken = _broken(declared, missing, baseline)
+            if broken is not None and stages[stage.name].counts:
+                severity = max(severity or broken[0], broken[0])
+        notes = [f"absent at {stage.heading}" for stage in declared.stages if counts[stage.name] is None and not stages[stage.name].error]
+        notes += [f"sum is NULL at {stage.heading}" for stage in declared.stages if key in stages[stage.name].null_sums]
+        if not baseline and any(discrepancy.values()):
+            notes.append(f"{declared.baseline.heading} is zero")
+        notes += [note for name, note in declared.notes.items() if name == org.label]
+        yield LedgerRow(interval=interval, org=org, counts=counts, explained=explained, discrepancy=discrepancy, share=share,
+                        severity=severity, notes=tuple(notes))  # fmt: skip
+
+
+def _explains(known: Explained, stage: Stage) -> bool:
+    return not known.stages or stage.name in known.stages
+
+
+def _measured(declared: Reconciliation, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]) -> Iterator[Stage]:
+    """Yield the compared stages all of whose numbers are there."""
+    for stage in declared.compared:
+        if _why_unmeasured(declared, stage, stages, losses) is None:
+            yield stage
+
+
+def _why_unmeasured(declared: Reconciliation, stage: Stage, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]) -> str | None:
+    needed = [(declared.baseline.name, stages[declared.baseline.name]), (stage.name, stages[stage.name])]
+    for known in declared.explained:
+        if _explains(known, stage):
+            needed += [(name, stages[name]) for name in known.derived or ()] if known.derived else [(known.name, losses[known.name])]
+    return next((f"{name} could not be counted: {counted.error}" for name, counted in needed if counted.error is not None), None)
+
+
+def _broken(declared: Reconciliation, discrepancy: Count, baseline: Count) -> tuple[Severity, Allowance] | None:
+    return next(((s, a) for s, a in reversed(declared.ladder) if a.exceeded(discrepancy, baseline)), None)
+
+
+def _judge(
+    declared: Reconciliation,
+    stages: Mapping[str, _Counted],
+    losses: Mapping[str, _Counted],
+    rows: tuple[LedgerRow, ...],
+    expected: tuple[Group, ...] | str,
+    single: Interval | None,
+) -> Iterator[Result]:
+    """Yield the summary of each compared stage, and a Result per org (and day) that is not well there."""
+    for stage in declared.compared:
+        why = _why_unmeasured(declared, stage, stages, losses)
+        if why is None and isinstance(expected, str):
+            why = f"who is expected could not be found out: {expected}"
+        if why is not None or isinstance(expected, str):
+            yield Result(check=stage.name, outcome=Outcome.UNMEASURED, severity=declared.error_severity, sentence=f"could not be measured: {why}")
+            continue
+        for name in (declared.baseline.name, stage.name):
+            if not stages[name].counts:
+                heading = next(s.heading for s in declared.stages if s.name == name)
+                total, _ = _sum_of(stages[declared.baseline.name])
+                sentence = f"no rows at {heading}" + (f", while {declared.baseline.heading} has {total}" if total else "")
+                yield Result(check=stage.name, outcome=Outcome.NO_DATA, severity=declared.empty_severity, rows=0, sentence=sentence, orgs=0, orgs_bad=0)
+                break
+        else:
+            yield from _judge_stage(declared, stage, rows, expected, single)
+
+
+def _judge_stage(declared: Reconciliation, stage: Stage, rows: tuple[LedgerRow, ...], expected: tuple[Group, ...], single: Interval | None) -> Iterator[Result]:
+    bad: list[Result] = []
+    for row in rows:
+        baseline, missing = row.counts[declared.baseline.name] or 0, row.discrepancy[stage.name]
+        broken = _broken(declared, missing, baseline)
+        if broken is None:
+            continue
+        share = row.share[stage.name]
+        what = "missing" if missing > 0 else "too many"
+        of = f"{abs(missing)} of {baseline} {what} ({float(100 * abs(share)):.4g}%)" if share is not None else f"{abs(missing)} {what}, {declared.baseline.heading} is zero"
+        bad.append(Result(
+            check=stage.name, group=row.org, outcome=Outcome.FAIL, severity=broken[0], rows=_whole(baseline), violations=_whole(abs(missing)),
+            observed=missing, threshold=str(broken[1]), sentence=f"{of} at {stage.heading}; more than the {broken[1]} that {broken[0]} allows",
+            partition=None if single else row.interval,
+        ))  # fmt: skip
+    seen = {row.org.values for row in rows}
+    bad += [
+        Result(check=stage.name, group=org, outcome=Outcome.NO_DATA, severity=declared.empty_severity, rows=0,
+               sentence=f"no rows of {org.label} at any stage, which is expected")
+        for org in expected if org.values not in seen and declared.empty_severity is not None
+    ]  # fmt: skip
+    bad.sort(key=lambda r: (-(r.severity or 0), -(r.violations or 0), r.group.sort_key if r.group else ()))
+    lines = len(rows) + sum(org.values not in seen for org in expected)
+    unit = "orgs" if single else "org-days"
+    worst = bad[0] if bad else None
+    yield Result(
+        check=stage.name, outcome=worst.outcome if worst else Outcome.PASS, severity=worst.severity if worst else None,
+        rows=_whole(sum(row.counts[declared.baseline.name] or 0 for row in rows)),
+        violations=_whole(sum(abs(row.discrepancy[stage.name]) for row in rows)), observed=sum(row.discrepancy[stage.name] for row in rows),
+        threshold=(worst.threshold if worst else None) or str(declared.ladder[0][1]), orgs=lines, orgs_bad=len(bad),
+        sentence=f"{len(bad)} of {lines} {unit} differ: {name_worst(bad)}" if bad else f"all {lines} {unit} agree at {stage.heading}",
+    )  # fmt: skip
+    yield from bad
+
+
+def _whole(value: Count) -> int:
+    return int(value)
+
+
+def _columns(declared: Reconciliation) -> Iterator[Column]:
+    for stage in declared.stages:
+        yield Column(kind="count", name=stage.name, heading=stage.heading)
+        if stage in declared.compared:
+            yield Column(kind="discrepancy", name=stage.name, heading=f"{stage.short} Discrepancy".strip())
+            yield Column(kind="share", name=stage.name, heading=f"{stage.short} Discr %".strip())
+    for known in declared.explained:
+        yield Column(kind="explained", name=known.name, heading=known.name, derived=known.derived is not None)
+
+
+def _worst_first(row: LedgerRow) -> tuple[object, ...]:
+    return (-(row.severity or 0), -max((abs(d) for d in row.discrepancy.values()), default=0), row.interval, row.org.sort_key)

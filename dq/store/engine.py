@@ -1,0 +1,133 @@
+"""Opening and migrating the store: SQLite embedded by default, PostgreSQL or MariaDB / MySQL by URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import create_engine, event, inspect, text
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from dq.datasource import postgres_driver
+from dq.model.errors import ConfigError, StoreError
+from dq.store.schema import metadata
+
+HEAD = "0001"
+"""The newest migration; a store that is not there yet is refused, or upgraded where it is embedded."""
+
+VERSION_TABLE = "dq_alembic_version"
+BUSY_SECONDS = 30
+"""How long a writer of the embedded store waits for another one."""
+
+
+def open_store(url: str) -> Engine:
+    """Return the engine of the store at the SQLAlchemy address ``url``; a server is not connected yet.
+
+    Raises:
+        ConfigError: when the address is malformed or its driver is not installed.
+        StoreError: when the folder of an embedded store cannot be made.
+    """
+    try:
+        parsed = make_url(url)
+        if parsed.drivername in ("postgresql", "postgres"):
+            parsed = parsed.set(drivername=postgres_driver())
+        engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+    except (ArgumentError, NoSuchModuleError):
+        raise ConfigError("store: its url is not of the form dialect://host/database with a dialect that is installed") from None
+    except ImportError as error:
+        raise ConfigError(f"store: the Python package {error.name!r} is not installed") from None
+    if engine.dialect.name == "sqlite":
+        if parsed.database and parsed.database != ":memory:":
+            try:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"store: the folder {Path(parsed.database).parent} cannot be made: {error.strerror}") from None
+        _embedded(engine)
+    return engine
+
+
+def _embedded(engine: Engine) -> None:
+    """Make SQLite safe for several processes: WAL, a busy time-out, and writers that queue at BEGIN, not at COMMIT."""
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def current(connection: Connection) -> str | None:
+    """Return the migration that the store is at; None: it has no tables of dq yet."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    row = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).first()
+    return None if row is None else str(row[0])
+
+
+def ensure(engine: Engine) -> None:
+    """Make sure that the store is at the newest migration. An embedded store is made or upgraded on the way.
+
+    Raises:
+        StoreError: when it cannot be reached, or a server's store is not upgraded yet.
+    """
+    try:
+        with engine.connect() as connection:
+            found = current(connection)
+    except SQLAlchemyError as error:
+        raise StoreError(f"the store cannot be reached: {_first_line(error)}") from None
+    if found == HEAD:
+        return
+    if engine.dialect.name != "sqlite":
+        state = "has no tables yet" if found is None else f"is at migration {found}, not {HEAD}"
+        raise StoreError(f"the store {state}; run `dq db upgrade`")
+    upgrade(engine)
+
+
+def upgrade(engine: Engine) -> str:
+    """Bring the store to the newest migration and return what was done, for people. Harmless when repeated.
+
+    Raises:
+        StoreError: when it cannot be reached or a migration breaks.
+    """
+    try:
+        with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(7241902)"))
+            found = current(connection)
+            if found == HEAD:
+                return f"the store is at migration {HEAD} already"
+            if found is None:
+                # A new store is made from today's tables at once; a test holds them against the migrations.
+                metadata.create_all(connection)
+                connection.execute(text(f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+                connection.execute(text(f"INSERT INTO {VERSION_TABLE} (version_num) VALUES (:head)"), {"head": HEAD})
+                return f"the store was made, at migration {HEAD}"
+            migrate(connection)
+            return f"the store was upgraded from migration {found} to {HEAD}"
+    except SQLAlchemyError as error:
+        raise StoreError(f"the store cannot be upgraded: {_first_line(error)}") from None
+
+
+def migrate(connection: Connection) -> None:
+    """Run the migrations that are missing, inside the caller's transaction."""
+    from alembic import command  # deferred: loaded only by those who upgrade
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _first_line(error: SQLAlchemyError) -> str:
+    original = str(getattr(error, "orig", None) or error).strip()
+    return original.splitlines()[0].rstrip(".") if original else type(error).__name__

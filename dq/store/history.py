@@ -1,0 +1,212 @@
+"""Runs and their Results in the store."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from attrs import evolve, frozen
+from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy.engine import Connection, Row
+from sqlalchemy.exc import IntegrityError
+
+from dq.model.group import Group
+from dq.model.interval import Interval
+from dq.model.result import Result, Run, RunKind
+from dq.model.severity import Outcome, Severity
+from dq.store import schema as t
+
+STORED_ORGS = 10_000
+"""How many orgs of one check get a row of their own; the worst come first, the summary counts them all."""
+
+
+def start_run(
+    connection: Connection, environment: str, suite: str, kind: RunKind, interval: Interval, origin: str, now: datetime
+) -> Run:
+    """Return the run of that identity, which is made where it is not there yet; without its results."""
+    where = and_(
+        t.run.c.environment == environment,
+        t.run.c.suite == suite,
+        t.run.c.interval_start == interval.start,
+        t.run.c.interval_end == interval.end,
+        t.run.c.origin == origin,
+    )
+    found = connection.execute(select(t.run).where(where)).first()
+    if found is None:
+        values = {
+            "id": str(uuid.uuid4()), "environment": environment, "suite": suite, "kind": kind, "interval_start": interval.start,
+            "interval_end": interval.end, "origin": origin, "started_at": now, "version": 0,
+        }  # fmt: skip
+        try:
+            with connection.begin_nested():
+                connection.execute(insert(t.run).values(**values))
+        except IntegrityError:
+            pass  # another scan of the same run was first
+        found = connection.execute(select(t.run).where(where)).one()
+    return _run(found)
+
+
+def record_due(connection: Connection, run: Run, due: bool) -> None:
+    """Remember whether the run is due."""
+    connection.execute(update(t.run).where(t.run.c.id == run.id).values(due=int(due)))
+
+
+def was_due(connection: Connection, run: Run) -> bool | None:
+    """Return what was remembered; None: nobody said."""
+    value = connection.execute(select(t.run.c.due).where(t.run.c.id == run.id)).scalar_one()
+    return None if value is None else bool(value)
+
+
+def record_scan(connection: Connection, run: Run, scan: str, results: Iterable[Result], now: datetime) -> None:
+    """Put the results of one scan in the place of its earlier ones, and raise the version of the run."""
+    connection.execute(update(t.run).where(t.run.c.id == run.id).values(version=t.run.c.version + 1))
+    connection.execute(delete(t.result).where(t.result.c.run_id == run.id, t.result.c.scan == scan))
+    rows = [_row(run, scan, result, now) for result in _bounded(results)]
+    if rows:
+        connection.execute(insert(t.result), rows)
+
+
+def _bounded(results: Iterable[Result]) -> Iterable[Result]:
+    orgs: dict[str, int] = {}
+    for result in results:
+        if result.group is not None:
+            orgs[result.check] = orgs.get(result.check, 0) + 1
+        if result.group is None or orgs[result.check] <= STORED_ORGS:
+            yield result
+
+
+def scans_recorded(connection: Connection, run: Run) -> frozenset[str]:
+    """Return the scans that have results in the run."""
+    return frozenset(connection.execute(select(t.result.c.scan).where(t.result.c.run_id == run.id).distinct()).scalars())
+
+
+def lock_run(connection: Connection, run: Run) -> Run:
+    """Return the run with its results, its row locked until the transaction ends."""
+    found = connection.execute(select(t.run).where(t.run.c.id == run.id).with_for_update()).one()
+    return with_results(connection, _run(found))
+
+
+def mark_closed(connection: Connection, run: Run, now: datetime) -> None:
+    """Remember that this version of the run was folded into incidents."""
+    connection.execute(update(t.run).where(t.run.c.id == run.id).values(closed_version=run.version, closed_at=now))
+
+
+def with_results(connection: Connection, run: Run) -> Run:
+    """Return the run with its results: summaries first, in the order in which they were recorded."""
+    rows = connection.execute(select(t.result).where(t.result.c.run_id == run.id).order_by(t.result.c.id)).all()
+    results = [_result(row) for row in rows]
+    return evolve(run, results=tuple(sorted(results, key=lambda r: r.group is not None)))
+
+
+def latest_run(connection: Connection, environment: str, suite: str, interval: Interval | None = None) -> Run | None:
+    """Return the latest run that recorded anything, of that interval or the newest one; None: there is none."""
+    query = select(t.run).where(t.run.c.environment == environment, t.run.c.suite == suite, t.run.c.version > 0)
+    if interval is not None:
+        query = query.where(t.run.c.interval_start == interval.start, t.run.c.interval_end == interval.end)
+    query = query.order_by(t.run.c.interval_start.desc(), func.coalesce(t.run.c.closed_at, t.run.c.started_at).desc(), t.run.c.started_at.desc())
+    found = connection.execute(query.limit(1)).first()
+    return None if found is None else with_results(connection, _run(found))
+
+
+def runs(connection: Connection, environment: str, suite: str | None = None, limit: int = 30) -> tuple[Run, ...]:
+    """Return the newest runs that recorded anything, newest first, with their results."""
+    query = select(t.run).where(t.run.c.environment == environment, t.run.c.version > 0)
+    if suite is not None:
+        query = query.where(t.run.c.suite == suite)
+    rows = connection.execute(query.order_by(t.run.c.started_at.desc(), t.run.c.id).limit(limit)).all()
+    return tuple(with_results(connection, _run(row)) for row in rows)
+
+
+def unclosed(connection: Connection, environment: str, before: datetime) -> tuple[Run, ...]:
+    """Return the runs with results that nobody closed, last touched before that time."""
+    open_version = t.run.c.version > func.coalesce(t.run.c.closed_version, 0)
+    query = select(t.run).where(t.run.c.environment == environment, open_version, t.run.c.started_at < before)
+    touched = [(_run(row), connection.execute(select(func.max(t.result.c.at)).where(t.result.c.run_id == row.id)).scalar()) for row in connection.execute(query).all()]
+    return tuple(run for run, at in touched if at is None or at < before)
+
+
+def still_bad(connection: Connection, environment: str, suite: str, before: datetime, limit: int = 20) -> tuple[tuple[Interval, str], ...]:
+    """Return the older partitions whose latest run is not well, newest first, with the worst sentence of each."""
+    latest: dict[Interval, Row[Any]] = {}
+    query = (
+        select(t.run)
+        .where(t.run.c.environment == environment, t.run.c.suite == suite, t.run.c.version > 0, t.run.c.interval_start < before)
+        .order_by(t.run.c.interval_start.desc(), t.run.c.started_at.desc())
+        .limit(20 * limit)
+    )
+    for row in connection.execute(query).all():
+        latest.setdefault(Interval(row.interval_start, row.interval_end), row)
+    bad: list[tuple[Interval, str]] = []
+    for interval, row in latest.items():
+        worst = connection.execute(
+            select(t.result.c.check_name, t.result.c.sentence)
+            .where(t.result.c.run_id == row.id, t.result.c.org == "", t.result.c.severity.is_not(None))
+            .order_by(t.result.c.severity.desc(), t.result.c.id)
+        ).first()
+        if worst is not None:
+            bad.append((interval, f"{worst.check_name}: {worst.sentence}"))
+    return tuple(bad[:limit])
+
+
+def open_orgs(connection: Connection, environment: str, kind: str, subject: str, columns: Sequence[str]) -> frozenset[Group]:
+    """Return the orgs of the subject that have an open incident: their Results are kept even when they are well."""
+    query = select(t.incident.c.org).where(
+        t.incident.c.environment == environment, t.incident.c.kind == kind, t.incident.c.subject == subject,
+        t.incident.c.ended_at.is_(None),
+    )  # fmt: skip
+    keys = [json.loads(key) for key in connection.execute(query).scalars() if key]
+    return frozenset(Group(tuple(columns), tuple(values)) for values in keys if len(values) == len(columns))
+
+
+def put_artefact(connection: Connection, run: Run, document: dict[str, Any]) -> None:
+    """Keep the full ledger of a run, compressed."""
+    body = gzip.compress(json.dumps(document, ensure_ascii=False).encode(), mtime=0)
+    connection.execute(delete(t.ledger).where(t.ledger.c.run_id == run.id))
+    connection.execute(insert(t.ledger).values(run_id=run.id, body=body))
+
+
+def get_artefact(connection: Connection, run: Run) -> dict[str, Any] | None:
+    """Return the full ledger of a run; None: it has none."""
+    body = connection.execute(select(t.ledger.c.body).where(t.ledger.c.run_id == run.id)).scalar()
+    if body is None:
+        return None
+    document: dict[str, Any] = json.loads(gzip.decompress(body))
+    return document
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(
+        id=row.id, environment=row.environment, suite=row.suite, kind=row.kind, interval=Interval(row.interval_start, row.interval_end),
+        origin=row.origin, started_at=row.started_at, version=row.version, closed_version=row.closed_version,
+    )  # fmt: skip
+
+
+def _row(run: Run, scan: str, result: Result, now: datetime) -> dict[str, Any]:
+    group = "" if result.group is None else json.dumps([result.group.columns, result.group.values], ensure_ascii=False)
+    return {
+        "run_id": run.id, "scan": scan, "check_name": result.check, "org": group,
+        "partition_start": result.partition.start if result.partition else None,
+        "partition_end": result.partition.end if result.partition else None,
+        "outcome": str(result.outcome), "severity": None if result.severity is None else int(result.severity),
+        "row_count": result.rows, "violations": result.violations, "unknown": result.unknown,
+        "observed": None if result.observed is None else str(result.observed), "threshold": result.threshold,
+        "sentence": result.sentence, "orgs": result.orgs, "orgs_bad": result.orgs_bad, "at": now,
+    }  # fmt: skip
+
+
+def _result(row: Row[Any]) -> Result:
+    columns, values = json.loads(row.org) if row.org else ((), ())
+    observed = None if row.observed is None else Decimal(row.observed)
+    if observed is not None and "." not in row.observed and "E" not in row.observed:
+        observed = int(row.observed)  # type: ignore[assignment]  # a whole number stays one
+    return Result(
+        check=row.check_name, outcome=Outcome(row.outcome), group=Group(tuple(columns), tuple(values)) if row.org else None,
+        severity=None if row.severity is None else Severity(row.severity), rows=row.row_count, violations=row.violations,
+        unknown=row.unknown, observed=observed, threshold=row.threshold, sentence=row.sentence, orgs=row.orgs, orgs_bad=row.orgs_bad,
+        partition=Interval(row.partition_start, row.partition_end) if row.partition_start else None,
+    )  # fmt: skip
