@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dq.checks import Aggregate, Between, Freshness, NotNull, OneOf, Query, RowCount, Rows, Unique
 from dq.model.check import Check, Suite, Table
 from dq.model.group import By
 from dq.model.reconciliation import Explained, Reconciliation, Stage, Total
@@ -17,7 +18,6 @@ from dq.model.thresholds import at_least, at_most, between
 
 if TYPE_CHECKING:
     from dq.app import reconcile, run
-    from dq.checks import Aggregate, Between, Freshness, NotNull, OneOf, Query, RowCount, Rows, Unique
 
 __all__ = [
     "Aggregate",
@@ -54,8 +54,4 @@ def __getattr__(name: str) -> Any:
         from dq import app
 
         return getattr(app, name)
-    if name in __all__:
-        from dq import checks
-
-        return getattr(checks, name)
     raise AttributeError(f"module 'dq' has no attribute {name!r}")

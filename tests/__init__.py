@@ -1,0 +1,1 @@
+"""The tests of dq: real databases, real servers on loopback, real Airflow."""

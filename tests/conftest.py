@@ -1,0 +1,95 @@
+"""What all tests share: a clean environment, database servers, temporary projects, seeded random histories."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests import servers
+
+SEED = os.environ.get("DQ_SEED", "20260101")
+SOAK = os.environ.get("DQ_SOAK") == "1"
+_COUNTS = pytest.StashKey[dict[str, int]]()
+
+# The machine may be shared and slow, and a failing example must be found again.
+hypothesis.settings.register_profile("dq", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("soak", deadline=None, max_examples=5_000)
+hypothesis.settings.load_profile("soak" if SOAK else "dq")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what the developer's shell says about projects."""
+    for name in ("DQ_HOME", "DQ_ENVIRONMENT", "DQ_NOW"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> servers.Server:
+    """The PostgreSQL of this test process."""
+    return servers.postgres()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: servers.Server) -> str:
+    """The URL of a new, empty PostgreSQL database."""
+    return postgres_server.new_database()
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> servers.Server:
+    """The MariaDB of this test process."""
+    return servers.mariadb()
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: servers.Server) -> str:
+    """The URL of a new, empty MariaDB database."""
+    return mariadb_server.new_database()
+
+
+@pytest.fixture
+def make_project(tmp_path: Path) -> Callable[..., Path]:
+    """Make a project in a temporary folder: ``make_project("[store]\\n...", {"checks/orders.py": "..."})``."""
+
+    def make(toml: str = "", files: Mapping[str, str] = {}) -> Path:
+        root = tmp_path / "project"
+        for name, text in {"dq.toml": toml, **files}.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return root
+
+    return make
+
+
+@pytest.fixture
+def histories(request: pytest.FixtureRequest) -> Callable[[int, int], Iterator[random.Random]]:
+    """Seeded random sources, one per history: ``for rng in histories(200, 20_000)``.
+
+    The first number holds in ``make test``, the second in ``make soak``. ``DQ_SEED`` chooses the seed; the counts are
+    printed at the end of the run.
+    """
+    counts = request.config.stash.setdefault(_COUNTS, {})
+    name = request.node.nodeid
+
+    def draw(short: int, full: int) -> Iterator[random.Random]:
+        for number in range(full if SOAK else short):
+            counts[name] = number + 1
+            yield random.Random(f"{SEED}/{name}/{number}")
+
+    return draw
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print how many random histories ran, and from which seed."""
+    counts = config.stash.get(_COUNTS, {})
+    if counts:
+        terminalreporter.section(f"seeded histories (DQ_SEED={SEED})")
+        for name, number in counts.items():
+            terminalreporter.line(f"{number:>9,}  {name}")

@@ -1,0 +1,177 @@
+"""Database servers that the tests start themselves, on loopback, and that end with the test process."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from attrs import field, frozen
+
+NOBODY = 65534
+# For setpriv: the kernel stops the server even when the test process is killed.
+ENDS_WITH_US = ("--pdeathsig", "INT")
+
+
+def missing(part: str, why: str) -> NoReturn:
+    """Skip the test loudly because an optional part of the machine is missing; with ``DQ_REQUIRE_ALL=1``, fail it."""
+    if os.environ.get("DQ_REQUIRE_ALL") == "1":
+        pytest.fail(f"{part} is missing: {why}", pytrace=False)
+    pytest.skip(f"{part} is not tested: {why}")
+
+
+def require_program(*names: str) -> str:
+    """Return the path of the first of these programs that is installed; skip or fail the test where none is."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
+    for name in names:
+        if found := shutil.which(name, path=path):
+            return found
+    missing(names[0], "the program is not installed; `make system-packages` installs it on Debian")
+
+
+@frozen
+class Server:
+    """A running database server.
+
+    Attributes:
+        address: its URL up to the database, e.g. ``postgresql+psycopg://postgres@127.0.0.1:40123``.
+        run: runs one statement in the administrative database.
+    """
+
+    address: str
+    run: Callable[[str], object]
+    _numbers: count[int] = field(factory=lambda: count(1))
+
+    def new_database(self) -> str:
+        """Return the URL of a new, empty database."""
+        name = f"dq_{next(self._numbers)}"
+        self.run(f"CREATE DATABASE {name}")
+        return f"{self.address}/{name}"
+
+    def drop_database(self, url: str) -> None:
+        """Drop a database of this server."""
+        self.run(f"DROP DATABASE {url.rsplit('/', 1)[1]}")
+
+
+@cache
+def postgres() -> Server:
+    """Return the PostgreSQL of this test process: the one that the package pgserver carries, started without root."""
+    spec = find_spec("pgserver")
+    if spec is None or spec.origin is None:
+        missing("PostgreSQL", "the package pgserver is not installed")
+    import psycopg  # noqa: PLC0415  # optional, as pgserver
+
+    base = _directory("dq-pg-")
+    # Only the files of pgserver are used: its own launcher makes a user and widens permissions of the machine.
+    home = Path(spec.origin).parent
+    if os.geteuid() == 0 and subprocess.run([*_as_nobody(), "test", "-x", str(home)], check=False).returncode:
+        for part in ("pgserver/pginstall", "pgserver.libs"):
+            shutil.copytree(home.parent / part, base / part, symlinks=True)
+        home = base / "pgserver"
+    programs = home / "pginstall" / "bin"
+    data, port = base / "data", _free_port()
+    user = _as_nobody() if os.geteuid() == 0 else ["setpriv"]
+    _quiet([*user, str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"])
+    options = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={base}", "fsync=off"]
+    arguments = ["-D", str(data), *(f"-c{option}" for option in options)]
+    _start([*user, *ENDS_WITH_US, str(programs / "postgres"), *arguments], base)
+
+    def run(statement: str) -> None:
+        with psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres", autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    _wait_until(lambda: run("SELECT 1"), base)
+    return Server(f"postgresql+psycopg://postgres@127.0.0.1:{port}", run)
+
+
+@cache
+def mariadb() -> Server:
+    """Return the MariaDB of this test process, started from the system's packages; user ``dq``, password ``dq``."""
+    server, install = require_program("mariadbd"), require_program("mariadb-install-db")
+    import pymysql  # noqa: PLC0415  # optional, as the server
+
+    base, port = _directory("dq-my-"), _free_port()
+    user = ["--user=nobody"] if os.geteuid() == 0 else []
+    common = ["--no-defaults", *user, f"--datadir={base / 'data'}"]
+    _quiet([install, *common, "--skip-test-db", "--auth-root-authentication-method=normal"])
+    listen = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={base / 'sock'}", f"--pid-file={base / 'pid'}"]
+    fast = ["--innodb-flush-log-at-trx-commit=0", "--skip-log-bin"]
+    _start(["setpriv", *ENDS_WITH_US, server, *common, *listen, *fast], base)
+
+    def run(statement: str) -> None:
+        with (
+            pymysql.connect(unix_socket=str(base / "sock"), user="root", autocommit=True) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement)
+
+    _wait_until((base / "sock").stat, base)  # PyMySQL would leak a socket with each try
+    run("CREATE USER dq@'%' IDENTIFIED BY 'dq'")
+    run("GRANT ALL ON *.* TO dq@'%'")
+    return Server(f"mysql+pymysql://dq:dq@127.0.0.1:{port}", run)
+
+
+def _as_nobody() -> list[str]:
+    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+
+
+def _directory(prefix: str) -> Path:
+    """Return a directory with a short path (a socket's path is limited), which is removed when the process ends."""
+    path = Path(tempfile.mkdtemp(prefix=prefix))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    if os.geteuid() == 0:
+        os.chown(path, NOBODY, NOBODY)
+    path.chmod(0o755)
+    return path
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def _quiet(command: list[str]) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/")
+    if done.returncode:
+        pytest.fail(f"{Path(command[0]).name} failed: {done.stdout[-1000:]}{done.stderr[-1000:]}", pytrace=False)
+
+
+def _start(command: list[str], base: Path) -> None:
+    """Start a server that is stopped when this process ends."""
+    with (base / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
+
+    def stop() -> None:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    atexit.register(stop)
+
+
+def _wait_until(ready: Callable[[], object], base: Path, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            ready()
+        except Exception:  # noqa: BLE001  # each driver has its own "not yet"
+            if time.monotonic() > end:
+                pytest.fail(f"the server did not start: {(base / 'log').read_text()[-2000:]}", pytrace=False)
+            time.sleep(0.1)
+        else:
+            return
