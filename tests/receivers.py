@@ -1,0 +1,668 @@
+"""Loopback receivers that behave like the vendors: SMTP, Slack, PagerDuty Events v2 and VictorOps REST.
+
+They listen on 127.0.0.1 only, on ports that the system picks, check every payload against ``tests/contracts``, keep the
+state that a vendor keeps (which alerts are open), and can be told to fail or to hang. The tests use ``Receivers``;
+the demo runs them as a process of their own::
+
+    python -m tests.receivers --dir DIR --ports-file FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import ipaddress
+import json
+import os
+import signal
+import ssl
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import jsonschema
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from attrs import define, field
+
+HOST = "127.0.0.1"
+CONTRACTS = Path(__file__).with_name("contracts")
+NAMES = ("smtp", "slack", "pagerduty", "victorops")
+
+Reply = tuple[int, str]
+
+
+def valid(schema: str, document: object) -> bool:
+    """Return whether ``document`` satisfies ``tests/contracts/<schema>.schema.json``."""
+    return jsonschema.Draft202012Validator(_schema(schema)).is_valid(document)
+
+
+def certificate(directory: Path) -> tuple[Path, Path]:
+    """Write a self-signed certificate for 127.0.0.1 and localhost, valid for a day, and return its file and the key's."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(HOST))]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = directory / "receiver.pem", directory / "receiver.key"
+    cert_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return cert_file, key_file
+
+
+@define
+class Failure:
+    """What a receiver answers instead of its work.
+
+    Attributes:
+        status: the HTTP status, or the SMTP code after DATA; 0 drops the connection without an answer.
+        headers: of the HTTP answer.
+        body: of the HTTP answer, or the text after the SMTP code.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+@define
+class Alert:
+    """An alert or incident as a pager knows it.
+
+    Attributes:
+        open: whether it is open now.
+        opens: how often it was opened.
+        repeats: triggers that joined it while it was open.
+        resolves: how often it was resolved.
+        orphans: resolves that came while it was not open; the vendor drops them.
+    """
+
+    open: bool = False
+    opens: int = 0
+    repeats: int = 0
+    resolves: int = 0
+    orphans: int = 0
+
+    def trigger(self) -> None:
+        """Open it, or join it."""
+        if self.open:
+            self.repeats += 1
+        else:
+            self.open, self.opens = True, self.opens + 1
+
+    def resolve(self) -> None:
+        """Close it, or do nothing."""
+        if self.open:
+            self.open, self.resolves = False, self.resolves + 1
+        else:
+            self.orphans += 1
+
+
+class Receiver:
+    """What all four have in common.
+
+    Attributes:
+        hang: while true, nothing is answered.
+        received: every payload that came in, also those that were refused: bytes of a mail, or a JSON value.
+    """
+
+    name = ""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.hang = False
+        self.received: list[Any] = []
+        self._recorder = recorder
+        self._lock = threading.Lock()
+        self._failures: list[Failure] = []
+        self._stopped = threading.Event()
+
+    def fail_next(
+        self, status: int, headers: Mapping[str, str] | None = None, body: str = "", times: int = 1
+    ) -> None:
+        """Answer the next ``times`` requests with this and do nothing; status 0 drops the connection."""
+        with self._lock:
+            self._failures += [Failure(status, headers or {}, body)] * times
+
+    def stop(self) -> None:
+        """Stop listening: from now on the address refuses connections. Stopping twice is harmless."""
+        self._stopped.set()
+
+    def state(self) -> dict[str, Any]:
+        """Return what it knows, for ``state.json``."""
+        return {"received": len(self.received)}
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped."""
+        return self._stopped.is_set()
+
+    def _failure(self) -> Failure | None:
+        with self._lock:
+            return self._failures.pop(0) if self._failures else None
+
+
+class Recorder:
+    """Writes what was accepted to a directory, numbered by arrival, and the state of all receivers beside it.
+
+    Args:
+        directory: where to; made if need be. None: nothing is written.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        self.receivers: tuple[Receiver, ...] = ()
+        self._directory = directory
+        self._count = 0
+        self._lock = threading.Lock()
+        if directory is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+
+    def write(self, name: str, suffix: str, content: bytes) -> None:
+        """Write one payload as ``NNN-name.suffix`` and the state of all as ``state.json``."""
+        if self._directory is None:
+            return
+        with self._lock:
+            self._count += 1
+            (self._directory / f"{self._count:03}-{name}.{suffix}").write_bytes(content)
+            _replace(self._directory / "state.json", {one.name: one.state() for one in self.receivers})
+
+
+class Smtp(Receiver):
+    """A mail server.
+
+    Attributes:
+        host, port: where it listens.
+        ca_file: the certificate to trust with STARTTLS; empty without.
+        messages: the accepted mails, parsed.
+        envelopes: their senders and recipients, as the protocol gave them.
+        refused: recipients (by address) that are refused, with the code.
+    """
+
+    name = "smtp"
+
+    def __init__(self, recorder: Recorder, directory: Path, *, starttls: bool, login: tuple[str, str] | None) -> None:
+        super().__init__(recorder)
+        if login and not starttls:
+            raise ValueError("a login needs starttls=True")
+        self.host = HOST
+        self.ca_file = ""
+        self.messages: list[EmailMessage] = []
+        self.envelopes: list[tuple[str, tuple[str, ...]]] = []
+        self.refused: dict[str, int] = {}
+        self._login = login
+        self._context: ssl.SSLContext | None = None
+        if starttls:
+            cert, key = certificate(directory)
+            self.ca_file = str(cert)
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(cert, key)
+        self._sessions: list[SMTP] = []
+        self._loop = asyncio.new_event_loop()
+        self._server = self._loop.run_until_complete(self._loop.create_server(self._session, HOST, 0))
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        self._thread = threading.Thread(target=self._loop.run_forever, name="smtp receiver", daemon=True)
+        self._thread.start()
+
+    def _session(self) -> SMTP:
+        session = SMTP(
+            self,
+            hostname="localhost",
+            tls_context=self._context,
+            require_starttls=self._context is not None,
+            authenticator=self._authenticate,
+            auth_required=self._login is not None,
+            loop=self._loop,
+        )
+        self._sessions.append(session)
+        return session
+
+    def _authenticate(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, auth_data: object
+    ) -> AuthResult:
+        assert isinstance(auth_data, LoginPassword)
+        given = (auth_data.login.decode(), auth_data.password.decode())
+        return AuthResult(success=given == self._login, handled=False)
+
+    async def handle_EHLO(  # noqa: N802  # the name that aiosmtpd calls
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        """Greet, unless it hangs."""
+        while self.hang and not self.stopped:
+            await asyncio.sleep(0.05)
+        session.host_name = hostname
+        return responses
+
+    async def handle_RCPT(  # noqa: N802  # the name that aiosmtpd calls
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Take or refuse a recipient."""
+        if address in self.refused:
+            return f"{self.refused[address]} recipient refused"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(  # noqa: N802  # the name that aiosmtpd calls
+        self, server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
+        """Take a mail."""
+        content = envelope.content
+        assert isinstance(content, bytes)
+        self.received.append(content)
+        if failure := self._failure():
+            if failure.status == 0:
+                server.transport.abort()
+            return f"{failure.status} {failure.body}"
+        self.messages.append(message_from_bytes(content, policy=policy.default))
+        self.envelopes.append((envelope.mail_from or "", tuple(envelope.rcpt_tos)))
+        self._recorder.write(self.name, "eml", content)
+        return "250 OK"
+
+    def stop(self) -> None:
+        """Stop listening and drop open connections."""
+        if self.stopped:
+            return
+        super().stop()
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(timeout=10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=10)
+        self._loop.close()
+
+    async def _close(self) -> None:
+        self._server.close()
+        for session in self._sessions:
+            if session.transport is not None:
+                session.transport.abort()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)  # lets aborted transports say good-bye before the loop ends
+
+
+class HttpReceiver(Receiver):
+    """A vendor's HTTP endpoint.
+
+    Attributes:
+        port: where it listens.
+        requests: path and headers of every request.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder)
+        self.requests: list[tuple[str, dict[str, str]]] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                receiver.answer(self, raw)
+
+            def do_GET(self) -> None:
+                receiver.answer(self, b"")
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name in http.server
+                """Stay silent: the tests and the demo look at what was received."""
+
+        self._server = ThreadingHTTPServer((HOST, 0), Handler)
+        self._server.daemon_threads = True
+        self.port: int = self._server.server_port
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name=f"{self.name} receiver", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening."""
+        if self.stopped:
+            return
+        super().stop()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=10)
+
+    def take(self, path: str, headers: Mapping[str, str], raw: bytes, document: Any) -> tuple[bool, Reply]:
+        """Do the vendor's work and return whether the payload was accepted, and the answer."""
+        raise NotImplementedError
+
+    def answer(self, request: BaseHTTPRequestHandler, raw: bytes) -> None:
+        """Answer one request."""
+        while self.hang and not self.stopped:
+            time.sleep(0.05)
+        try:
+            document = json.loads(raw)
+        except ValueError:
+            document = None
+        with self._lock:
+            self.received.append(document)
+            self.requests.append((request.path, dict(request.headers)))
+        headers: Mapping[str, str] = {}
+        if failure := self._failure():
+            status, body, headers = failure.status, failure.body, failure.headers
+        elif request.command != "POST":
+            status, body = 405, ""
+        else:
+            with self._lock:
+                accepted, (status, body) = self.take(request.path, request.headers, raw, document)
+            if accepted:
+                self._recorder.write(self.name, "json", (_pretty(document) + "\n").encode())
+        with contextlib.suppress(OSError):  # the sender may have given up
+            if status == 0:
+                request.close_connection = True
+                return
+            content = body.encode()
+            request.send_response(status)
+            given = {"Content-Type": "application/json" if body[:1] in ("{", "[") else "text/plain", **headers}
+            for key, value in {**given, "Content-Length": str(len(content))}.items():
+                request.send_header(key, value)
+            request.end_headers()
+            request.wfile.write(content)
+
+
+class SlackReceiver(HttpReceiver):
+    """Slack's incoming webhook and ``chat.postMessage``.
+
+    Attributes:
+        posts: the messages that were posted; those of a bot have ``channel``.
+        token: the bot token that it knows.
+    """
+
+    name = "slack"
+    token = "xoxb-loopback-0000000000"
+
+    # Slack documents no limit on all block text together; 11,341 characters were seen rejected (bolt-js issue 2867).
+    _TEXT = 11_000
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.posts: list[dict[str, Any]] = []
+        super().__init__(recorder)
+
+    @property
+    def webhook(self) -> str:
+        """The address of the incoming webhook."""
+        return f"http://{HOST}:{self.port}{self._path}"
+
+    @property
+    def base_url(self) -> str:
+        """The address of the Web API."""
+        return f"http://{HOST}:{self.port}/api/"
+
+    _path = "/services/T00000000/B00000000/loopbackloopbackloopback"
+
+    def take(self, path: str, headers: Mapping[str, str], raw: bytes, document: Any) -> tuple[bool, Reply]:
+        """Post a message."""
+        if path == self._path:
+            problem = self._problem("slack_incoming_webhook", document)
+            return self._post(document, problem, (400, problem), (200, "ok"))
+        if path == "/api/chat.postMessage":
+            problem = self._problem("slack_chat_post_message", document)
+            if headers.get("Authorization") != f"Bearer {self.token}":
+                problem = "invalid_auth"
+            said = {"ok": True, "channel": (document or {}).get("channel"), "ts": f"1700000000.{len(self.posts):06}"}
+            refusal = json.dumps({"ok": False, "error": problem})
+            return self._post(document, problem, (200, refusal), (200, json.dumps(said)))
+        return False, (404, "no_service")
+
+    def state(self) -> dict[str, Any]:
+        """Return the number of posts."""
+        return {**super().state(), "posts": len(self.posts)}
+
+    def _post(self, document: Any, problem: str, refusal: Reply, success: Reply) -> tuple[bool, Reply]:
+        if problem:
+            return False, refusal
+        self.posts.append(document)
+        return True, success
+
+    def _problem(self, schema: str, document: Any) -> str:
+        if document is None:
+            return "invalid_payload"
+        if not valid(schema, document):
+            return "invalid_blocks"
+        return "msg_blocks_too_long" if sum(map(len, _texts(document.get("blocks", [])))) > self._TEXT else ""
+
+
+class PagerDutyReceiver(HttpReceiver):
+    """PagerDuty's Events API v2.
+
+    Attributes:
+        events: the accepted events.
+        alerts: by routing key and dedup key.
+    """
+
+    name = "pagerduty"
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.alerts: dict[tuple[str, str], Alert] = {}
+        super().__init__(recorder)
+
+    @property
+    def url(self) -> str:
+        """The address for events."""
+        return f"http://{HOST}:{self.port}/v2/enqueue"
+
+    @property
+    def open_keys(self) -> set[str]:
+        """The dedup keys of the open alerts."""
+        return {key for (_, key), alert in self.alerts.items() if alert.open}
+
+    def take(self, path: str, headers: Mapping[str, str], raw: bytes, document: Any) -> tuple[bool, Reply]:
+        """Trigger, acknowledge or resolve."""
+        if path != "/v2/enqueue":
+            return False, (404, "")
+        if len(raw) > _schema("pagerduty_events_v2_alert")["x-max-body-bytes"]:
+            return False, (413, "")
+        if not valid("pagerduty_events_v2_alert", document):
+            said = {"status": "invalid event", "message": "Event object is invalid", "errors": ["it breaks the schema"]}
+            return False, (400, json.dumps(said))
+        key = document.get("dedup_key") or f"generated-{len(self.events)}"
+        alert = self.alerts.setdefault((document["routing_key"], key), Alert())
+        match document["event_action"]:
+            case "trigger":
+                alert.trigger()
+            case "resolve":
+                alert.resolve()
+        self.events.append(document)
+        return True, (202, json.dumps({"status": "success", "message": "Event processed", "dedup_key": key}))
+
+    def state(self) -> dict[str, Any]:
+        """Return the alerts by dedup key."""
+        return {**super().state(), **_alerts({key: alert for (_, key), alert in self.alerts.items()})}
+
+
+class VictorOpsReceiver(HttpReceiver):
+    """The generic REST endpoint of VictorOps / Splunk On-Call, of an account where WARNING opens an incident.
+
+    Attributes:
+        events: the accepted alerts.
+        alerts: by entity id.
+        routing_keys: the last part of the path of each accepted alert.
+    """
+
+    name = "victorops"
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.alerts: dict[str, Alert] = {}
+        self.routing_keys: list[str] = []
+        super().__init__(recorder)
+
+    _path = "/integrations/generic/20131114/alert/00000000-loop-back-0000-000000000000"
+
+    @property
+    def url(self) -> str:
+        """The address up to the API key; the routing key comes after it."""
+        return f"http://{HOST}:{self.port}{self._path}"
+
+    @property
+    def open_keys(self) -> set[str]:
+        """The entity ids of the open incidents."""
+        return {key for key, alert in self.alerts.items() if alert.open}
+
+    def take(self, path: str, headers: Mapping[str, str], raw: bytes, document: Any) -> tuple[bool, Reply]:
+        """Open, note or recover."""
+        start, _, routing_key = path.rpartition("/")
+        if start != self._path or not routing_key:
+            return False, (404, "")
+        if not valid("splunk_oncall_rest", document):
+            return False, (400, json.dumps({"result": "failure", "message": "it breaks the schema"}))
+        key = document.get("entity_id") or f"generated-{len(self.events)}"
+        match document["message_type"]:
+            case "CRITICAL" | "WARNING":
+                self.alerts.setdefault(key, Alert()).trigger()
+            case "RECOVERY":
+                self.alerts.setdefault(key, Alert()).resolve()
+        self.events.append(document)
+        self.routing_keys.append(routing_key)
+        return True, (200, json.dumps({"result": "success", "entity_id": key}))
+
+    def state(self) -> dict[str, Any]:
+        """Return the incidents by entity id."""
+        return {**super().state(), **_alerts(self.alerts)}
+
+
+@define(eq=False)
+class Receivers:
+    """The four receivers; a context manager that stops them.
+
+    Attributes:
+        record_to: a directory for what was accepted, see ``Recorder``.
+        starttls: the mail server demands TLS, with a self-signed certificate (``smtp.ca_file``).
+        login: user and password that the mail server demands; needs ``starttls``.
+    """
+
+    record_to: Path | None = None
+    starttls: bool = False
+    login: tuple[str, str] | None = None
+    smtp: Smtp = field(init=False)
+    slack: SlackReceiver = field(init=False)
+    pagerduty: PagerDutyReceiver = field(init=False)
+    victorops: VictorOpsReceiver = field(init=False)
+    _directory: tempfile.TemporaryDirectory[str] = field(init=False, factory=tempfile.TemporaryDirectory)
+
+    def __attrs_post_init__(self) -> None:
+        recorder = Recorder(self.record_to)
+        self.smtp = Smtp(recorder, Path(self._directory.name), starttls=self.starttls, login=self.login)
+        self.slack = SlackReceiver(recorder)
+        self.pagerduty = PagerDutyReceiver(recorder)
+        self.victorops = VictorOpsReceiver(recorder)
+        recorder.receivers = (self.smtp, self.slack, self.pagerduty, self.victorops)
+
+    def stop(self) -> None:
+        """Stop all of them."""
+        for name in NAMES:
+            getattr(self, name).stop()
+        self._directory.cleanup()
+
+    def addresses(self) -> dict[str, dict[str, Any]]:
+        """Return where they listen, as the ports file has it."""
+        return {
+            "smtp": {"host": self.smtp.host, "port": self.smtp.port, "ca_file": self.smtp.ca_file},
+            "slack": {"webhook": self.slack.webhook, "base_url": self.slack.base_url, "token": self.slack.token},
+            "pagerduty": {"url": self.pagerduty.url},
+            "victorops": {"url": self.victorops.url},
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the receivers until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m tests.receivers", description=__doc__.partition("\n")[0])
+    parser.add_argument("--dir", type=Path, required=True, help="where accepted payloads and state.json are written")
+    parser.add_argument("--ports-file", type=Path, required=True, help="written (JSON) as soon as all listen")
+    parser.add_argument("--only", default=",".join(NAMES), help="those that listen; the others refuse connections")
+    parser.add_argument("--starttls", action="store_true", help="the mail server demands TLS")
+    parser.add_argument("--login", metavar="USER:PASSWORD", help="the mail server demands this login")
+    parser.add_argument("--with-parent", action="store_true", help="end when the process that started this one is gone")
+    given = parser.parse_args(arguments)
+    only = set(filter(None, given.only.split(",")))
+    if unknown := only - set(NAMES):
+        parser.error(f"unknown receivers: {', '.join(sorted(unknown))}; known are {', '.join(NAMES)}")
+    if given.login and not given.starttls:
+        parser.error("--login needs --starttls")
+    parent = os.getppid()
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    login = tuple(given.login.partition(":")[::2]) if given.login else None
+    with Receivers(record_to=given.dir, starttls=given.starttls, login=login) as receivers:
+        for name in NAMES:
+            if name not in only:
+                getattr(receivers, name).stop()
+        _replace(given.ports_file, receivers.addresses())
+        while not ended.wait(0.5):
+            if given.with_parent and os.getppid() != parent:
+                break
+    return 0
+
+
+def _schema(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((CONTRACTS / f"{name}.schema.json").read_text(encoding="utf-8"))
+    return document
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("text"), str):
+            yield value["text"]
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+
+
+def _alerts(alerts: Mapping[str, Alert]) -> dict[str, Any]:
+    counts = ("open", "opens", "repeats", "resolves", "orphans")
+    return {
+        "open": sorted(key for key, alert in alerts.items() if alert.open),
+        "alerts": {key: {name: getattr(alert, name) for name in counts} for key, alert in alerts.items()},
+    }
+
+
+def _pretty(document: object) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=2)
+
+
+def _replace(path: Path, document: object) -> None:
+    """Write a JSON file so that a reader never sees half of it."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(_pretty(document) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
