@@ -1,0 +1,188 @@
+"""What the tasks of a suite do, on the worker. Each finds the project, asks :mod:`dq.app` and shows what came of it.
+
+Each gets the Airflow context with ``suite`` (a name), ``date`` and ``project`` in it, as :func:`dq.airflow.suite_group`
+was given them. XCom carries ids, outcomes and severities only. :mod:`dq.app` is imported when a task runs, so that
+parsing a DAG file stays cheap.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
+
+from dq.model.errors import DqError, StoreError
+from dq.model.interval import Interval
+from dq.model.result import Result
+from dq.model.severity import Outcome, Severity
+
+if TYPE_CHECKING:
+    from dq.app import Project
+
+_log = logging.getLogger(__name__)
+_SHOWN = 50  # lines of a table in a log; the store has them all
+_ORIGIN = 250  # characters of an origin that the store keeps; both ids of Airflow may be that long by themselves
+
+
+def should_run(*, asked: Callable[[Mapping[str, Any]], object] | None, **context: Any) -> bool:
+    """Return whether the suite is due, and record it; a "no" of the user's own function leaves no record."""
+    if asked is not None and not asked(context):
+        _log.info("%s is not due: should_run= said no", context["suite"])
+        return False
+    with _one_sentence():
+        from dq import app
+
+        due = app.due(*_where(context))
+    _log.info("%s is %s", context["suite"], "due" if due else "not due: nothing is measured and the next stage runs")
+    return due
+
+
+def scan(*, scan: str, stop_at: str, **context: Any) -> dict[str, dict[str, str | None]]:
+    """Measure, judge and record one scan.
+
+    Raises:
+        AirflowFailException: when a check at ``stop_at`` or above could not be measured; it is not tried again.
+    """
+    with _one_sentence():
+        from dq import app
+
+        project, name, interval, origin = _where(context)
+        results = app.scan(project, name, interval, origin, scan)
+    _log.info("%s %s, %s\n%s", name, interval, scan, table(results))
+    stop = Severity.of(stop_at)
+    if broken := [r for r in results if r.outcome is Outcome.UNMEASURED and r.at_or_above(stop)]:
+        raise AirflowFailException(
+            f"{name} {interval}: could not be measured: " + "; ".join(f"{r.check} ({r.sentence})" for r in broken)
+        )
+    return _verdicts(results)
+
+
+def close(*, begin: str, scans: Mapping[str, str], **context: Any) -> dict[str, Any]:
+    """Fold the results into incidents, judge the SLA and send what is to be told; harmless when repeated."""
+    states = _states(context, begin, *scans.values())
+    if states.get(begin) == "failed":  # dq could not even ask whether it is due; the stage before is not to blame
+        states = dict.fromkeys(scans.values(), "failed")
+    with _one_sentence():
+        from dq import app
+
+        project, name, interval, origin = _where(context)
+        told = {scan: states.get(task) or "failed" for scan, task in scans.items()}
+        run = app.close(project, name, interval, origin, states=told)
+        runbooks = {check.name: check.runbook for check in getattr(project.find(name), "checks", ())}
+    verdict = "nothing was measured" if not run.results else "good" if run.ok else f"not good ({run.worst})"
+    _log.info("%s %s is closed: %s (run %s)\n%s", name, interval, verdict, run.id, table(run.results))
+    for check in dict.fromkeys(r.check for r in run.results if r.severity is not None):
+        if runbooks.get(check):
+            _log.info("runbook of %s: %s", check, runbooks[check])
+    return {"run": run.id, "results": _verdicts(run.results)}
+
+
+def gate(*, begin: str, stop_at: str, on_block: str, **context: Any) -> bool:
+    """Return whether the next stage may start.
+
+    Raises:
+        AirflowSkipException: when the stage before was skipped: dq in between changes nothing, the next is skipped too.
+        AirflowFailException: when it may not start and ``on_block`` is ``fail``.
+    """
+    if _states(context, begin).get(begin) == "skipped":
+        raise AirflowSkipException("the stage before was skipped, so the next one is too")
+    with _one_sentence():
+        from dq import app
+
+        if app.gate(*_where(context), Severity.of(stop_at)):
+            return True
+    blocked = f"{context['suite']} is not good at {stop_at} or above (see the log of its close task)"
+    if on_block == "fail":
+        raise AirflowFailException(blocked)
+    _log.warning("%s: the next stage %s", blocked, "runs all the same" if on_block == "continue" else "is skipped")
+    return on_block == "continue"
+
+
+def interval_of(start: datetime | None, end: datetime | None, at: datetime) -> Interval:
+    """Return the interval that a DAG run is about.
+
+    Args:
+        start, end: its data interval, where it has one.
+        at: its logical date, or where it has none the time that it may start after.
+
+    Returns:
+        The data interval when it has length, else the last whole UTC day that ended at ``at`` or before.
+    """
+    if start is not None and end is not None and start < end:
+        return Interval(_plain(start), _plain(end))
+    return Interval.of_day(_plain(at).date() - timedelta(days=1))
+
+
+def table(results: Iterable[Result]) -> str:
+    """Return the results as a table for a log, worst first, at most 50."""
+    ordered = sorted(results, key=lambda r: (-(r.severity or 0), r.check, r.group is not None))
+    rows = [
+        (str(r.outcome), str(r.severity or "-"), r.check, r.group.label if r.group else "-", r.sentence)
+        for r in ordered[:_SHOWN]
+    ]
+    head = ("outcome", "severity", "check", "org", "found")
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(4)]
+    lines = ["  ".join([*(f"{c:<{w}}" for c, w in zip(row, widths, strict=False)), row[4]]) for row in (head, *rows)]
+    more = len(ordered) - len(rows)
+    return "\n".join([*lines, *([f"... and {more} more"] if more else [])]) if ordered else "no results"
+
+
+def start_of(dag_file: str, project: str | None) -> Path:
+    """Return where the search for ``dq.toml`` starts: ``project`` relative to the DAG file, else that file's folder."""
+    return Path(dag_file).parent / (project or "")
+
+
+def _where(context: Mapping[str, Any]) -> tuple[Project, str, Interval, str]:
+    """Return what every call of the app begins with: project, name, interval and origin.
+
+    The DAG file is asked for its place here, on the worker, because a bundle lies elsewhere on every machine.
+    """
+    from dq import app
+
+    run, dag, day = context["dag_run"], context["dag"], (context["date"] or "").strip()
+    if day:
+        interval = Interval.of_day(day)
+    else:
+        at = context.get("logical_date") or run.run_after
+        interval = interval_of(context.get("data_interval_start"), context.get("data_interval_end"), at)
+    origin = f"airflow:{dag.dag_id}:{run.run_id}"
+    if len(origin) > _ORIGIN:
+        origin = f"{origin[: _ORIGIN - 41]}:{sha256(origin.encode()).hexdigest()[:40]}"
+    return app.open_project(start_of(dag.fileloc, context["project"])), context["suite"], interval, origin
+
+
+def _states(context: Mapping[str, Any], *task_ids: str) -> dict[str, str]:
+    """Return the states of tasks of this DAG run by task id, through the task API: a task has no metadata database."""
+    run_id = context["run_id"]
+    found = context["ti"].get_task_states(dag_id=context["dag"].dag_id, run_ids=[run_id], task_ids=list(task_ids))
+    return {task: str(state) for task, state in found.get(run_id, {}).items() if state is not None}
+
+
+def _verdicts(results: Iterable[Result]) -> dict[str, dict[str, str | None]]:
+    return {
+        r.check: {"outcome": str(r.outcome), "severity": None if r.severity is None else str(r.severity)}
+        for r in results
+        if r.group is None
+    }
+
+
+def _plain(value: datetime) -> datetime:
+    """Return the instant as a plain UTC datetime; Airflow hands out a subclass of its own."""
+    return datetime.fromisoformat(value.isoformat()).astimezone(UTC)
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Show an error of dq as its sentence. Only what may pass by itself, a store that is away, may be tried again."""
+    try:
+        yield
+    except StoreError as error:
+        raise AirflowException(str(error)) from None
+    except DqError as error:
+        raise AirflowFailException(str(error)) from None
