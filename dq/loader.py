@@ -43,6 +43,7 @@ def load_declarations(root: Path) -> Declared:
 
     Each file runs as a module of a package made for the project, anew each time; nothing is added to ``sys.path``.
     Files reach each other by relative imports: ``from .tables import orders``. A file that fails takes no other down.
+    No bytecode is written: a project is often read-only, and a file changed within a second would be read stale.
     """
     package = f"dq_project_{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
     declared = Declared()
@@ -50,11 +51,15 @@ def load_declarations(root: Path) -> Declared:
         for name in [name for name in sys.modules if f"{name}.".startswith(f"{package}.")]:
             del sys.modules[name]
         importlib.invalidate_caches()
+        writes_none, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         sys.modules[package] = module = ModuleType(package, "A dq project.")
         module.__path__ = [str(root)]
-        for folder in FOLDERS:
-            for file in sorted((root / folder).glob("*.py")):
-                _load(file, f"{package}.{folder}", root, declared)
+        try:
+            for folder in FOLDERS:
+                for file in sorted((root / folder).glob("*.py")):
+                    _load(file, f"{package}.{folder}", root, declared)
+        finally:
+            sys.dont_write_bytecode = writes_none
     return declared
 
 
@@ -73,9 +78,10 @@ def _load(file: Path, package: str, root: Path, declared: Declared) -> None:
         sentence = _sentence(error, root, file)
         if sentence not in declared.failures:
             declared.failures.append(sentence)
-    # What a file imports began after it, and is collected before it: a suite belongs to the file that made it.
-    own = package.partition(".")[0] + "."
-    for name in reversed([name for name in sys.modules if name not in before and name.startswith(own)]):
+    # They stand in the order in which they were finished: a suite belongs to the file that made it, which is finished
+    # before those that import it.
+    own = f"{package.partition('.')[0]}."
+    for name in [name for name in sys.modules if name not in before and name.startswith(own)]:
         _collect(sys.modules[name], root, declared)
 
 

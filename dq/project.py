@@ -200,13 +200,13 @@ def read_settings(root: Path) -> dict[str, Any]:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigError(f"{FILE}: it cannot be read: {why}") from None
     top = Section(FILE, "", raw, root)
-    environment = os.environ.get("DQ_ENVIRONMENT") or top.text("environment", "dev")
+    environment = top.text("environment", "dev")
     store = top.section("store")
     guard = top.section("guard")
     sources = top.section("datasources")
     params = top.section("params")
     settings = {
-        "environment": environment,
+        "environment": os.environ.get("DQ_ENVIRONMENT") or environment,
         "store": StoreSettings(store.url("url", "sqlite:///var/dq.sqlite"), store.password("password")),
         "datasources": {name: _datasource(name, sources.section(name)) for name in sources.raw},
         "refuse_functions": guard.texts("refuse_functions"),

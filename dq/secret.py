@@ -19,7 +19,7 @@ from dq.plugins import load_plugin, plugin_names, suggest
 _REFERENCE = re.compile(r"(?P<store>[a-z][a-z0-9_]*):(?!//)(?P<rest>.+)", re.DOTALL)
 # How SQLAlchemy reads a user and a password out of a URL.
 _PASSWORD_IN_URL = re.compile(r"[\w+]+://[^:/]*:[^@]*@")
-_SECRET_IN_QUERY = re.compile(r"[?&;{ ](password|passwd|pwd|token|secret|motherduck_token)=", re.IGNORECASE)
+_SECRET_IN_QUERY = re.compile(r"[?&;{= ](password|passwd|pwd|token|secret|\w+_token)=", re.IGNORECASE)
 _FILE_URL = re.compile(r"(?P<scheme>(?:sqlite|duckdb)(?:\+\w+)?:///)(?P<path>[^?]*)(?P<query>.*)", re.DOTALL)
 
 
