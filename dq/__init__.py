@@ -17,7 +17,7 @@ from dq.model.sla import Sla
 from dq.model.thresholds import at_least, at_most, between
 
 if TYPE_CHECKING:
-    from dq.app import reconcile, run
+    from dq.api import reconcile, run
 
 __all__ = [
     "Aggregate",
@@ -51,7 +51,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name in {"run", "reconcile"}:
-        from dq import app
+        from dq import api
 
-        return getattr(app, name)
+        return getattr(api, name)
     raise AttributeError(f"module 'dq' has no attribute {name!r}")

@@ -67,8 +67,7 @@ def reconcile(
         environment: e.g. ``prod``.
         still_bad: older partitions that are known to be wrong still, for the report.
     """
-    days = tuple(context.interval.days()) if not context.interval.is_day else (context.interval,)
-    by_day = len(days) > 1
+    by_day = context.interval.is_longer_than_day
     counted_losses = [known.counted for known in declared.explained if known.counted is not None]
     with ThreadPoolExecutor(STAGES_AT_ONCE) as pool:
         counting = [pool.submit(_count, declared, stage, connect, context, by_day) for stage in (*declared.stages, *counted_losses)]
@@ -157,6 +156,7 @@ def _expected(declared: Reconciliation, connect: _Connect, context: Context) -> 
 
 
 def _rows(declared: Reconciliation, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]) -> Iterator[LedgerRow]:
+    ladder, measured = declared.ladder, tuple(_measured(declared, stages, losses))
     for key in dict.fromkeys(key for counted in (*stages.values(), *losses.values()) for key in counted.counts):
         interval, values = key
         org = Group(declared.by.columns, values)
@@ -171,11 +171,11 @@ def _rows(declared: Reconciliation, stages: Mapping[str, _Counted], losses: Mapp
         discrepancy: dict[str, Count] = {}
         share: dict[str, Fraction | None] = {}
         severity: Severity | None = None
-        for stage in _measured(declared, stages, losses):
+        for stage in measured:
             missing = baseline - (counts[stage.name] or 0) - sum(explained[k.name] for k in declared.explained if _explains(k, stage))
             discrepancy[stage.name] = missing
             share[stage.name] = Fraction(missing) / Fraction(baseline) if baseline else Fraction(0) if not missing else None
-            broken = _broken(declared, missing, baseline)
+            broken = _broken(ladder, missing, baseline) if missing else None
             if broken is not None and stages[stage.name].counts:
                 severity = max(severity or broken[0], broken[0])
         notes = [f"absent at {stage.heading}" for stage in declared.stages if counts[stage.name] is None and not stages[stage.name].error]
@@ -206,8 +206,8 @@ def _why_unmeasured(declared: Reconciliation, stage: Stage, stages: Mapping[str,
     return next((f"{name} could not be counted: {counted.error}" for name, counted in needed if counted.error is not None), None)
 
 
-def _broken(declared: Reconciliation, discrepancy: Count, baseline: Count) -> tuple[Severity, Allowance] | None:
-    return next(((s, a) for s, a in reversed(declared.ladder) if a.exceeded(discrepancy, baseline)), None)
+def _broken(ladder: tuple[tuple[Severity, Allowance], ...], discrepancy: Count, baseline: Count) -> tuple[Severity, Allowance] | None:
+    return next(((s, a) for s, a in reversed(ladder) if a.exceeded(discrepancy, baseline)), None)
 
 
 def _judge(
@@ -239,9 +239,11 @@ def _judge(
 
 def _judge_stage(declared: Reconciliation, stage: Stage, rows: tuple[LedgerRow, ...], expected: tuple[Group, ...], single: Interval | None) -> Iterator[Result]:
     bad: list[Result] = []
+    ladder = declared.ladder
     for row in rows:
-        baseline, missing = row.counts[declared.baseline.name] or 0, row.discrepancy[stage.name]
-        broken = _broken(declared, missing, baseline)
+        missing = row.discrepancy[stage.name]
+        baseline = row.counts[declared.baseline.name] or 0
+        broken = _broken(ladder, missing, baseline) if missing else None
         if broken is None:
             continue
         share = row.share[stage.name]

@@ -7,6 +7,10 @@ import re
 from attrs import frozen
 
 from dq.model.check import Check, Suite
+from dq.model.reconciliation import Reconciliation
+
+STAGES = "stages"
+"""The id of the one scan of a reconciliation."""
 
 
 @frozen
@@ -36,3 +40,10 @@ def plan(suite: Suite) -> tuple[Scan, ...]:
         taken = [scan.id for scan in scans]
         scans.append(Scan(name if name not in taken else f"{name}_{len(scans)}", columns, tuple(checks)))
     return tuple(scans)
+
+
+def scan_ids(declared: Suite | Reconciliation) -> tuple[str, ...]:
+    """Return the ids of the scans that answer ``declared``; a reconciliation has one, which counts all its stages."""
+    if isinstance(declared, Reconciliation):
+        return (STAGES,)
+    return tuple(scan.id for scan in plan(declared))

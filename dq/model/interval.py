@@ -55,6 +55,11 @@ class Interval:
             day += timedelta(days=1)
 
     @property
+    def is_longer_than_day(self) -> bool:
+        """Whether it is a look back over several days, rather than one partition of a daily pipeline."""
+        return self.end - self.start > timedelta(days=1)
+
+    @property
     def is_day(self) -> bool:
         """Whether it is exactly one UTC day."""
         return self == Interval.of_day(self.start.date())

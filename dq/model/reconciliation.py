@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from decimal import Decimal
 
 from attrs import field, frozen
 
@@ -107,7 +108,7 @@ class Allowance:
             raise DeclarationError(f"{value!r} is not a count, a share, or one of each")
         return cls(shares[0] if shares else None, counts[0] if counts else None)
 
-    def exceeded(self, discrepancy: int, baseline: int) -> bool:
+    def exceeded(self, discrepancy: int | Decimal, baseline: int | Decimal) -> bool:
         """Return whether a discrepancy of that many records (of either sign) is more than is allowed."""
         parts = [part for part in (self.share, self.count) if part is not None]
         return all(part.exceeded(abs(discrepancy), abs(baseline)) for part in parts)

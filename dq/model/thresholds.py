@@ -59,14 +59,12 @@ class Tolerance:
             )
         return cls(share, is_share=True)
 
-    def exceeded(self, violations: int, rows: int) -> bool:
+    def exceeded(self, violations: int | Decimal, rows: int | Decimal) -> bool:
         """Return whether ``violations`` of ``rows`` rows are more than it allows.
 
         A share of no rows is exceeded by any violation at all.
         """
-        if self.is_share:
-            return Fraction(violations) > self.limit * rows
-        return violations > self.limit
+        return Fraction(violations) > (self.limit * Fraction(rows) if self.is_share else self.limit)
 
     def wider_than(self, other: Tolerance) -> bool:
         """Return whether it allows more than ``other``."""

@@ -64,7 +64,8 @@ class Compiler:
     refused: Collection[str] = ()
 
     @property
-    def _sqlglot(self) -> str:
+    def dialect_of_sqlglot(self) -> str:
+        """The name of the dialect as sqlglot has it."""
         return _SQLGLOT.get(self.dialect, self.dialect)
 
     def statements(self, measures: Iterable[Measure]) -> tuple[Statement, ...]:
@@ -110,7 +111,7 @@ class Compiler:
             if self.table.partition is None:
                 raise GuardError(f"table {self.table.name} has no partition column, so it has no days to compare")
             keys.append(self._day(self._column(self.table.partition)))
-        aggregate = guard_aggregate(self.render(measure), self._sqlglot, self.refused)
+        aggregate = guard_aggregate(self.render(measure), self.dialect_of_sqlglot, self.refused)
         select = self._from(exp.select(*keys, aggregate), partition=self.interval, where=where)
         return self._sql(_group_by(select, len(keys)))
 
@@ -179,7 +180,7 @@ class Compiler:
 
     def _aggregate(self, measure: Measure) -> exp.Expression:
         assert isinstance(measure.of, str)  # noqa: S101  # by construction of the kind
-        return guard_aggregate(self.render(measure.of), self._sqlglot, self.refused)
+        return guard_aggregate(self.render(measure.of), self.dialect_of_sqlglot, self.refused)
 
     def _needs_own(self, measure: Measure) -> bool:
         return measure.where is not None or any(self._aggregate(measure).find_all(exp.Distinct, exp.PercentileCont, exp.Quantile, exp.Median))
@@ -200,10 +201,10 @@ class Compiler:
         return _and(ends)
 
     def _user_predicate(self, text: str) -> exp.Expression:
-        return exp.Paren(this=guard_predicate(self.render(text), self._sqlglot, self.refused))
+        return exp.Paren(this=guard_predicate(self.render(text), self.dialect_of_sqlglot, self.refused))
 
     def _query(self, text: str) -> exp.Query:
-        query = guard_query(self.render(text), self._sqlglot, self.refused)
+        query = guard_query(self.render(text), self.dialect_of_sqlglot, self.refused)
         assert isinstance(query, exp.Query)  # noqa: S101  # the guard lets nothing else through
         return query
 
@@ -252,11 +253,11 @@ class Compiler:
             text = value.isoformat()
         if self.dialect == "sqlite":
             return exp.Literal.string(text)
-        kind = "date" if not isinstance(value, datetime) else "datetime" if self._sqlglot == "mysql" else "timestamp"
-        return exp.Cast(this=exp.Literal.string(text), to=exp.DataType.build(kind, dialect=self._sqlglot))
+        kind = "date" if not isinstance(value, datetime) else "datetime" if self.dialect_of_sqlglot == "mysql" else "timestamp"
+        return exp.Cast(this=exp.Literal.string(text), to=exp.DataType.build(kind, dialect=self.dialect_of_sqlglot))
 
     def _sql(self, tree: exp.Expression) -> str:
-        return tree.sql(dialect=self._sqlglot, comments=False)
+        return tree.sql(dialect=self.dialect_of_sqlglot, comments=False)
 
 
 def table_parts(name: str) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ from dq.model.errors import ConfigError
 
 # ``env:NAME``, ``file:PATH``, ``airflow:conn_id``; an address such as ``https://...`` is a secret in the clear.
 _REFERENCE = re.compile(r"[a-z][a-z0-9_.-]*:(?!//)\S.*")
+# A setting that is no secret may lie elsewhere as well, but only behind a prefix that cannot be part of a plain text.
+_PLACED_ELSEWHERE = re.compile(r"(env|file):(?!//)\S")
 
 
 @frozen
@@ -50,7 +52,7 @@ class Settings:
         return key in self.values
 
     def text(self, key: str, default: str | None = None) -> str:
-        """Return the non-empty text of ``key``.
+        """Return the non-empty text of ``key``; what a reference such as ``env:SMTP_HOST`` stands for, too.
 
         Raises:
             ConfigError: when it is no such text, or is missing and there is no default.
@@ -60,7 +62,7 @@ class Settings:
             raise self.error(key, "is missing")
         if not isinstance(value, str) or not value.strip():
             raise self.error(key, "must be a text that is not empty")
-        return value
+        return self._resolved(key, value) if _PLACED_ELSEWHERE.match(value) else value
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Return the texts of ``key``: one text or a list of them, at least one.
@@ -83,6 +85,9 @@ class Settings:
             ConfigError: when it is not such a number.
         """
         value = self.values.get(key, default)
+        if isinstance(value, str) and _PLACED_ELSEWHERE.match(value):
+            text = self._resolved(key, value)
+            value = float(text) if text.replace(".", "", 1).isdecimal() else text
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             raise self.error(key, f"must be a number from {low:g} to {high:g}")
         return value
@@ -104,15 +109,20 @@ class Settings:
         Raises:
             ConfigError: when it is missing, is not a reference, or refers to nothing.
         """
-        reference = self.text(key)
-        if not _REFERENCE.fullmatch(reference):
+        reference = self.values.get(key)
+        if reference is None:
+            raise self.error(key, "is missing")
+        if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
             raise self.error(key, "is a secret and must be a reference such as env:NAME or file:PATH")
+        return self._resolved(key, reference)
+
+    def _resolved(self, key: str, reference: str) -> str:
         try:
             value = self.resolve(reference).strip()
         except ConfigError as error:
             raise self.error(key, str(error)) from None
         if not value:
-            raise self.error(key, "the secret that it refers to is empty")
+            raise self.error(key, "what it refers to is empty")
         return value
 
     def address(self, key: str, value: str) -> str:

@@ -1,0 +1,104 @@
+"""``dq.run`` and ``dq.reconcile``: the command line's own path, from a notebook or a test."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import evolve
+
+from dq import app
+from dq.model.check import Suite
+from dq.model.errors import ConfigError, UsageError
+from dq.model.interval import Interval
+from dq.model.ledger import Ledger
+from dq.model.reconciliation import Reconciliation
+from dq.model.result import Run
+from dq.project import DatasourceSettings, Project, StoreSettings
+from dq.secret import Secret
+
+Date = str | datetime.date
+Datasources = Mapping[str, str]
+
+
+def run(
+    suite: str | Suite | Reconciliation,
+    date: Date | None = None,
+    *,
+    interval: Interval | None = None,
+    project: Project | str | Path | None = None,
+    datasources: Datasources | None = None,
+    store: bool = False,
+    alert: bool = False,
+) -> Run:
+    """Measure a suite or reconciliation for one day, and return the run: ``assert dq.run(orders).ok``.
+
+    Nothing is stored and nobody is told unless asked.
+
+    Args:
+        suite: the declaration, or the name of one in the project.
+        date: the UTC day, a date or ``"2026-11-20"``; yesterday by default.
+        interval: the partition, in the place of ``date``.
+        project: a project or its folder; by default ``DQ_HOME``, or the folder upwards that has a ``dq.toml``.
+        datasources: SQLAlchemy addresses by name, beside or instead of those of the project.
+        store: record the results.
+        alert: let the results become incidents and messages; implies ``store``.
+
+    Raises:
+        UsageError: when the declaration, the date or the configuration is refused.
+        StoreError: when the store was asked for and cannot be used.
+    """
+    found = _project(project, datasources)
+    return app.run(found, suite, _interval(date, interval), origin="python", store=store or alert, alert=alert)
+
+
+def reconcile(
+    reconciliation: str | Reconciliation,
+    date: Date | None = None,
+    *,
+    to: Date | None = None,
+    project: Project | str | Path | None = None,
+    datasources: Datasources | None = None,
+    store: bool = False,
+    alert: bool = False,
+) -> Ledger:
+    """Count a reconciliation for one day, or day by day from ``date`` to ``to`` (included), and return the ledger.
+
+    Args:
+        reconciliation: the declaration, or the name of one in the project.
+        date: the first UTC day; yesterday by default.
+        to: the last UTC day; ``date`` by default.
+        project, datasources, store, alert: as for ``run``.
+
+    Raises:
+        UsageError: when the declaration, a date or the configuration is refused.
+        StoreError: when the store was asked for and cannot be used.
+    """
+    first = _interval(date, None)
+    interval = first if to is None else Interval(first.start, _interval(to, None).end)
+    found = _project(project, datasources)
+    return app.reconcile(found, reconciliation, interval, origin="python", store=store or alert, alert=alert)[1]
+
+
+def _interval(date: Date | None, interval: Interval | None) -> Interval:
+    if interval is not None:
+        if date is not None:
+            raise UsageError("give date= or interval=, not both")
+        return interval
+    return Interval.of_day(date if date is not None else app.judgement_time().date() - datetime.timedelta(days=1))
+
+
+def _project(project: Project | str | Path | None, datasources: Datasources | None) -> Project:
+    own = {name: DatasourceSettings(name, Secret(url, f"datasources[{name!r}]", Path.cwd())) for name, url in (datasources or {}).items()}
+    if isinstance(project, Project):
+        found = project
+    else:
+        try:
+            found = app.open_project(None if project is None else Path(project))
+        except ConfigError:
+            if project is not None or not own:
+                raise
+            address = Secret("sqlite:///var/dq.sqlite", "store.url", Path.cwd())
+            found = Project(root=Path.cwd(), environment="dev", store=StoreSettings(address))
+    return evolve(found, datasources={**found.datasources, **own})

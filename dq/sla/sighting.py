@@ -1,0 +1,42 @@
+"""What a closed run saw of its partition: the observation that SLAs are judged from. Pure.
+
+    results of the run (summaries)                                     state
+    -----------------------------------------------------------------  ----------
+    an upstream task failed before anything could be measured          failed
+    some check found rows, and (reconciliation) no stage is empty      arrived
+    no check found rows                                                missing
+    a stage of a reconciliation is empty                               missing
+    nothing of the above, because nothing could be measured            unmeasured
+
+Wrong data is there, so it has arrived: what is wrong with it is the business of the checks.
+"""
+
+from __future__ import annotations
+
+from dq.model.observation import ObservedState
+from dq.model.result import Result, Run
+from dq.model.severity import Outcome
+
+
+def sighting(run: Run, *, upstream_failed: bool = False) -> ObservedState:
+    """Return what ``run`` saw of its partition, by the table above.
+
+    Args:
+        run: the run with its results.
+        upstream_failed: whether it could not start because a task before it failed.
+    """
+    summaries = run.summaries
+    found = [result for result in summaries if _has_rows(result)]
+    empty = [result for result in summaries if result.outcome is Outcome.NO_DATA and not _has_rows(result)]
+    if found and not (run.kind == "reconciliation" and empty):
+        return "arrived"
+    if upstream_failed:
+        return "failed"
+    return "missing" if empty else "unmeasured"
+
+
+def _has_rows(result: Result) -> bool:
+    if result.outcome in (Outcome.PASS, Outcome.FAIL):
+        return True
+    # A grouped check whose worst org has no rows still saw the rows of the others.
+    return result.outcome is Outcome.NO_DATA and bool(result.rows)
