@@ -113,7 +113,8 @@ def _sentence(error: BaseException, root: Path, file: Path) -> str:
         return f"{place}: it is not Python: {error.msg}"
     path, line = file, 0
     for frame in traceback.extract_tb(error.__traceback__):
-        if Path(frame.filename).is_relative_to(root) and frame.lineno is not None:
+        # Only the declarations: the project may hold dq itself, or its virtual environment.
+        if frame.lineno is not None and any(Path(frame.filename).is_relative_to(root / folder) for folder in FOLDERS):
             path, line = Path(frame.filename), frame.lineno
     place = path.relative_to(root).as_posix() + (f":{line}" if line else "")
     said = _ADDRESS.sub("(address)", " ".join(str(error).split()))
