@@ -65,6 +65,7 @@ def number(connection: Connection) -> int:
     if not ids:
         return 0
     last = connection.execute(select(func.max(table.c.number))).scalar() or 0
+    # By the primary key alone: InnoDB would otherwise lock the gap into which others insert.
     connection.execute(
         update(table).where(table.c.id == bindparam("row")).values(number=bindparam("next")),
         [{"row": row, "next": last + place} for place, row in enumerate(ids, 1)],

@@ -69,26 +69,28 @@ def test_what_was_rolled_back_takes_no_number(empty_store):
     with empty_store.begin() as connection:
         add(connection, "a")
     with empty_store.connect() as connection:
+        transaction = connection.begin()
         add(connection, "gone")
-        connection.rollback()
+        transaction.rollback()
     with empty_store.begin() as connection:
         add(connection, "b")
     assert number_all(empty_store) == 2
     assert numbered(empty_store) == [(1, "a"), (2, "b")]
 
 
-def test_the_order_is_that_of_becoming_visible(empty_postgres):
+def test_the_order_is_that_of_becoming_visible(empty_server):
     """A reader that has seen up to number n never misses an event that was inserted early and committed late."""
     # SQLite has one writer at a time, so inserted early is committed early
-    with empty_postgres.connect() as slow:
+    with empty_server.connect() as slow:
+        transaction = slow.begin()
         add(slow, "early")
-        with empty_postgres.begin() as fast:
+        with empty_server.begin() as fast:
             add(fast, "late")
-        assert number_all(empty_postgres) == 1
-        assert numbered(empty_postgres) == [(1, "late")]
-        slow.commit()
-    assert number_all(empty_postgres) == 1
-    assert numbered(empty_postgres) == [(1, "late"), (2, "early")]
+        assert number_all(empty_server) == 1
+        assert numbered(empty_server) == [(1, "late")]
+        transaction.commit()
+    assert number_all(empty_server) == 1
+    assert numbered(empty_server) == [(1, "late"), (2, "early")]
 
 
 def test_writers_at_once_lose_nothing(empty_store):
@@ -113,19 +115,20 @@ def test_writers_at_once_lose_nothing(empty_store):
         assert [s for _, s in found if s.startswith(f"{writer}-")] == [f"{writer}-{i}" for i in range(10)]
 
 
-def test_two_that_number_at_once_cannot_give_a_number_twice(empty_postgres):
-    with empty_postgres.begin() as connection:
+def test_two_that_number_at_once_cannot_give_a_number_twice(empty_server):
+    with empty_server.begin() as connection:
         add(connection, "a")
-    with empty_postgres.connect() as first:
+    with empty_server.connect() as first:
+        transaction = first.begin()
         number(first)
-        with empty_postgres.begin() as connection:
+        with empty_server.begin() as connection:
             add(connection, "b")
         outcome = []
 
         def second() -> None:
             # It waits for the row "a" that the first has changed, and then gives the same numbers again.
             try:
-                outcome.append(number_all(empty_postgres))
+                outcome.append(number_all(empty_server))
             except IntegrityError as error:
                 outcome.append(error)
 
@@ -133,9 +136,10 @@ def test_two_that_number_at_once_cannot_give_a_number_twice(empty_postgres):
         thread.start()
         thread.join(0.5)
         assert thread.is_alive()
-        first.commit()
+        transaction.commit()
         thread.join(10)
-    number_all(empty_postgres)
-    found = numbered(empty_postgres)
+    assert len(outcome) == 1
+    number_all(empty_server)
+    found = numbered(empty_server)
     assert [n for n, _ in found] == sorted({n for n, _ in found})
     assert {s for _, s in found} == {"a", "b"}

@@ -120,8 +120,9 @@ def test_the_same_of_another_partition_or_environment_is_news(empty_store):
 
 def test_a_record_that_is_rolled_back_was_never_seen(empty_store):
     with empty_store.connect() as connection:
+        transaction = connection.begin()
         record(connection, "prod", seen("2026-11-19", "arrived", "2026-11-20T05:00"))
-        connection.rollback()
+        transaction.rollback()
     assert read(empty_store) == ()
 
 
