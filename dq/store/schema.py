@@ -51,7 +51,8 @@ class Utc(TypeDecorator[datetime]):
 
 
 metadata = MetaData()
-_ID = BigInteger().with_variant(Integer, "sqlite")
+_ID = BigInteger().with_variant(Integer(), "sqlite")
+_BLOB = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql").with_variant(mysql.LONGBLOB(), "mariadb")
 
 run = Table(
     "dq_run",
@@ -100,7 +101,7 @@ ledger = Table(
     "dq_ledger",
     metadata,
     Column("run_id", String(36), ForeignKey("dq_run.id", ondelete="CASCADE"), primary_key=True),
-    Column("body", LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"), nullable=False, comment="gzipped JSON"),
+    Column("body", _BLOB, nullable=False, comment="gzipped JSON"),
 )
 
 incident = Table(

@@ -1,0 +1,457 @@
+"""Fold: what a closed run says, held against the incidents that are open.
+
+One finding against the incident of its key. *Older* means: its partition starts before the newest bad one.
+
+    open incident            finding                           answer
+    -----------------------  --------------------------------  --------------------------------------------
+    none                     bad                               opened (a back-fill too: nobody knew of it)
+    none                     well                              well
+    open                     bad, older                        ignored_older (text and severity stay)
+    open                     bad, same partition or newer      worsened / eased / still_bad, by severity
+    open                     well, older                       ignored_older (a back-fill closes nothing newer)
+    open, fail               "no rows, and that is fine"       untouched (no rows are no proof of good rows)
+    open, other outcome      "no rows, and that is fine"       recovered
+    open                     well, same partition or newer     recovered
+
+Bad is whatever has a severity: fail, but unmeasured and no_data too. About open incidents without a finding:
+
+    the check                                                          answer
+    -----------------------------------------------------------------  ------------------------------------
+    was measured as a whole, not older (so its other orgs are well)    recovered
+    was measured as a whole, older                                     ignored_older
+    was unmeasured or had no data                                      untouched
+    is no longer declared, its file loaded and its suite closed a run  vanished
+    has another name now (``was=``)                                    renamed, then as above
+
+What the summary of a check says about it as a whole:
+
+    summary                                                            measured   finding of its own
+    -----------------------------------------------------------------  ---------  ------------------
+    pass                                                               yes        none
+    fail, per org                                                      yes        none: its orgs have theirs
+    fail, not per org                                                  yes        bad
+    unmeasured or no_data of the worst org, other orgs are well        yes        none: its orgs have theirs
+    unmeasured or no_data, with bad orgs only                          no         none: its orgs have theirs
+    unmeasured or no_data, without any org                             no         bad
+    no_data without severity (``on_empty="ok"``)                       no         "no rows, and that is fine"
+    skip (not due)                                                     no         none
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+from sqlalchemy import bindparam, select
+from sqlalchemy import insert as plain_insert
+from sqlalchemy.engine import Connection
+
+from dq.alerting.incidents import group_key, of_subject, read_open, to_row
+from dq.alerting.upsert import insert_ignore
+from dq.model.check import Check, Suite
+from dq.model.incident import Ended, Finding, Incident, IncidentKey, SubjectKind
+from dq.model.interval import Interval
+from dq.model.reconciliation import Reconciliation, Stage
+from dq.model.result import Result, Run
+from dq.model.severity import Outcome
+from dq.store.schema import alert_group
+from dq.store.schema import incident as incident_table
+
+NOTIFY = "_notify"
+"""The label that carries ``notify=``; labels that begin with ``_`` are not matched and not shown."""
+
+
+class Answer(enum.StrEnum):
+    """What one finding means for the incident of its key; the tables are above."""
+
+    OPENED = "opened"
+    WORSENED = "worsened"
+    EASED = "eased"
+    STILL_BAD = "still_bad"
+    IGNORED_OLDER = "ignored_older"
+    RECOVERED = "recovered"
+    VANISHED = "vanished"
+    RENAMED = "renamed"
+    UNTOUCHED = "untouched"
+    WELL = "well"
+
+
+@frozen
+class Measured:
+    """A check that was measured as a whole: whatever of it has no finding inside ``interval`` is well.
+
+    Attributes:
+        part: the check or stage.
+        interval: what was measured.
+        newest: the start of the newest partition in it; differs from its start only where one run compares several.
+    """
+
+    part: str
+    interval: Interval
+    newest: datetime
+
+
+@frozen(kw_only=True)
+class News:
+    """All that one close says about one subject.
+
+    Attributes:
+        environment, kind, subject: who it is about.
+        findings: what was found, of this subject only.
+        measured: the checks that were measured as a whole.
+        parts: the checks that exist, when that is known for sure (the file loaded without error, and this news is
+            of a complete run); open incidents of any other check end as vanished. None: nothing vanishes.
+            An empty set closes all: the subject itself is gone.
+        renames: old name to new name (``was=``).
+    """
+
+    environment: str
+    kind: SubjectKind
+    subject: str
+    findings: tuple[Finding, ...] = ()
+    measured: tuple[Measured, ...] = ()
+    parts: frozenset[str] | None = None
+    renames: Mapping[str, str] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        for finding in self.findings:
+            if (finding.key.environment, finding.key.kind, finding.key.subject) != (
+                self.environment,
+                self.kind,
+                self.subject,
+            ):
+                raise ValueError(
+                    f"the finding {finding.key} is not about {self.environment}/{self.kind}/{self.subject}"
+                )
+
+
+@frozen
+class Change:
+    """One answer, with the incident as it was and as it is now.
+
+    Attributes:
+        answer: what happened.
+        before: the incident that was open; None: there was none.
+        after: the incident from now on; its id is 0 until it is stored. None: there is none.
+    """
+
+    answer: Answer
+    before: Incident | None
+    after: Incident | None
+
+    @property
+    def changes(self) -> bool:
+        """Whether the store must change."""
+        return self.after is not None and self.after != self.before
+
+
+def decide(incident: Incident | None, finding: Finding) -> Answer:
+    """Return what ``finding`` means for the open ``incident`` of its key; the first table above."""
+    if incident is None:
+        return Answer.WELL if finding.severity is None else Answer.OPENED
+    if finding.interval.start < incident.interval.start:
+        return Answer.IGNORED_OLDER
+    if finding.severity is None:
+        proves = finding.outcome is not Outcome.NO_DATA or incident.outcome is not Outcome.FAIL
+        return Answer.RECOVERED if proves else Answer.UNTOUCHED
+    if finding.severity == incident.severity:
+        return Answer.STILL_BAD
+    return Answer.WORSENED if finding.severity > incident.severity else Answer.EASED
+
+
+def fold(open_incidents: Iterable[Incident], news: News, now: datetime) -> tuple[Change, ...]:
+    """Return what ``news`` means for the open incidents of its subject, in the order in which it happens.
+
+    Findings are taken oldest partition first. Of a run over several partitions, one that is bad keeps an org's incident
+    open, though a newer one may be good: nothing is closed that the run itself found to be wrong.
+
+    Args:
+        open_incidents: at most one per key; those of other subjects are left alone.
+        news: what was found.
+        now: the time of the close.
+    """
+    mine = (news.environment, news.kind, news.subject)
+    current = {i.key: i for i in open_incidents if (i.key.environment, i.key.kind, i.key.subject) == mine}
+    folding = _Folding(news, now, current)
+    folding.rename()
+    steps: list[Finding | Measured] = [*news.findings, *news.measured]
+    for step in sorted(steps, key=_oldest_first):
+        if isinstance(step, Finding):
+            folding.hear(step)
+        else:
+            folding.measure(step)
+    folding.rest()
+    return tuple(folding.changes)
+
+
+@define
+class _Folding:
+    """The incidents that are open so far, and what has happened to them."""
+
+    news: News
+    now: datetime
+    current: dict[IncidentKey, Incident]
+    changes: list[Change] = field(factory=list)
+    spoken_of: set[IncidentKey] = field(factory=set)
+
+    def _note(self, answer: Answer, key: IncidentKey, after: Incident | None) -> None:
+        self.changes.append(Change(answer, self.current.pop(key, None), after))
+        if after is not None and after.ended_at is None:
+            self.current[after.key] = after
+
+    def _of(self, part: str) -> list[IncidentKey]:
+        return sorted(key for key in self.current if key.part == part)
+
+    def rename(self) -> None:
+        for old, new in sorted(self.news.renames.items()):
+            for key in self._of(old):
+                new_key = evolve(key, part=new)
+                if new_key not in self.current:
+                    incident = self.current[key]
+                    labels = {**incident.labels, "check": new}
+                    self._note(Answer.RENAMED, key, evolve(incident, key=new_key, labels=labels, changed_at=self.now))
+
+    def hear(self, finding: Finding) -> None:
+        self.spoken_of.add(finding.key)
+        incident = self.current.get(finding.key)
+        answer = decide(incident, finding)
+        self._note(answer, finding.key, _after(answer, incident, finding, self.now))
+
+    def measure(self, measured: Measured) -> None:
+        inside = measured.interval
+        found = {f.key for f in self.news.findings if inside.start <= f.interval.start < inside.end}
+        for key in self._of(measured.part):
+            if key in found:
+                continue
+            self.spoken_of.add(key)
+            incident = self.current[key]
+            if measured.newest < incident.interval.start:
+                self._note(Answer.IGNORED_OLDER, key, incident)
+            else:
+                self._note(Answer.RECOVERED, key, _ended(incident, "recovered", self.now))
+
+    def rest(self) -> None:
+        for key in sorted(self.current.keys() - self.spoken_of):
+            incident = self.current[key]
+            if self.news.parts is not None and key.part not in self.news.parts:
+                self._note(Answer.VANISHED, key, _ended(incident, "vanished", self.now))
+            else:
+                self._note(Answer.UNTOUCHED, key, incident)
+
+
+def _oldest_first(step: Finding | Measured) -> tuple[datetime, bool]:
+    return step.interval.start, isinstance(step, Measured)
+
+
+def _ended(incident: Incident, how: Ended, now: datetime) -> Incident:
+    return evolve(incident, ended_at=now, ended=how, changed_at=now)
+
+
+def _after(answer: Answer, incident: Incident | None, finding: Finding, now: datetime) -> Incident | None:
+    if answer is Answer.RECOVERED and incident is not None:
+        return _ended(incident, "recovered", now)
+    if answer not in (Answer.OPENED, Answer.WORSENED, Answer.EASED, Answer.STILL_BAD) or finding.severity is None:
+        return incident
+    fresh = Incident(
+        id=0,
+        key=finding.key,
+        severity=finding.severity,
+        outcome=finding.outcome,
+        sentence=finding.sentence,
+        observed=finding.observed[:80],
+        threshold=finding.threshold[:200],
+        labels=dict(finding.labels),
+        links=dict(finding.links),
+        interval=finding.interval,
+        opened_at=now,
+        changed_at=now,
+    )
+    if incident is None:
+        return fresh
+    same = evolve(fresh, id=incident.id, opened_at=incident.opened_at, changed_at=incident.changed_at)
+    return incident if same == incident else evolve(same, changed_at=now)
+
+
+def declared_labels(declared: Suite | Reconciliation, part: Check | Stage | None = None) -> dict[str, str]:
+    """Return the labels that a declaration gives to its findings: suite, check, owner, tags, and ``notify=``.
+
+    Args:
+        declared: the suite or reconciliation.
+        part: the check or stage; None: the whole, e.g. for an SLA.
+    """
+    check = part if isinstance(part, Check) else None
+    labels = {"suite": declared.name}
+    if part is not None:
+        labels["check"] = part.name
+    owner = (check.owner if check else None) or declared.owner
+    if owner:
+        labels["owner"] = owner
+    if tags := {*declared.tags, *(check.tags if check else ())}:
+        labels["tags"] = ",".join(sorted(tags))
+    notify: dict[str, list[str]] = {}
+    for wishes in (declared.notify, check.notify if check else {}):
+        for severity, channels in wishes.items():
+            words = notify.setdefault(severity, [])
+            words += [word for word in channels if word not in words]
+    if notify:
+        labels[NOTIFY] = json.dumps(notify, sort_keys=True)
+    return labels
+
+
+def declared_links(declared: Suite | Reconciliation, part: Check | Stage | None = None) -> dict[str, str]:
+    """Return the links that a declaration gives to its findings: the runbook."""
+    runbook = (part.runbook if isinstance(part, Check) else None) or declared.runbook
+    return {"Runbook": runbook} if runbook else {}
+
+
+def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True) -> News:
+    """Return what a run says about the incidents of its suite or reconciliation; the last table above.
+
+    Args:
+        run: with the results of all its scans.
+        declared: what was run.
+        complete: the file of ``declared`` loaded without error and the run is of all of it, so that a check which is
+            no longer there has vanished. False: nothing vanishes.
+    """
+    by_name: dict[str, Check | Stage] = {}
+    renames: dict[str, str] = {}
+    if isinstance(declared, Suite):
+        by_name |= {check.name: check for check in declared.checks}
+        renames |= {check.was: check.name for check in declared.checks if check.was and check.was not in by_name}
+    else:
+        by_name |= {stage.name: stage for stage in declared.compared}
+    bad_orgs = [r for r in run.results if r.group is not None and r.severity is not None]
+    with_orgs = {(r.check, partition) for r in bad_orgs for partition in (r.partition, None)}
+    findings: list[Finding] = []
+    measured: list[Measured] = []
+    for result in run.results:
+        if result.outcome is Outcome.SKIP:
+            continue
+        part = by_name.get(result.check)
+        key = IncidentKey(run.environment, run.kind, run.suite, result.check, result.group.key if result.group else "")
+        interval = result.partition or run.interval
+        if result.group is None and _is_measured(result):
+            measured.append(Measured(result.check, interval, _newest(run, result)))
+        if result.group is not None or _speaks(result, with_orgs):
+            findings.append(
+                Finding(
+                    key=key,
+                    interval=interval,
+                    severity=result.severity,
+                    outcome=result.outcome,
+                    sentence=result.sentence,
+                    observed="" if result.observed is None else str(result.observed),
+                    threshold=result.threshold or "",
+                    labels=declared_labels(declared, part)
+                    | {"check": result.check}
+                    | ({"org": result.group.label} if result.group else {}),
+                    links=declared_links(declared, part),
+                )
+            )
+    return News(
+        environment=run.environment,
+        kind=run.kind,
+        subject=run.suite,
+        findings=tuple(findings),
+        measured=tuple(measured),
+        parts=frozenset(by_name) | {r.check for r in run.results} if complete else None,
+        renames=renames,
+    )
+
+
+def _is_measured(summary: Result) -> bool:
+    if summary.outcome in (Outcome.PASS, Outcome.FAIL):
+        return True
+    return summary.severity is not None and (summary.orgs or 0) > (summary.orgs_bad or 0)
+
+
+def _speaks(summary: Result, with_orgs: Collection[tuple[str, Interval | None]]) -> bool:
+    return (summary.check, summary.partition) not in with_orgs and (
+        summary.outcome is Outcome.FAIL or not _is_measured(summary)
+    )
+
+
+def _newest(run: Run, summary: Result) -> datetime:
+    """A reconciliation over several days judges each of them, so its newest partition is the last day."""
+    day = timedelta(days=1)
+    if summary.partition is not None:
+        return summary.partition.start
+    return max(run.interval.start, run.interval.end - day) if run.kind == "reconciliation" else run.interval.start
+
+
+@frozen
+class Folded:
+    """What a close did to the incidents.
+
+    Attributes:
+        changes: the answers that changed something, in the order in which it happened.
+        groups: the keys of the groups that the pump must look at.
+    """
+
+    changes: tuple[Change, ...]
+    groups: frozenset[str]
+
+
+def apply_findings(connection: Connection, news: Iterable[News], now: datetime) -> Folded:
+    """Fold ``news`` into the stored incidents and mark what it touched, in the transaction of the caller.
+
+    The row of the group is locked first, so two closes of one subject follow each other.
+
+    Args:
+        connection: in a transaction that the caller commits.
+        news: of one or several subjects.
+        now: the time of the close (aware).
+    """
+    made: list[Change] = []
+    touched: set[str] = set()
+    for item in sorted(news, key=lambda n: (n.environment, n.kind, n.subject)):
+        group = group_key(IncidentKey(item.environment, item.kind, item.subject, ""))
+        insert_ignore(
+            connection,
+            alert_group,
+            {"group_key": group, "environment": item.environment, "kind": item.kind, "subject": item.subject},
+        )
+        connection.execute(select(alert_group.c.group_key).where(alert_group.c.group_key == group).with_for_update())
+        mine = of_subject(item.environment, item.kind, item.subject)
+        changes = [change for change in fold(read_open(connection, mine, lock=True), item, now) if change.changes]
+        if not changes:
+            continue
+        _write(connection, changes)
+        made += changes
+        connection.execute(
+            alert_group.update().where(alert_group.c.group_key == group).values(dirty=alert_group.c.dirty + 1)
+        )
+        touched.add(group)
+    return Folded(tuple(made), frozenset(touched))
+
+
+def _write(connection: Connection, changes: Iterable[Change]) -> None:
+    stored: dict[int, Incident] = {}
+    new: list[Incident] = []
+    place: dict[IncidentKey, int] = {}
+    for change in changes:
+        after = change.after
+        if after is None:
+            continue
+        if after.id:
+            stored[after.id] = after
+        elif change.before is None:
+            place[after.key] = len(new)
+            new.append(after)
+        else:
+            new[place[after.key]] = after
+    # Those that end go first: they free the key of one that opens.
+    updates: list[dict[str, Any]] = sorted(
+        ({"_id": id_, **to_row(incident)} for id_, incident in stored.items()),
+        key=lambda row: row["open_key"] is not None,
+    )
+    if updates:
+        names = [name for name in updates[0] if name != "_id"]
+        statement = incident_table.update().where(incident_table.c.id == bindparam("_id"))
+        connection.execute(statement.values({name: bindparam(name) for name in names}), updates)
+    if new:
+        connection.execute(plain_insert(incident_table), [to_row(incident) for incident in new])

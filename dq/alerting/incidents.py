@@ -1,0 +1,129 @@
+"""Incidents as rows of the store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.engine import Connection
+
+from dq.model.incident import Ended, Incident, IncidentKey, SubjectKind
+from dq.model.interval import Interval
+from dq.model.severity import Outcome, Severity
+from dq.store.schema import incident as table
+
+KEY_LIMIT = 255
+"""Characters of a key: PagerDuty's limit for a dedup_key, and that of our own columns."""
+
+
+def short_key(key: str) -> str:
+    """Return ``key``, its tail replaced by a hash where it is longer than ``KEY_LIMIT`` characters."""
+    if len(key) <= KEY_LIMIT:
+        return key
+    return f"{key[: KEY_LIMIT - 41]}~{hashlib.sha256(key.encode()).hexdigest()[:40]}"
+
+
+def group_key(key: IncidentKey) -> str:
+    """Return the key of the group that is leased and told together: all incidents of one subject."""
+    return short_key(key.group)
+
+
+def open_key(key: IncidentKey) -> str:
+    """Return the hash that makes an open incident unique."""
+    identity = [key.environment, key.kind, key.subject, key.part, key.org]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+
+def to_row(incident: Incident) -> dict[str, Any]:
+    """Return the columns of ``incident``, without its id."""
+    key = incident.key
+    return {
+        "environment": key.environment,
+        "kind": key.kind,
+        "subject": key.subject,
+        "part": key.part,
+        "org": key.org,
+        "open_key": None if incident.ended_at is not None else open_key(key),
+        "severity": int(incident.severity),
+        "outcome": str(incident.outcome),
+        "sentence": incident.sentence,
+        "observed": incident.observed[:80],
+        "threshold": incident.threshold[:200],
+        "labels": _dump(incident.labels),
+        "links": _dump(incident.links),
+        "interval_start": incident.interval.start,
+        "interval_end": incident.interval.end,
+        "opened_at": incident.opened_at,
+        "changed_at": incident.changed_at,
+        "ended_at": incident.ended_at,
+        "ended": incident.ended,
+    }
+
+
+def from_row(row: Any) -> Incident:
+    """Return the incident that a row of ``dq_incident`` holds."""
+    return Incident(
+        id=row.id,
+        key=IncidentKey(row.environment, cast("SubjectKind", row.kind), row.subject, row.part, row.org),
+        severity=Severity(row.severity),
+        outcome=Outcome(row.outcome),
+        sentence=row.sentence,
+        observed=row.observed,
+        threshold=row.threshold,
+        labels=json.loads(row.labels),
+        links=json.loads(row.links),
+        interval=Interval(row.interval_start, row.interval_end),
+        opened_at=row.opened_at,
+        changed_at=row.changed_at,
+        ended_at=row.ended_at,
+        ended=cast("Ended | None", row.ended),
+    )
+
+
+def of_subject(environment: str, kind: str, subject: str) -> ColumnElement[bool]:
+    """Return the condition that an incident is about this subject."""
+    return (table.c.environment == environment) & (table.c.kind == kind) & (table.c.subject == subject)
+
+
+def read_open(connection: Connection, condition: ColumnElement[bool], *, lock: bool = False) -> tuple[Incident, ...]:
+    """Return the open incidents that satisfy ``condition``, oldest first.
+
+    Args:
+        connection: a connection to the store.
+        condition: on ``dq_incident``.
+        lock: read what is committed now, and lock it until the transaction ends (no effect on SQLite).
+    """
+    query = select(table).where(condition, table.c.ended_at.is_(None)).order_by(table.c.id)
+    if lock:
+        query = query.with_for_update()
+    return tuple(from_row(row) for row in connection.execute(query))
+
+
+def open_orgs(connection: Connection, environment: str, kind: str, subject: str) -> dict[str, frozenset[str]]:
+    """Return, by part, the keys of the orgs (``Group.key``) that have an open incident."""
+    found: dict[str, set[str]] = {}
+    for incident in read_open(connection, of_subject(environment, kind, subject)):
+        if incident.key.org:
+            found.setdefault(incident.key.part, set()).add(incident.key.org)
+    return {part: frozenset(orgs) for part, orgs in found.items()}
+
+
+def recorded_keys(connection: Connection, environment: str, kind: str, subject: str) -> frozenset[IncidentKey]:
+    """Return the keys that have or had an incident."""
+    query = select(table.c.part, table.c.org).where(of_subject(environment, kind, subject)).distinct()
+    return frozenset(
+        IncidentKey(environment, cast("SubjectKind", kind), subject, part, org)
+        for part, org in connection.execute(query)
+    )
+
+
+def worst_first(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
+    """Return the incidents, severest first, then those that opened first."""
+    return tuple(sorted(incidents, key=lambda i: (-i.severity, i.opened_at, i.key)))
+
+
+def _dump(mapping: Mapping[str, str]) -> str:
+    return json.dumps(dict(sorted(mapping.items())), ensure_ascii=False)

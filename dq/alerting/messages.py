@@ -1,0 +1,306 @@
+"""Messages: incidents as one neutral message, in the order in which a person on call asks.
+
+What is wrong, since when, how bad (observed against threshold), for which orgs, what changed, who owns it, what to do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import asdict
+
+from dq.alerting.incidents import worst_first
+from dq.alerting.reason import State
+from dq.model.duration import format_duration
+from dq.model.incident import Incident
+from dq.model.message import Message
+from dq.model.severity import Outcome, Severity
+
+WORST_NAMED = 10
+"""How many orgs and table rows a message names before it counts the others."""
+
+_NOUNS = {"suite": ("check", "checks"), "reconciliation": ("stage", "stages"), "sla": ("partition", "partitions")}
+_FAILS = {"suite": ("fails", "fail"), "reconciliation": ("differs", "differ"), "sla": ("is late", "are late")}
+
+
+def firing(key: str, incidents: Iterable[Incident], told: State, at: datetime) -> Message:
+    """Return the message that says what is wrong now.
+
+    Args:
+        key: the stable key of the group.
+        incidents: what is open; at least one.
+        told: what the channel was last told; empty: nothing.
+        at: when the message is decided.
+    """
+    worst = worst_first(incidents)
+    parts = _by_part(worst)
+    first = worst[0]
+    since = min(i.opened_at for i in worst)
+    orgs = _orgs(worst)
+    facts = [
+        ("Severity", str(first.severity)),
+        ("Since", f"{_clock(since)} ({format_duration(max(at - since, at - at))})"),
+        ("Partition", _newest_partition(worst)),
+    ]
+    if len(parts) == 1 and first.observed:
+        facts.append(
+            ("Observed", f"{first.observed} (threshold {first.threshold})" if first.threshold else first.observed)
+        )
+    if orgs:
+        facts.append(("Orgs", _named(orgs)))
+    if told and (changed := _changed(told, {i.id: int(i.severity) for i in worst})):
+        facts.append(("Changed", changed))
+    if owner := _owner(worst):
+        facts.append(("Owner", owner))
+    columns, rows = _table(worst)
+    return Message(
+        key=key,
+        status="firing",
+        severity=first.severity,
+        environment=first.key.environment,
+        subject=first.key.subject,
+        title=_title(first, _what(parts, orgs)),
+        summary=_summary(parts),
+        at=at,
+        since=since,
+        facts=tuple(facts),
+        columns=columns,
+        rows=rows,
+        omitted=max(len(worst) - WORST_NAMED, 0),
+        links=_links(worst),
+    )
+
+
+def resolved(previous: Message, incidents: Iterable[Incident], severity: Severity, at: datetime) -> Message:
+    """Return the message that takes back what a channel was told.
+
+    Args:
+        previous: the message that the channel was last told; it has the key, and a title should all else be gone.
+        incidents: what it was told of, as it is now: ended, or still open but no longer told here.
+        severity: the worst that the channel was told.
+        at: when the message is decided.
+    """
+    known = worst_first(incidents)
+    still = [i for i in known if i.ended_at is None]
+    gone = [i for i in known if i.ended_at is not None]
+    since = min((i.opened_at for i in known), default=previous.since)
+    until = max((i.ended_at for i in gone if i.ended_at is not None), default=at)
+    head = f"{previous.environment.upper()} - {previous.subject}: "
+    facts: list[tuple[str, str]] = []
+    if still:
+        worst = max(i.severity for i in still)
+        what = f"no longer told here, still {worst}"
+        summary = (
+            f"Still open at {worst}, but no longer routed to this channel: {_what(_by_part(still), _orgs(still))}."
+        )
+    else:
+        what = _well_again(gone) if gone else "well again"
+        summary = f"Before: {previous.title.removeprefix(head)}."
+    if since is not None:
+        facts.append(("Since", _clock(since)))
+        if not still:
+            facts += [("Until", _clock(until)), ("Lasted", format_duration(max(until - since, at - at)))]
+            what += f" after {format_duration(max(until - since, at - at))}"
+    if removed := sorted({i.key.part for i in gone if i.ended == "vanished"}):
+        facts.append(("No longer declared", ", ".join(removed)))
+    if owner := _owner(known):
+        facts.append(("Owner", owner))
+    return Message(
+        key=previous.key,
+        status="resolved",
+        severity=severity,
+        environment=previous.environment,
+        subject=previous.subject,
+        title=head + what,
+        summary=summary,
+        at=at,
+        since=since,
+        facts=tuple(facts),
+        links=_links(known) or previous.links,
+    )
+
+
+def episode(key: str, incidents: Iterable[Incident], at: datetime) -> Message:
+    """Return the one message about incidents that opened and ended before anybody was told."""
+    worst = worst_first(incidents)
+    first = worst[0]
+    since = min(i.opened_at for i in worst)
+    until = max((i.ended_at for i in worst if i.ended_at is not None), default=at)
+    columns, rows = _table(worst)
+    span = f"bad {_clock(since)} to {_clock(until)}, recovered"
+    return Message(
+        key=key,
+        status="event",
+        severity=first.severity,
+        environment=first.key.environment,
+        subject=first.key.subject,
+        title=_title(first, span),
+        summary=f"It began and ended before anybody was told. {_summary(_by_part(worst))}",
+        at=at,
+        since=since,
+        facts=(("Worst severity", str(first.severity)), ("Lasted", format_duration(max(until - since, at - at)))),
+        columns=columns,
+        rows=rows,
+        omitted=max(len(worst) - WORST_NAMED, 0),
+        links=_links(worst),
+    )
+
+
+def undelivered(message: Message, channel: str, error: str, *, dead: bool, at: datetime) -> Message:
+    """Return what the fallback channel is told once about a message that another channel did not take.
+
+    Args:
+        message: the one that was not delivered.
+        channel: the channel that did not take it.
+        error: why not.
+        dead: it is given up; False: it is still being tried.
+        at: when this is decided.
+    """
+    state = "could not be told" if dead else "cannot be told yet"
+    title = message.title.removeprefix(f"{message.environment.upper()} - ")
+    return Message(
+        key=message.key,
+        status="event",
+        severity=message.severity,
+        environment=message.environment,
+        subject=message.subject,
+        title=f"{message.environment.upper()} - {channel} {state}: {title}",
+        summary=f"{channel} {state} this {message.status} message ({error}). {message.summary}",
+        at=at,
+        since=message.since,
+        facts=message.facts,
+        columns=message.columns,
+        rows=message.rows,
+        omitted=message.omitted,
+        links=message.links,
+    )
+
+
+def dump_message(message: Message) -> str:
+    """Return ``message`` as the JSON text that the store keeps."""
+    document = asdict(message)
+    document |= {"severity": int(message.severity), "at": message.at.isoformat()}
+    document["since"] = None if message.since is None else message.since.isoformat()
+    return json.dumps(document, ensure_ascii=False)
+
+
+def load_message(text: str) -> Message:
+    """Return the message that ``dump_message`` wrote."""
+    document: dict[str, Any] = json.loads(text)
+    document |= {
+        "severity": Severity(document["severity"]),
+        "at": datetime.fromisoformat(document["at"]),
+        "since": None if document["since"] is None else datetime.fromisoformat(document["since"]),
+        "columns": tuple(document["columns"]),
+        "rows": tuple(tuple(row) for row in document["rows"]),
+    }
+    return Message(**document)
+
+
+def _title(incident: Incident, what: str) -> str:
+    return f"{incident.key.environment.upper()} - {incident.key.subject}: {what}"
+
+
+def _by_part(worst: Iterable[Incident]) -> dict[str, list[Incident]]:
+    parts: dict[str, list[Incident]] = {}
+    for incident in worst:
+        parts.setdefault(incident.key.part, []).append(incident)
+    return parts
+
+
+def _verb(incident: Incident, count: int) -> str:
+    one, many = {
+        Outcome.UNMEASURED: ("could not be measured", "could not be measured"),
+        Outcome.NO_DATA: ("has no data", "have no data"),
+    }.get(incident.outcome, _FAILS[incident.key.kind])
+    return one if count == 1 else many
+
+
+def _what(parts: Mapping[str, Sequence[Incident]], orgs: Sequence[str]) -> str:
+    first = next(iter(parts.values()))[0]
+    if len(parts) == 1:
+        words = f"{first.key.part} {_verb(first, 1)}"
+        return f"{words} for {f'org {orgs[0]}' if len(orgs) == 1 else f'{len(orgs)} orgs'}" if orgs else words
+    counts: dict[str, list[Incident]] = {}
+    for incidents in parts.values():
+        counts.setdefault(_verb(incidents[0], 2), []).append(incidents[0])
+    noun = _NOUNS[first.key.kind]
+    clauses = [f"{len(same)} {noun[len(same) > 1]} {_verb(same[0], len(same))}" for same in counts.values()]
+    return ", ".join(clauses)
+
+
+def _well_again(ended: Sequence[Incident]) -> str:
+    parts = _by_part(ended)
+    first = ended[0]
+    if len(parts) > 1:
+        return f"{len(parts)} {_NOUNS[first.key.kind][1]} are well again"
+    return f"{first.key.part} {'is no longer declared' if first.ended == 'vanished' else 'is well again'}"
+
+
+def _summary(parts: Mapping[str, Sequence[Incident]]) -> str:
+    sentences = []
+    for part, incidents in list(parts.items())[:3]:
+        org = incidents[0].labels.get("org", "")
+        others = f" (and {len(incidents) - 1} more)" if len(incidents) > 1 else ""
+        sentences.append(f"{part}{f', org {org}' if org else ''}: {incidents[0].sentence}{others}.")
+    if len(parts) > 3:
+        sentences.append(f"And {len(parts) - 3} more.")
+    return " ".join(sentences)
+
+
+def _orgs(worst: Iterable[Incident]) -> list[str]:
+    return list(dict.fromkeys(i.labels.get("org", i.key.org) for i in worst if i.key.org))
+
+
+def _named(orgs: Sequence[str]) -> str:
+    named = ", ".join(orgs[:WORST_NAMED])
+    return named + (f" and {len(orgs) - WORST_NAMED} others" if len(orgs) > WORST_NAMED else "")
+
+
+def _newest_partition(worst: Iterable[Incident]) -> str:
+    partitions = sorted({i.interval for i in worst})
+    return str(partitions[-1]) + (f" (the newest of {len(partitions)})" if len(partitions) > 1 else "")
+
+
+def _owner(incidents: Iterable[Incident]) -> str:
+    return ", ".join(dict.fromkeys(i.labels["owner"] for i in incidents if i.labels.get("owner")))
+
+
+def _links(incidents: Iterable[Incident]) -> tuple[tuple[str, str], ...]:
+    by_address: dict[str, str] = {}
+    names: set[str] = set()
+    for incident in incidents:
+        for name, address in incident.links.items():
+            if address not in by_address:
+                by_address[address] = name if name not in names else f"{name} ({incident.key.part})"
+                names.add(name)
+    return tuple((name, address) for address, name in list(by_address.items())[:WORST_NAMED])
+
+
+def _table(worst: Sequence[Incident]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    shown = worst[:WORST_NAMED]
+    with_orgs = any(i.key.org for i in shown)
+    columns = (_NOUNS[worst[0].key.kind][0].capitalize(), *(("Org",) if with_orgs else ()), "Severity", "Finding")
+    rows = tuple(
+        (i.key.part, *((i.labels.get("org", i.key.org),) if with_orgs else ()), str(i.severity), i.sentence)
+        for i in shown
+    )
+    return columns, rows
+
+
+def _changed(told: State, desired: State) -> str:
+    both = told.keys() & desired.keys()
+    counts = (
+        ("new", len(desired.keys() - told.keys())),
+        ("worse", sum(desired[i] > told[i] for i in both)),
+        ("milder", sum(desired[i] < told[i] for i in both)),
+        ("recovered or no longer told here", len(told.keys() - desired.keys())),
+    )
+    return ", ".join(f"{count} {word}" for word, count in counts if count)
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"

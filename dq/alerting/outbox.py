@@ -1,0 +1,236 @@
+"""The outbox: what leaves once (events), and what every try on the wire has in common."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from attrs import define, evolve, field, frozen
+from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.engine import Connection, Engine
+
+from dq.alerting import messages
+from dq.alerting.channels import Channel, build
+from dq.alerting.config import AlertConfig
+from dq.alerting.upsert import insert_ignore
+from dq.model.errors import DqError
+from dq.model.message import Message, Receipt
+from dq.store.schema import outbox
+
+LEASE = timedelta(seconds=60)
+"""How long a claim holds; renewed before every send, and longer than one takes with the default time-outs."""
+
+FIRST_WAIT = timedelta(seconds=5)
+LONGEST_WAIT = timedelta(minutes=10)
+LONGEST_ASKED = timedelta(hours=1)
+"""No ``Retry-After`` silences a channel for longer."""
+
+TRIES_BEFORE_FALLBACK = 6
+"""After so many failed tries, about three minutes, the fallback channel is told; the tries go on."""
+
+_log = logging.getLogger(__name__)
+
+
+@frozen
+class BrokenChannel:
+    """A channel that could not be built, e.g. because its secret is missing: it fails, and the others go on.
+
+    Attributes:
+        name: the channel's name.
+        pages: as the channel it stands for.
+        error: why it could not be built.
+    """
+
+    secrets: ClassVar[tuple[str, ...]] = ()
+    name: str
+    pages: bool
+    error: str
+
+    def send(self, message: Message) -> Receipt:  # noqa: ARG002  # the signature of a channel
+        """Return that it was not delivered, and why."""
+        return Receipt(delivered=False, retry=True, error=self.error)
+
+
+def open_channels(config: AlertConfig, resolve_secret: Callable[[str], str]) -> dict[str, Channel | BrokenChannel]:
+    """Return the channels of ``config``, ready to send; one that cannot be built becomes one that fails.
+
+    Args:
+        config: the configuration.
+        resolve_secret: turns a reference such as ``env:NAME`` into the secret.
+    """
+    opened: dict[str, Channel | BrokenChannel] = {}
+    for name, channel in config.channels.items():
+        try:
+            opened[name] = build(name, channel.settings, resolve_secret)
+        except DqError as error:
+            opened[name] = BrokenChannel(name, channel.pages, str(error))
+    return opened
+
+
+def backoff(attempts: int, after: float | None, jitter: float) -> timedelta:
+    """Return how long to wait before the next try.
+
+    Args:
+        attempts: how many tries have failed, at least 1.
+        after: the seconds that the vendor asked for (``Retry-After``); not waited less, up to ``LONGEST_ASKED``.
+        jitter: from 0 to 1, so that many pumps do not come back at once.
+    """
+    longest: timedelta = min(FIRST_WAIT * 2 ** min(attempts - 1, 20), LONGEST_WAIT)
+    asked = timedelta(seconds=min(max(after or 0, 0), LONGEST_ASKED.total_seconds()))
+    return max(longest * (0.5 + jitter / 2), asked)
+
+
+def lease_is_free(until: Any, now: datetime) -> ColumnElement[bool]:
+    """Return the condition that nobody holds a lease; one from far ahead was taken by a clock that was wrong."""
+    return or_(until.is_(None), until < now, until > now + 2 * LEASE)
+
+
+def enqueue_event(connection: Connection, channel: str, message: Message, idempotency: str) -> bool:
+    """Put a message that is told once into the outbox, in the transaction of the caller.
+
+    Args:
+        connection: to the store.
+        channel: the name of the channel.
+        message: with status ``event``.
+        idempotency: what makes the event unique; a second one with the same channel and text is dropped.
+
+    Returns:
+        Whether it is new.
+    """
+    return insert_ignore(
+        connection,
+        outbox,
+        {
+            "idempotency": hashlib.sha256(json.dumps([message.environment, channel, idempotency]).encode()).hexdigest(),
+            "environment": message.environment,
+            "channel": channel,
+            "message": messages.dump_message(message),
+            "created_at": message.at,
+        },
+    )
+
+
+@define
+class Wire:
+    """What all steps of one pump share, and what it has done so far.
+
+    Attributes:
+        engine: the store.
+        config: routes and fallback.
+        channels: by name.
+        environment: whose groups and events are told.
+        clock: the real time.
+        owner: the name under which this pump holds leases.
+        counts: tries by what came of them.
+        problems: what a person must mend.
+    """
+
+    engine: Engine
+    config: AlertConfig
+    channels: Mapping[str, Channel | BrokenChannel]
+    environment: str
+    clock: Callable[[], datetime]
+    owner: str
+    counts: dict[str, int] = field(factory=lambda: {"sent": 0, "failed": 0, "dead": 0})
+    problems: list[str] = field(factory=list)
+
+    def send(self, channel: Channel | BrokenChannel, message: Message) -> Receipt:
+        """Send once; whatever the channel does short of ending the process becomes a receipt."""
+        try:
+            receipt = channel.send(message)
+        except ValueError as error:  # the message cannot be meant for this channel; see Channel.send
+            _log.warning("the channel %s refuses a %s message: %s", channel.name, message.status, type(error).__name__)
+            return Receipt(delivered=False, error=f"it refuses the message: {type(error).__name__}")
+        except Exception as error:  # noqa: BLE001  # a plug-in's trouble must not stop the others
+            # Its text may hold an address or a secret, so only its type is told.
+            return Receipt(delivered=False, retry=True, error=type(error).__name__)
+        return receipt if receipt.delivered else evolve(receipt, error=receipt.error or "it gave no reason")
+
+    def count(self, receipt: Receipt) -> None:
+        """Count what came of one try."""
+        self.counts["sent" if receipt.delivered else "failed" if receipt.retry else "dead"] += 1
+
+    def dead_letter(
+        self, connection: Connection, channel: str, message: Message, error: str, unique: str, *, dead: bool = True
+    ) -> None:
+        """Tell the fallback channel, once, what ``channel`` does not take.
+
+        Args:
+            connection: in the transaction that settles it.
+            channel: which channel.
+            message: what it was to be told.
+            error: why it does not take it.
+            unique: what makes this news unique.
+            dead: it is given up; False: it is still being tried.
+        """
+        fallback = self.config.fallback
+        if dead:
+            self.problems.append(f"the channel {channel} could not be told {message.title!r}: {error}")
+        if fallback is not None and fallback != channel:
+            letter = messages.undelivered(message, channel, error, dead=dead, at=self.clock())
+            enqueue_event(connection, fallback, letter, f"undelivered {channel} {unique}")
+
+
+def due_events(wire: Wire) -> list[int]:
+    """Return the events that are to be sent now, oldest first."""
+    query = select(outbox.c.id).where(_sendable(wire, wire.clock())).order_by(outbox.c.id)
+    with wire.engine.connect() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def tell_event(wire: Wire, event: int) -> None:
+    """Claim one event, send it, and settle; nothing when another pump was faster."""
+    now = wire.clock()
+    mine = outbox.c.id == event
+    with wire.engine.begin() as connection:
+        lease = {"lease_until": now + LEASE, "lease_owner": wire.owner}
+        if connection.execute(outbox.update().where(mine, _sendable(wire, now)).values(**lease)).rowcount != 1:
+            return
+        row = connection.execute(select(outbox).where(mine)).one()
+    message = messages.load_message(row.message)
+    channel = wire.channels.get(row.channel)
+    if channel is None:
+        receipt = Receipt(delivered=False, error="the channel is not in alerting/routes.toml")
+    elif channel.pages:
+        receipt = Receipt(delivered=False, error="the channel is a pager, which takes no news that is told once")
+    else:
+        receipt = wire.send(channel, message)
+    wire.count(receipt)
+    with wire.engine.begin() as connection:
+        _settle(wire, connection, row, message, receipt)
+
+
+def _sendable(wire: Wire, now: datetime) -> ColumnElement[bool]:
+    c = outbox.c
+    return and_(
+        c.environment == wire.environment,
+        c.sent_at.is_(None),
+        c.dead_at.is_(None),
+        or_(c.next_at.is_(None), c.next_at <= now),
+        lease_is_free(c.lease_until, now),
+    )
+
+
+def _settle(wire: Wire, connection: Connection, row: Any, message: Message, receipt: Receipt) -> None:
+    now = wire.clock()
+    attempts = row.attempts + (not receipt.delivered)
+    settled: dict[str, Any] = {
+        "attempts": attempts,
+        "error": receipt.error or None,
+        "lease_until": None,
+        "lease_owner": None,
+    }
+    if receipt.delivered:
+        settled |= {"sent_at": now, "reference": json.dumps(dict(receipt.reference))}
+    elif receipt.retry:
+        settled["next_at"] = now + backoff(attempts, receipt.after, random.random())  # noqa: S311  # jitter is no secret
+    else:
+        settled["dead_at"] = now
+    connection.execute(outbox.update().where(outbox.c.id == row.id, outbox.c.sent_at.is_(None)).values(**settled))
+    if "dead_at" in settled or attempts == TRIES_BEFORE_FALLBACK:
+        wire.dead_letter(connection, row.channel, message, receipt.error, f"event {row.id}", dead="dead_at" in settled)
