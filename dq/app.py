@@ -282,7 +282,6 @@ def close(
     """
     declared = project.find(declared) if isinstance(declared, str) else declared
     now = now or judgement_time()
-    alerting = _alerting(project) if alert else AlertConfig.empty()
     missed: tuple[SlaVerdict, ...] = ()
     with _transaction(project) as connection:
         run = _start(connection, project, declared, interval, origin, now)
@@ -296,15 +295,15 @@ def close(
             if alert:
                 news = [] if _is_range(run) else [news_of(run, declared)]
                 sla_news, missed = _judge_sla(connection, project, declared, now, only=interval)
-                touched = apply_findings(connection, [*news, *sla_news], now)
-                _decide_report(connection, run, declared, alerting, now)
-                events.append(connection, run.environment, events.EventName.RUN_CLOSED, run.suite,
-                              {"run": run.id, "interval": str(interval), "worst": str(run.worst or ""), "groups": sorted(touched)}, now)  # fmt: skip
+                _fold(connection, [*news, *sla_news], now)
+                _decide_report(connection, run, declared, now)
+            body = {"run": run.id, "interval": str(interval), "worst": str(run.worst or ""), "alert": alert}
+            events.append(connection, run.environment, events.EventName.RUN_CLOSED, run.suite, body, now)
             history.mark_closed(connection, run, now)
             run = evolve(run, closed_version=run.version)
     _call_back(project, missed, origin, now)
     if pump and alert:
-        _pump_quietly(project, alerting)
+        _pump_quietly(project)
     return run
 
 
@@ -371,7 +370,20 @@ def _sla_incidents(connection: Connection, environment: str, subject: str) -> tu
     return recorded, tuple(Interval(row.interval_start, row.interval_end) for row in rows if row.ended_at is None)
 
 
-def _decide_report(connection: Connection, run: Run, declared: Declared, alerting: AlertConfig, now: datetime) -> None:
+def _fold(connection: Connection, news: list[News], now: datetime) -> None:
+    for change in apply_findings(connection, news, now).changes:
+        incident = change.after
+        if incident is None:
+            continue
+        ended = incident.ended_at is not None
+        name = events.EventName.INCIDENT_ENDED if ended else events.EventName.INCIDENT_CHANGED if change.before else events.EventName.INCIDENT_OPENED
+        key = incident.key
+        body = {"answer": str(change.answer), "kind": key.kind, "part": key.part, "org": key.org, "severity": str(incident.severity),
+                "interval": str(incident.interval), "sentence": incident.sentence}  # fmt: skip
+        events.append(connection, key.environment, name, key.subject, body, now)
+
+
+def _decide_report(connection: Connection, run: Run, declared: Declared, now: datetime) -> None:
     """Put the discrepancy e-mail into the outbox, once per version of the run."""
     if not isinstance(declared, Reconciliation) or not declared.to:
         return
@@ -435,11 +447,11 @@ def sla_check(project: Project, now: datetime | None = None, *, pump: bool = Tru
                 connection, project.environment, _kind(declared), declared.name, declared.sla, still_open, now
             )
             news, missed = _sla_news(connection, project, declared, verdicts, recorded, now)
-            apply_findings(connection, news, now)
+            _fold(connection, news, now)
         _call_back(project, missed, "sla check", now)
         told += verdicts
     if pump:
-        _pump_quietly(project, _alerting(project))
+        _pump_quietly(project)
     return tuple(told)
 
 
@@ -466,7 +478,7 @@ def pump(project: Project) -> PumpReport:
     return report
 
 
-def _pump_quietly(project: Project, alerting: AlertConfig) -> None:
+def _pump_quietly(project: Project) -> None:
     """Deliver now if it can be; whatever fails is in the outbox and goes out with the next pump."""
     try:
         pump(project)
