@@ -364,20 +364,18 @@ def hours(first: str, count: int) -> list[Observation]:
 
 def test_a_subject_cut_into_hours_is_judged_by_the_hours_that_were_seen_and_by_silent_days():
     sla = Sla(within="20m")
-    observations = hours("2024-06-26T20:00", 6)
-    assert names(expected_partitions(sla, observations, [], utc("2024-06-27T02:30"))) == [
-        "26T20:00",
-        "26T21:00",
-        "26T22:00",
-        "26T23:00",
-        "27T00:00",
-        "27T01:00",
-    ]
+    running = Interval(utc("2024-06-27T02:00"), utc("2024-06-27T03:00"))  # not due yet
+    old = hours("2024-06-01T00:00", 1)  # the first sighting, longer ago than anybody asks
+    observations = [*old, *hours("2024-06-26T20:00", 6), seen("started", utc("2024-06-27T02:10"), running)]
+    seen_hours = ["26T20:00", "26T21:00", "26T22:00", "26T23:00", "27T00:00", "27T01:00"]
+    silent_days = ["20", "21", "22", "23", "24", "25"]
+    assert names(expected_partitions(sla, observations, [], utc("2024-06-27T02:30"))) == [*silent_days, *seen_hours]
+    assert names(expected_partitions(sla, observations[1:], [], utc("2024-06-27T02:30"))) == seen_hours
     # then it dies: the next whole day without anything is told
     assert names(expected_partitions(sla, observations, [], utc("2024-06-29T01:00")))[-1] == "28"
     # one run over a whole day does not make it daily, and one over an hour does not silence a daily subject
     once = seen("arrived", utc("2024-06-27T02:00"), day("2024-06-26"))
-    assert "25" not in names(expected_partitions(sla, [*observations, once], [], utc("2024-06-27T02:30")))
+    assert "25" not in names(expected_partitions(sla, [*observations[1:], once], [], utc("2024-06-27T02:30")))
     daily = arrivals(24, 25, 26)
     assert names(expected_partitions(ROME, [*daily, *hours("2024-06-27T10:00", 1)], [], utc("2024-06-28T05:00"))) == [
         "24",
@@ -388,22 +386,23 @@ def test_a_subject_cut_into_hours_is_judged_by_the_hours_that_were_seen_and_by_s
 
 
 def test_a_report_over_a_week_silences_no_day_of_it():
-    week = seen("arrived", utc("2024-06-28T03:00"), Interval(utc("2024-06-21T00:00"), utc("2024-06-28T00:00")))
-    assert names(expected_partitions(ROME, [*arrivals(25), week], [], utc("2024-06-28T05:00"))) == ["25", "26", "27"]
+    weeks = [
+        seen("arrived", utc("2024-06-28T03:00"), Interval(utc(f"2024-06-{first}T00:00"), utc("2024-06-28T00:00")))
+        for first in (20, 21)
+    ]
+    assert names(expected_partitions(ROME, [*arrivals(25), *weeks], [], utc("2024-06-28T05:00"))) == ["25", "26", "27"]
 
 
-def test_days_of_another_time_zone_are_not_paged_for_as_days_of_utc():
-    """Airflow cuts Rome's days at 22:00 UTC, and at 23:00 UTC in winter; on 2024-03-31 a day had 23 hours."""
-    rome = ZoneInfo("Europe/Rome")
-    midnights = [datetime(2024, 3, d, tzinfo=rome).astimezone(UTC) for d in range(27, 32)]
-    midnights.append(datetime(2024, 4, 1, tzinfo=rome).astimezone(UTC))
-    cut = [Interval(a, b) for a, b in itertools.pairwise(midnights)]
+@pytest.mark.parametrize("first", ["2024-03-27", "2024-06-27", "2024-10-24"])  # with a day of 23, 24 and 25 hours
+def test_days_of_another_time_zone_are_not_paged_for_as_days_of_utc(first):
+    """Airflow cuts Rome's days at 22:00 UTC in summer and at 23:00 UTC in winter."""
+    days = [datetime.fromisoformat(first).replace(tzinfo=ZoneInfo("Europe/Rome")) + n * DAY for n in range(6)]
+    cut = tuple(Interval(a.astimezone(UTC), b.astimezone(UTC)) for a, b in itertools.pairwise(days))
     observations = [seen("arrived", p.end + HOUR, p) for p in cut]
-    partitions = expected_partitions(ROME, observations, [], utc("2024-04-01T05:00"))
-    assert partitions == tuple(cut)
-    assert {
-        v.answer for v in evaluate([Expectation.of("suite", "orders", p, ROME) for p in cut], observations, AFTER)
-    } == {Answer.ON_TIME}
+    now = days[-1].astimezone(UTC) + 7 * HOUR
+    assert expected_partitions(ROME, observations, [], now) == cut
+    verdicts = evaluate([Expectation.of("suite", "orders", p, ROME) for p in cut], observations, now)
+    assert {v.answer for v in verdicts} == {Answer.ON_TIME}
 
 
 def test_a_cadence_of_an_hour_and_of_a_week():
