@@ -33,6 +33,9 @@ from typing import Any, Self
 import jsonschema
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from attrs import define, field
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 HOST = "127.0.0.1"
 CONTRACTS = Path(__file__).with_name("contracts")
@@ -47,11 +50,7 @@ def valid(schema: str, document: object) -> bool:
 
 
 def certificate(directory: Path) -> tuple[Path, Path]:
-    """Write a self-signed certificate for 127.0.0.1 and localhost, valid for a day, and return its file and the key's."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
+    """Write a self-signed certificate for 127.0.0.1 and localhost and return its file and that of its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -254,7 +253,7 @@ class Smtp(Receiver):
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         """Greet, unless it hangs."""
-        while self.hang and not self.stopped:
+        while self.hang and not self.stopped:  # noqa: ASYNC110  # it is set in another thread
             await asyncio.sleep(0.05)
         session.host_name = hostname
         return responses
@@ -334,7 +333,7 @@ class HttpReceiver(Receiver):
         self._server.daemon_threads = True
         self.port: int = self._server.server_port
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name=f"{self.name} receiver", daemon=True
+            target=self._server.serve_forever, args=(0.01,), name=f"{self.name} receiver", daemon=True
         )
         self._thread.start()
 

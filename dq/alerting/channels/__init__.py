@@ -39,6 +39,8 @@ class Channel(Protocol):
             settings: its settings without ``type``.
             resolve: turns a secret reference into the secret.
 
+        Secrets are resolved last, when everything else is known to be in order.
+
         Raises:
             ConfigError: when a setting is unknown, missing or wrong; the sentence names ``channels.NAME.key``.
         """

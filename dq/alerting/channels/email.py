@@ -144,9 +144,9 @@ class Email:
             recipients=tuple(_address(read, "to", one) for one in read.texts("to")),
             starttls=starttls == "required",
             user=read.text("user") if read.has("user") else "",
-            password=read.secret("password") if read.has("password") else "",
             ca_file=ca_file,
             timeout=read.timeout,
+            password=read.secret("password") if read.has("password") else "",
         )
 
     def send(self, message: Message) -> Receipt:

@@ -51,16 +51,12 @@ class Answer:
     Attributes:
         status: the HTTP status.
         body: the beginning of the body.
-        content_type: the media type in small letters, without parameters.
         after: seconds to wait before the next try (``Retry-After``), at most a day; None: it did not say.
-        headers: all headers.
     """
 
     status: int
     body: str = ""
-    content_type: str = ""
     after: float | None = None
-    headers: Mapping[str, str] = {}
 
     @property
     def document(self) -> dict[str, Any] | None:
@@ -105,7 +101,7 @@ def address_problem(url: str, *, allow_http: bool) -> str:
     except ValueError:
         return "is not an address"
     if parts.scheme not in ("http", "https") or not host or parts.username is not None or parts.fragment:
-        return "is not an address of the form https://host/path"
+        return "is not an address with https, a host, and no user name in it"
     if not url.isascii() or re.search(r"[\s\x00-\x1f\x7f]", url):
         return "has characters that an address cannot have"
     if parts.scheme == "http" and not (allow_http and is_loopback(host)):
@@ -130,24 +126,22 @@ def post(url: str, body: bytes, *, timeout: float, headers: Mapping[str, str] | 
     if _is_metadata(host):
         raise UnreachableError("the address is that of a cloud metadata service, which is never called", retry=False)
     try:
-        with requests.Session() as session:
-            session.trust_env = not is_loopback(host)
-            with session.post(
-                url,
-                data=body,
-                headers={"User-Agent": "dq", "Content-Type": "application/json; charset=utf-8", **(headers or {})},
-                timeout=timeout,
-                allow_redirects=False,
-                verify=True,
-                stream=True,
-            ) as response:
-                return Answer(
-                    status=response.status_code,
-                    body=_body(response, time.monotonic() + timeout),
-                    content_type=response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
-                    after=_wait(response.headers.get("Retry-After", "")),
-                    headers=dict(response.headers),
-                )
+        with requests.post(
+            url,
+            data=body,
+            headers={"User-Agent": "dq", "Content-Type": "application/json; charset=utf-8", **(headers or {})},
+            timeout=timeout,
+            allow_redirects=False,
+            auth=lambda request: request,  # a .netrc would replace the token otherwise
+            proxies={"http": "", "https": ""} if is_loopback(host) else None,
+            verify=True,
+            stream=True,
+        ) as response:
+            return Answer(
+                status=response.status_code,
+                body=_body(response, time.monotonic() + timeout),
+                after=_wait(response.headers.get("Retry-After", "")),
+            )
     except requests.Timeout:
         raise UnreachableError(f"no answer within {timeout:g} s", retry=True) from None
     except requests.exceptions.SSLError:

@@ -111,10 +111,11 @@ class PagerDuty:
     def of(cls, name: str, settings: Mapping[str, object], resolve: Resolve) -> Self:
         """Return the channel that the settings describe; see ``Channel.of``."""
         read = Settings(name, settings, resolve).only("routing_key", "url", "allow_http", "timeout")
+        url, timeout = read.address("url", read.text("url", URL)), read.timeout
         routing_key = read.secret("routing_key")
         if len(routing_key) != 32:
             raise read.error("routing_key", "an integration key has 32 characters, the secret has another length")
-        return cls(name, routing_key, read.address("url", read.text("url", URL)), read.timeout)
+        return cls(name, routing_key, url, timeout)
 
     def send(self, message: Message) -> Receipt:
         """Trigger or resolve; see ``Channel.send``."""

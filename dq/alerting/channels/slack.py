@@ -140,21 +140,17 @@ class Slack:
         )
         if read.has("webhook") is read.has("token"):
             raise read.error("webhook", "give either webhook, or token and channel")
+        timeout, _ = read.timeout, read.flag("allow_http")
         if read.has("webhook"):
             for key in ("channel", "base_url"):
                 if read.has(key):
                     raise read.error(key, "goes with a token; a webhook has its own channel and address")
-            return cls(name, webhook=read.address("webhook", read.secret("webhook")), timeout=read.timeout)
+            return cls(name, webhook=read.address("webhook", read.secret("webhook")), timeout=timeout)
+        channel, base_url = read.text("channel"), read.address("base_url", read.text("base_url", BASE_URL))
         token = read.secret("token")
         if not re.fullmatch(r"[\x21-\x7e]+", token):
             raise read.error("token", "the secret that it refers to has characters that a token cannot have")
-        return cls(
-            name,
-            token=token,
-            channel=read.text("channel"),
-            base_url=read.address("base_url", read.text("base_url", BASE_URL)),
-            timeout=read.timeout,
-        )
+        return cls(name, token=token, channel=channel, base_url=base_url, timeout=timeout)
 
     def send(self, message: Message) -> Receipt:
         """Post ``message``; see ``Channel.send``. A second try after a lost answer posts it twice."""

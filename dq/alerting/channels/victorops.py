@@ -97,8 +97,9 @@ class VictorOps:
     def of(cls, name: str, settings: Mapping[str, object], resolve: Resolve) -> Self:
         """Return the channel that the settings describe; see ``Channel.of``."""
         read = Settings(name, settings, resolve).only("url", "routing_key", "allow_http", "timeout")
+        routing_key, timeout, _ = read.text("routing_key"), read.timeout, read.flag("allow_http")
         url = read.address("url", read.secret("url")).removesuffix("$routing_key").rstrip("/")
-        return cls(name, url, read.text("routing_key"), read.timeout)
+        return cls(name, url, routing_key, timeout)
 
     def send(self, message: Message) -> Receipt:
         """Open, update or recover; see ``Channel.send``."""
