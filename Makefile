@@ -1,0 +1,77 @@
+# make demo and make test do all their set-up by themselves: a Python 3.11+ with venv, and make, are enough.
+# Where packages come from is pip's own configuration; nothing here says so.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+# Pins hold for what is built on the way, too; pip reads the second name from 25.3 on.
+PIP    := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# What an installation depends on; a newer one of these installs anew.
+INPUTS := pyproject.toml constraints.txt hatch_build.py
+
+.PHONY: help demo test test-fast lint bench soak docs constraints system-packages clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo             the three things dq is for, on real data, in a few minutes; output in var/demo/"
+	@echo "make test             everything, with PostgreSQL and Airflow; prints the seeded counts"
+	@echo "make test-fast        without what is slow and without Airflow: under 3 minutes"
+	@echo "make lint             ruff, mypy --strict, import contracts"
+	@echo "make bench            measurements (bench/)"
+	@echo "make soak             random histories at full count; writes docs/proofs/DATE-soak.txt"
+	@echo "make docs             docs/cli.md from the help texts"
+	@echo "make constraints      constraints.txt anew, from what is newest today"
+	@echo "make system-packages  MariaDB and Chromium by apt, for the tests that can use them"
+	@echo "make clean            removes what the others made, .venv included"
+
+demo: $(VENV)/.demo
+	$(BIN)/python -m tests.demo
+
+test: $(VENV)/.dev
+	$(PYTEST)
+
+test-fast: $(VENV)/.dev
+	$(PYTEST) -m "not slow and not airflow"
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	@set -e; for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.soak
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m dq.cli.reference > docs/cli.md
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "dq needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(INPUTS) | $(BIN)/python
+	$(PIP) --editable '.[airflow,demo,duckdb]'
+	@touch $@
+
+$(VENV)/.dev: $(INPUTS) | $(BIN)/python
+	$(PIP) --editable '.[airflow,demo,dev,duckdb,mysql,plots,postgres,web]'
+	@touch $(VENV)/.demo $@
+
+constraints:
+	rm -rf var/constraints && $(PYTHON) -m venv var/constraints
+	var/constraints/bin/pip install --quiet editables hatchling '.[airflow,demo,dev,duckdb,mysql,plots,postgres,web]'
+	var/constraints/bin/pip freeze --exclude pip --exclude setuptools --exclude dq-sla > constraints.txt
+	rm -rf var/constraints
+
+system-packages:
+	@root=; [ "$$(id -u)" = 0 ] || root=sudo; set -ex; \
+		$$root apt-get update -q; \
+		DEBIAN_FRONTEND=noninteractive $$root apt-get install -q -y --no-install-recommends mariadb-server chromium
+
+clean:
+	rm -rf $(VENV) var dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

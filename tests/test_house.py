@@ -1,0 +1,132 @@
+"""House rules: what no tracked file may hold, and what the documents must."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import click
+import pytest
+
+import dq
+from dq.cli.entry import cli
+
+ROOT = Path(__file__).parents[1]
+
+FORBIDDEN = {
+    "a Slack token": r"xox[abprs]-\d{6,}-[0-9A-Za-z-]{10,}",
+    "a Slack webhook": r"hooks\.slack\.com/services/T[0-9A-Z]{8,}/B[0-9A-Z]{8,}/[0-9A-Za-z]{20,}",
+    "an access key": r"AKIA[0-9A-Z]{16}",
+    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z0-9+/=\n]{100,}",
+    "a machine path": r"(?<![\w.])/(?:work|root|home/\w+|Users/\w+)/",
+    "a package index": r"(?i)index[-_]url|pypi\.org|find-links|files\.pythonhosted",
+    "a package by address": r"(?:\.whl|\.tar\.gz) @ |@ (?:https?|file)://",
+    "a conflict marker": r"(?m)^(?:<{7}|>{7}) ",
+}
+
+
+def tracked() -> list[Path]:
+    """Return the files under version control that are there."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=False, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("this is no checkout: which files are tracked is not known")
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_no_tracked_file_holds(what: str) -> None:
+    pattern = re.compile(FORBIDDEN[what])
+    held = []
+    for path in tracked():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        if path != Path(__file__):
+            held += [f"{path.relative_to(ROOT)}: {match[0][:40]!r}" for match in pattern.finditer(text)]
+    assert not held, "\n".join(held)
+
+
+# In two halves, so that this file does not hold them.
+EXAMPLES = {
+    "a Slack token": ("xox", "b-123456789012-abcdefghijkl"),
+    "a Slack webhook": ("https://hooks.slack.com/services", "/T0000000A/B0000000B/abcdefghijklmnopqrstuvwx"),
+    "an access key": ("AKIA", "ABCDEFGHIJKLMNOP"),
+    "a private key": ("-----BEGIN RSA PRIVATE", " KEY-----\n" + "A" * 120),
+    "a machine path": ("see /ro", "ot/x"),
+    "a package index": ("--extra-index", "-url x"),
+    "a package by address": ("dq @", " file:///tmp/x"),
+    "a conflict marker": ("a\n<<<<<<", "< HEAD\n"),
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_the_rules_find_what_they_look_for(what: str) -> None:
+    assert re.search(FORBIDDEN[what], "".join(EXAMPLES[what]))
+
+
+def test_every_installed_package_is_pinned_once_and_without_an_address() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert lines
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.+!-]*", line)] == []
+    pinned = [re.sub(r"[-_.]+", "-", line.partition("==")[0]).lower() for line in lines]
+    assert len(set(pinned)) == len(pinned)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    required = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    for requirement in required:
+        name = re.match(r"[A-Za-z0-9._-]+", requirement)
+        assert name is not None
+        assert re.sub(r"[-_.]+", "-", name[0]).lower() in pinned, requirement
+
+
+def test_every_core_dependency_is_used() -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "dq").rglob("*.py"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for requirement in project["dependencies"]:
+        name = re.split(r"[^A-Za-z0-9_-]", requirement)[0].replace("-", "_")
+        assert re.search(rf"(?m)^ *(?:import {name}\b|from {name}\b)", source), f"nothing imports {name}"
+
+
+def test_the_extras_are_there() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {"airflow", "postgres", "mysql", "web", "plots", "dev", "duckdb"} <= set(project["optional-dependencies"])
+
+
+def test_every_entry_point_of_dq_loads() -> None:
+    expected = {
+        "console_scripts": {"dq"},
+        "dq.channels": {"email", "pagerduty", "slack", "victorops"},
+        "dq.secrets": {"env", "file"},
+    }
+    for group, names in expected.items():
+        own = {p.name: p for p in entry_points(group=group) if p.dist is not None and p.dist.name == "dq-sla"}
+        assert set(own) == names
+        for point in own.values():
+            assert callable(point.load()), point
+
+
+def commands(group: click.Group, prefix: str = "dq") -> list[str]:
+    """Return the full names of all commands."""
+    names = []
+    for name, command in group.commands.items():
+        full = f"{prefix} {name}"
+        names += commands(command, full) if isinstance(command, click.Group) else [full]
+    return names
+
+
+def test_the_documents_name_every_command() -> None:
+    reference = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert [name for name in commands(cli) if name not in reference] == [], "write it anew: make docs"
+
+
+def test_the_changelog_speaks_of_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{version}]" in changelog or "## [Unreleased]" in changelog
+
+
+def test_the_version_is_written_alike_in_both_places() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"] == dq.__version__
