@@ -1,0 +1,291 @@
+"""The discrepancy report of a reconciliation: one row per org, worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
+
+import css_inline
+from attrs import frozen
+
+from dq.model.group import Group
+from dq.model.ledger import Column, Count, Ledger, LedgerRow
+from dq.model.result import Result
+from dq.model.severity import Outcome
+from dq.reports import Rendered
+from dq.reports.text import clean, table, wrap
+from dq.reports.verdict import Verdict, by_day, verdict
+from dq.template import render_html
+
+MAX_ROWS = 50
+MAX_BYTES = 100_000
+_DASH = "\N{EN DASH}"
+_LEGEND = (
+    "Discrepancy = baseline - stage - explained, its share is of the baseline; positive: missing, negative: too many."
+)
+_DERIVED = "Derived: computed from the same stages, so it explains nothing by itself."
+_TEXT_NAME = 28  # columns of the text table that an org's name may take
+_WORD = 16  # characters of the longest word of a heading that is not broken
+_NAME, _NOTE, _SENTENCE = 80, 160, 240  # characters of an org's name, of the remarks on it, of a sentence
+_MANY = 12  # entries of the lists above and below the table
+_INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, minify_css=True)
+
+
+@frozen(kw_only=True)
+class _Line:
+    """A row of the table in words."""
+
+    org: str
+    word: str
+    day: str
+    cells: tuple[tuple[str, bool], ...]  # text, and whether it stands out
+    notes: str
+    rest: bool = False
+
+
+def render(
+    ledger: Ledger, *, now: datetime | None = None, links: Sequence[tuple[str, str]] = (), max_rows: int = MAX_ROWS
+) -> Rendered:
+    """Return the discrepancy report of ``ledger``.
+
+    Args:
+        ledger: what was counted and judged.
+        now: when the report is made, for its foot; None: not told.
+        links: text and address (http or https) of where to read on.
+        max_rows: that many of the worst rows are listed, the others summed up in one; fewer where the HTML would
+            become too long.
+    """
+    rows = sorted((*ledger.rows, *_absent(ledger)), key=lambda row: -(row.severity or 0))
+    said = verdict(ledger, rows, _worst(ledger, rows))
+    subject = clean(f"{ledger.environment} - {clean(ledger.pipeline, _NAME)} - {ledger.interval}: {said.short}", 250)
+    foot = f"Made {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if now is not None else ""
+    for limit in (max_rows, max_rows // 2, max_rows // 5, 0):
+        lines = _lines(ledger, rows, limit)
+        html = _html(ledger, said, lines, subject, foot, links)
+        if len(html.encode()) < MAX_BYTES:
+            break
+    return Rendered(subject=subject, html=html, text=_text(ledger, said, lines, foot, links))
+
+
+def share_text(share: Fraction | None) -> str:
+    """Return a share in percent with one decimal, rounded half to even from the exact value; ``n/a`` for None."""
+    if share is None:
+        return "n/a"
+    tenths = round(share * 1000)
+    return f"{'-' if tenths < 0 else ''}{abs(tenths) // 10}.{abs(tenths) % 10}"
+
+
+def count_text(count: Count | None) -> str:
+    """Return a count or a sum in digits; a dash where there is none."""
+    return _DASH if count is None else format(count, "d" if isinstance(count, int) else "f")
+
+
+def _absent(ledger: Ledger) -> Iterator[LedgerRow]:
+    """Yield a row for each expected org that no stage has: there are Results of it only."""
+    seen = {row.org for row in ledger.rows}
+    found: dict[Group, list[Result]] = {}
+    for result in ledger.results:
+        if result.group is not None and result.outcome is Outcome.NO_DATA and result.group not in seen:
+            found.setdefault(result.group, []).append(result)
+    nowhere = {column.name: None for column in ledger.columns if column.kind == "count"}
+    for org, results in found.items():
+        yield LedgerRow(
+            interval=ledger.interval, org=org, counts=dict(nowhere), explained={}, discrepancy={}, share={},
+            severity=max((r.severity for r in results if r.severity is not None), default=None),
+            notes=(results[0].sentence,),
+        )  # fmt: skip
+
+
+def _worst(ledger: Ledger, rows: Sequence[LedgerRow]) -> str:
+    if not rows:
+        return "none"
+    row = rows[0]
+    name = f"org {clean(row.org.label, _NAME)}" + (f" on {row.interval}" if by_day(ledger) else "")
+    if not row.discrepancy:
+        return f"{name}: {clean('; '.join(row.notes), _NOTE)}"
+    stage = max(row.discrepancy, key=lambda name: _size(row.discrepancy[name]))
+    missing = row.discrepancy[stage]
+    share = row.share.get(stage)
+    titles = {column.name: column.heading for column in ledger.columns if column.kind == "count"}
+    what = "missing" if missing > 0 else "too many"
+    of_them = "" if share is None else f" ({share_text(abs(share))} %)"
+    return f"{name}: {count_text(_size(missing))} {what}{of_them} at {titles.get(stage, stage)}"
+
+
+def _size(count: Count) -> Count:
+    return -count if count < 0 else count
+
+
+def _lines(ledger: Ledger, rows: Sequence[LedgerRow], limit: int) -> list[_Line]:
+    many = by_day(ledger)
+    lines = [_line(ledger, row, str(row.interval) if many else "") for row in rows[:limit]]
+    return [*lines, _others(ledger, rows[limit:])] if rows[limit:] else lines
+
+
+def _line(ledger: Ledger, row: LedgerRow, day: str) -> _Line:
+    notes = row.notes or tuple(
+        f"no count at {column.heading}"
+        for column in ledger.columns
+        if column.kind == "count" and row.counts.get(column.name) is None
+    )
+    return _Line(
+        org=clean(row.org.label, _NAME),
+        word="ok" if row.severity is None else str(row.severity),
+        day=day,
+        cells=tuple(_cell(column, _number(column, row), row.share.get(column.name)) for column in ledger.columns),
+        notes=clean("; ".join(notes), _NOTE),
+    )
+
+
+def _cell(column: Column, number: Count | None, share: Fraction | None) -> tuple[str, bool]:
+    if column.kind == "share":
+        return _DASH if number is None else share_text(share), bool(number)
+    return count_text(number), column.kind == "discrepancy" and bool(number)
+
+
+def _number(column: Column, row: LedgerRow) -> Count | None:
+    """Return the number of a column; of a share the discrepancy that it is the share of."""
+    if column.kind == "count":
+        return row.counts.get(column.name)
+    return (row.explained if column.kind == "explained" else row.discrepancy).get(column.name)
+
+
+def _others(ledger: Ledger, rows: Sequence[LedgerRow]) -> _Line:
+    """Return one line for the rows that are not listed: their sums, and whether they agree."""
+    bad = [row.severity for row in rows if row.severity is not None]
+    said = f"and {len(rows)} other {'org-day' if by_day(ledger) else 'org'}{'' if len(rows) == 1 else 's'}"
+    if bad:
+        said += f", {len(bad)} of them not well"
+    elif any(any(row.discrepancy.values()) for row in rows):
+        said += " within tolerance"
+    else:
+        said += " agrees" if len(rows) == 1 else " agree"
+    sums = [_sum(_number(column, row) for row in rows) for column in ledger.columns]
+    whole = next((total for column, total in zip(ledger.columns, sums, strict=True) if column.kind == "count"), None)
+    return _Line(
+        org=f"{len(rows)} others",
+        word="ok" if not bad else str(max(bad)),
+        day="",
+        cells=tuple(
+            _cell(column, total, _share(total or 0, whole)) for column, total in zip(ledger.columns, sums, strict=True)
+        ),
+        notes=said,
+        rest=True,
+    )
+
+
+def _share(missing: Count, whole: Count | None) -> Fraction | None:
+    return Fraction(missing) / Fraction(whole) if whole else None if missing else Fraction(0)
+
+
+def _sum(counts: Iterable[Count | None]) -> Count | None:
+    there = [count for count in counts if count is not None]
+    return sum(there) if there else None
+
+
+def _checks(ledger: Ledger) -> list[tuple[str, str]]:
+    """Return a word and a sentence on each stage, worst first."""
+    summaries = sorted((r for r in ledger.results if r.group is None), key=lambda r: -(r.severity or 0))
+    words = {Outcome.UNMEASURED: "unmeasured", Outcome.NO_DATA: "no data", Outcome.SKIP: "skip", Outcome.PASS: "ok"}
+    said = [
+        (words.get(r.outcome) or str(r.severity or "fail"), f"{clean(r.check, _NAME)}: {clean(r.sentence, _SENTENCE)}")
+        for r in summaries[:_MANY]
+    ]
+    return [*said, *((_worst_word(summaries[_MANY:]), more) for more in _more(summaries))]
+
+
+def _worst_word(results: Sequence[Result]) -> str:
+    worst = max((r.severity for r in results if r.severity is not None), default=None)
+    return "ok" if worst is None else str(worst)
+
+
+def _more(entries: Sequence[object]) -> list[str]:
+    return [f"and {len(entries) - _MANY} more"] if len(entries) > _MANY else []
+
+
+def _older(ledger: Ledger) -> list[str]:
+    lines = [f"{interval}: {clean(what, _SENTENCE)}" for interval, what in ledger.still_bad[:_MANY]]
+    return [*lines, *_more(ledger.still_bad)]
+
+
+def _totals(ledger: Ledger) -> list[tuple[str, str, str]]:
+    """Return name, number and remark of each total."""
+    totals = [
+        (clean(name, _NAME), "not measured" if value is None else count_text(value), clean(why, _NOTE))
+        for name, value, why in ledger.totals[:_MANY]
+    ]
+    return [*totals, *(("further totals", more, "") for more in _more(ledger.totals))]
+
+
+def _headings(ledger: Ledger) -> list[tuple[str, bool, bool]]:
+    """Return each column's heading, whether it is derived, and whether its words are too long not to be broken."""
+    headings = [(clean(column.heading, _NAME), column.derived) for column in ledger.columns]
+    return [(text, derived, any(len(word) > _WORD for word in text.split())) for text, derived in headings]
+
+
+def _html(
+    ledger: Ledger, said: Verdict, lines: Sequence[_Line], subject: str, foot: str, links: Sequence[tuple[str, str]]
+) -> str:
+    page = render_html(
+        "reports/discrepancy.html.j2",
+        subject=subject,
+        environment=clean(ledger.environment, _NAME),
+        pipeline=clean(ledger.pipeline, _NAME),
+        day=str(ledger.interval),
+        totals=_totals(ledger),
+        word=said.word,
+        sentence=clean(said.sentence, 2 * _SENTENCE),
+        headings=_headings(ledger),
+        by_day=by_day(ledger),
+        lines=lines,
+        checks=_checks(ledger),
+        older=_older(ledger),
+        legend=_LEGEND,
+        derived=_DERIVED if _has_derived(ledger) else "",
+        foot=foot,
+        links=_safe(links),
+    )
+    return _INLINER.inline(page)
+
+
+def _safe(links: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the links that lead to a web page; ``javascript:`` and the like do not."""
+    return [(clean(text, _NAME), url) for text, url in links if url.startswith(("https://", "http://"))]
+
+
+def _text(ledger: Ledger, said: Verdict, lines: Sequence[_Line], foot: str, links: Sequence[tuple[str, str]]) -> str:
+    blocks = [
+        wrap(f"{clean(ledger.environment, _NAME)} - {clean(ledger.pipeline, _NAME)} - {ledger.interval}"),
+        [f"{name}: {value}{f' ({why})' if why else ''}" for name, value, why in _totals(ledger)],
+        wrap(f"{said.word.upper()}: {clean(said.sentence, 2 * _SENTENCE)}"),
+        _text_table(ledger, lines),
+        _listed("Notes", ((line.notes if line.rest else f"{line.org}: {line.notes}") for line in lines if line.notes)),
+        _listed("Still wrong in older partitions", _older(ledger)),
+        _listed("Stages", (f"{word}: {sentence}" for word, sentence in _checks(ledger))),
+        [f"{text}: {url}" for text, url in _safe(links)],
+        wrap(" ".join(filter(None, (_LEGEND, _DERIVED if _has_derived(ledger) else "", foot)))),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _text_table(ledger: Ledger, lines: Sequence[_Line]) -> list[str]:
+    if not lines:
+        return []
+    many = by_day(ledger)
+    names = ["Verdict", "Org", *(["Day"] if many else [])]
+    headings = [f"{heading} (derived)" if derived else heading for heading, derived, _ in _headings(ledger)]
+    rows = []
+    for line in lines:
+        numbers = (text.replace(_DASH, "-") for text, _ in line.cells)
+        rows.append([line.word, clean(line.org, _TEXT_NAME), *([line.day] if many else []), *numbers])
+    return table([*names, *headings], rows, left=len(names))
+
+
+def _listed(title: str, entries: Iterable[str]) -> list[str]:
+    lines = [line for entry in entries for line in wrap(f"- {entry}", "  ")]
+    return [f"{title}:", *lines] if lines else []
+
+
+def _has_derived(ledger: Ledger) -> bool:
+    return any(column.derived for column in ledger.columns)

@@ -1,0 +1,131 @@
+"""What a ledger says, in a few words and in a sentence.
+
+    unmeasured  no rows at  orgs not  orgs differ,  subject
+    stages      a stage     well      but allowed
+    ----------  ----------  --------  ------------  ------------------------------------------
+    all         -           0         -             could not be measured
+    some        -           0         -             NRT could not be measured
+    -           some        0         -             nothing to compare at NRT (critical)
+    -           -           1         -             1 of 21 orgs differs (critical)
+    some        -           2         -             2 of 21 orgs differ (error), NRT could not be measured
+    none        none        0         3             all 21 orgs within tolerance, 3 differ
+    none        none        0         0             all 21 orgs agree
+    nothing was there at all                        no rows
+
+Nothing is said to agree of which a part is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from dq.model.ledger import Ledger, LedgerRow
+from dq.model.result import Result
+from dq.model.severity import Outcome, Severity
+
+
+@frozen(kw_only=True)
+class Verdict:
+    """What a ledger says.
+
+    Attributes:
+        word: ``ok``, a severity, ``no data`` or ``unmeasured``.
+        severity: how bad it is; None: well, or nothing is known.
+        short: for a subject line.
+        sentence: for the top of the report.
+    """
+
+    word: str
+    severity: Severity | None
+    short: str
+    sentence: str
+
+
+def verdict(ledger: Ledger, rows: Sequence[LedgerRow], worst: str) -> Verdict:
+    """Return what ``ledger`` says.
+
+    Args:
+        ledger: what was judged.
+        rows: all its orgs, also the expected ones that no stage has.
+        worst: words on the worst org.
+    """
+    unit = "org-day" if by_day(ledger) else "org"
+    bad = [row.severity for row in rows if row.severity is not None]
+    unmeasured, empty = _stages(ledger, Outcome.UNMEASURED), _stages(ledger, Outcome.NO_DATA)
+    unknown = [_unmeasured(ledger, unmeasured)] if unmeasured else []
+    unknown += [_empty(ledger, empty)] if empty else []
+    said = ([f"{_differ(bad, len(rows), unit)} ({max(bad)})"] if bad else []) + unknown
+    if not said:
+        said = [agreement(rows, unit) if ledger.severity is None else f"not well ({ledger.severity})"]
+    sentences = [f"{_differ(bad, len(rows), unit)} by more than is allowed; the worst is {worst}."] if bad else []
+    sentences += [_sentence(result.sentence) for result in (*unmeasured, *empty)] if unknown else []
+    return Verdict(
+        word=str(max(bad))
+        if bad
+        else "unmeasured"
+        if unmeasured
+        else "no data"
+        if empty or not rows
+        else _word(ledger),
+        severity=ledger.severity,
+        short=", ".join(said),
+        sentence=" ".join(sentences) or _sentence(said[0]),
+    )
+
+
+def _word(ledger: Ledger) -> str:
+    return "ok" if ledger.severity is None else str(ledger.severity)
+
+
+def agreement(rows: Sequence[LedgerRow], unit: str) -> str:
+    """Return what is said of orgs of which none is worse than allowed, e.g. ``all 21 orgs agree``."""
+    count = len(rows)
+    off = sum(any(row.discrepancy.values()) for row in rows)
+    if not count:
+        return "no rows"
+    all_of_them = f"the one {unit}" if count == 1 else f"all {count} {unit}s"
+    if not off:
+        return f"{all_of_them} agree" + ("s" if count == 1 else "")
+    return f"{all_of_them} within tolerance, {off} {_verb(off, 'differ')}"
+
+
+def by_day(ledger: Ledger) -> bool:
+    """Return whether the ledger compares several partitions."""
+    return any(row.interval != ledger.interval for row in ledger.rows)
+
+
+def _stages(ledger: Ledger, outcome: Outcome) -> tuple[Result, ...]:
+    """Return the stages of which that is true as a whole; a stage that lacks an org only has measured others."""
+    return tuple(r for r in ledger.results if r.group is None and r.outcome is outcome and not r.orgs)
+
+
+def _unmeasured(ledger: Ledger, results: Sequence[Result]) -> str:
+    if len(results) == sum(r.group is None for r in ledger.results):
+        return "could not be measured"
+    return f"{_headings(ledger, results)} could not be measured"
+
+
+def _empty(ledger: Ledger, results: Sequence[Result]) -> str:
+    worst = max((r.severity for r in results if r.severity is not None), default=None)
+    where = f"nothing to compare at {_headings(ledger, results)}" if ledger.rows else "no rows"
+    return where if worst is None else f"{where} ({worst})"
+
+
+def _headings(ledger: Ledger, results: Sequence[Result]) -> str:
+    titles = {column.name: column.heading for column in ledger.columns if column.kind == "count"}
+    return " and ".join(titles.get(r.check, r.check) for r in results)
+
+
+def _differ(bad: Sequence[Severity], count: int, unit: str) -> str:
+    return f"{len(bad)} of {count} {unit}s {_verb(len(bad), 'differ')}"
+
+
+def _verb(count: int, verb: str) -> str:
+    return verb + "s" if count == 1 else verb
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

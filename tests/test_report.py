@@ -1,0 +1,571 @@
+"""The discrepancy report: what it says, that it is safe, and how it looks in a real browser."""
+
+import struct
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dq.model.group import Group
+from dq.model.interval import Interval
+from dq.model.ledger import Column
+from dq.model.result import Result
+from dq.model.severity import Outcome, Severity
+from dq.reports.discrepancy import MAX_BYTES, render, share_text
+from tests import chromium, render_png
+from tests.ledgers import DAY, NOW, agari, columns, ledger, row
+from tests.servers import require_program
+
+DOCS = Path(__file__).parent.parent / "docs"
+DASH = "\N{EN DASH}"
+NASTY = "<script>alert(1)</script>"
+REGIONS = [f"region {n}" for n in range(1, 22)]
+
+
+class Page(HTMLParser):
+    """What a report shows: the cells of its ledger, its text and its tags; the labels for phones are left out."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.attributes, self.rows, self.classes, self._text, self._open = [], [], [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag in {"meta", "br"}:
+            return
+        self._open.append((tag, (dict(attrs).get("class") or "").split()))
+        if tag == "tr":
+            self.rows.append([])
+            self.classes.append(self._open[-1][1])
+        if tag in {"th", "td"}:
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self._open.pop()[0] == tag, "the tags are not balanced"
+
+    def handle_data(self, data):
+        if any(tag == "style" or "k" in classes for tag, classes in self._open):
+            return
+        self._text.append(data)
+        if any(tag in {"th", "td"} for tag, _ in self._open):
+            self.rows[-1][-1] += data
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self._text).split())
+
+
+def listed(made):
+    """Return the ledger of a report as lists of cells, without its head."""
+    return [[" ".join(cell.split()) for cell in cells] for cells in Page(made.html).rows[1:]]
+
+
+def well(count):
+    return [row(name, {"Regions": 100, "Provinces": 100}) for name in REGIONS[:count]]
+
+
+def bad(count, severity=Severity.CRITICAL):
+    return [row(f"bad {n}", {"Regions": 100, "Provinces": 88}, severity=severity) for n in range(count)]
+
+
+def summary(outcome, severity=None, check="Provinces", orgs=None, sentence="the sentence of it"):
+    return Result(check=check, outcome=outcome, severity=severity, sentence=sentence, orgs=orgs)
+
+
+# ---------------------------------------------------------------------------------------------------- the published day
+
+AGARI_HEAD = [
+    "Org", "Collector Msgs", "Agg Msgs", "DB Msgs", "Discrepancy", "Discr %",
+    "NRT DB Msgs", "NRT Discrepancy", "NRT Discr %", "Skippedderived", "Notes",
+]  # fmt: skip
+AGARI_ROWS = """
+    1    340    266    266 0 0.0 340    -74 -21.8   74
+    5  43115  43115  43115 0 0.0 358  42757  99.2    0
+    6    156    153    153 0 0.0   0    153  98.1    3
+    7     73     68     68 0 0.0   0     68  93.2    5
+   12    315    111    111 0 0.0   0    111  35.2  204
+   14  35648  28731  28731 0 0.0   0  28731  80.6 6917
+   16  35383  34010  34010 0 0.0   0  34010  96.1 1373
+   25  20530  20530  20530 0 0.0   0  20530 100.0    0
+   54  30003  26190  26190 0 0.0   0  26190  87.3 3813
+   56 108084 108080 108080 0 0.0   0 108080 100.0    4
+"""
+
+
+def test_the_published_day_is_shown_as_it_was_published():
+    expected = {cells[0]: cells[1:] for cells in map(str.split, AGARI_ROWS.strip().splitlines())}
+    made = render(agari(), now=NOW)
+    page = Page(made.html)
+    assert page.rows[0] == AGARI_HEAD
+    assert {cells[0].split()[0]: cells[1:-1] for cells in listed(made)} == expected
+    assert made.subject == "EP_PROD - collector to database - 2016-04-28: 8 of 10 orgs differ (critical)"
+    assert page.text.startswith(
+        f"{made.subject} EP_PROD · discrepancy report collector to database"
+        " Day 2016-04-28 RDAs 22058 messages 261254 critical 8 of 10 orgs differ"
+    )
+    assert "the worst is org 56: 108080 missing (100.0 %) at NRT DB Msgs." in page.text
+    assert "Derived: computed from the same stages, so it explains nothing by itself." in page.text
+    for number in ("RDAs: 22058", "messages: 261254"):
+        assert number in made.text
+    told = {
+        line.split()[1]: line.split()[2:]
+        for line in made.text.splitlines()
+        if line.startswith(("ok ", *map(str, Severity)))
+    }
+    assert told == expected
+
+
+def test_the_text_twin_is_what_it_was():
+    made = render(agari(), now=NOW, links=(("Runbook", "https://wiki.example.com/lost?a=1&b=2"),))
+    assert made.text == (Path(__file__).parent / "data" / "agari_report.txt").read_text(encoding="utf-8")
+
+
+# ---------------------------------------------------------------------------------------------------------- the verdict
+
+UNMEASURED = summary(Outcome.UNMEASURED, Severity.ERROR)
+NRT_LOST = summary(Outcome.UNMEASURED, Severity.ERROR, check="NRT")
+EMPTY = summary(Outcome.NO_DATA, Severity.CRITICAL, orgs=0)
+GOOD = summary(Outcome.PASS, orgs=21)
+OFF = row("off", {"Regions": 100, "Provinces": 99})
+MISSING = Result(
+    check="Provinces",
+    outcome=Outcome.NO_DATA,
+    severity=Severity.ERROR,
+    group=Group(("region",), ("gone",)),
+    sentence="no rows of gone",
+)
+
+
+@pytest.mark.parametrize(
+    ("rows", "results", "word", "verdict"),
+    [
+        (well(21), None, "ok", "all 21 orgs agree"),
+        (well(1), None, "ok", "the one org agrees"),
+        ([*well(20), OFF], None, "ok", "all 21 orgs within tolerance, 1 differs"),
+        ([*bad(1), *well(20)], None, "critical", "1 of 21 orgs differs (critical)"),
+        ([*bad(2, Severity.WARNING), *well(19)], None, "warning", "2 of 21 orgs differ (warning)"),
+        ([*bad(1), *well(19), OFF], None, "critical", "1 of 21 orgs differs (critical)"),
+        ([], [UNMEASURED], "unmeasured", "could not be measured"),
+        (well(21), [UNMEASURED], "unmeasured", "could not be measured"),
+        (well(21), [GOOD, NRT_LOST], "unmeasured", "NRT could not be measured"),
+        ([*bad(1), OFF], [GOOD, NRT_LOST], "critical", "1 of 2 orgs differs (critical), NRT could not be measured"),
+        ([], [EMPTY], "no data", "no rows (critical)"),
+        ([], [evolve(EMPTY, severity=None)], "no data", "no rows"),
+        ([], [], "no data", "no rows"),
+        (well(21), [EMPTY], "no data", "nothing to compare at Provinces (critical)"),
+        (well(2), [summary(Outcome.NO_DATA, Severity.ERROR, orgs=3), MISSING], "error", "1 of 3 orgs differs (error)"),
+        # a severity that no row explains is told all the same
+        (well(21), [summary(Outcome.FAIL, Severity.ERROR, orgs=21)], "error", "not well (error)"),
+    ],
+)  # fmt: skip
+def test_the_subject_tells_environment_pipeline_day_and_verdict(rows, results, word, verdict):
+    severity = max((r.severity for r in (*rows, *(results or ())) if r.severity is not None), default=None)
+    made = render(ledger(rows, results=results, severity=severity))
+    assert made.subject == f"EP_PROD - covid regions - 2024-06-26: {verdict}"
+    assert f"\n{word.upper()}: " in made.text
+    assert f" {word} " in Page(made.html).text
+    assert ("agree" in made.subject) == (word == "ok" and "tolerance" not in made.subject)
+
+
+def test_why_it_could_not_be_measured_is_told():
+    made = render(
+        ledger([], results=[evolve(UNMEASURED, sentence="could not be measured: the connection was refused")])
+    )
+    assert "Could not be measured: the connection was refused." in made.text
+    assert "Could not be measured: the connection was refused." in Page(made.html).text
+
+
+def test_a_subject_is_one_line_whatever_the_names_are():
+    made = render(evolve(ledger(well(1)), pipeline="a\r\nBcc: x@example.com\u2028\x00" + "p" * 300, environment="E\nP"))
+    assert made.subject.splitlines() == [made.subject]
+    assert len(made.subject) <= 250
+    assert made.subject.endswith("2024-06-26: the one org agrees")
+
+
+# ------------------------------------------------------------------------------------------------------------- the rows
+
+
+def test_the_worst_orgs_stand_first_and_say_so_in_a_word_and_a_colour():
+    rows = [
+        *well(1),
+        *bad(1, Severity.INFO),
+        *bad(1, Severity.CRITICAL),
+        *bad(1, Severity.WARNING),
+        *bad(1, Severity.ERROR),
+    ]
+    made = render(ledger(rows))
+    words = ["critical", "error", "warning", "info", "ok"]
+    page = Page(made.html)
+    assert [cells[0].split()[-1] for cells in listed(made)] == words
+    assert page.classes[1:] == [["row", word] for word in words]
+    backgrounds = [
+        style.rpartition("background:")[2]
+        for name, style in page.attributes
+        if name == "style" and "vertical-align:top;back" in style
+    ]
+    assert len(set(backgrounds)) == len(backgrounds) == 4
+    assert [line.split()[0] for line in made.text.splitlines() if line.endswith((" 12.0", "  0.0"))] == words
+
+
+def test_what_is_odd_is_shown_as_what_it_is():
+    rows = [
+        row(
+            "only there",
+            {"Regions": None, "Provinces": 7},
+            severity=Severity.ERROR,
+            notes=("absent at Regions", "ask Ann"),
+        ),
+        row("lost", {"Regions": 5, "Provinces": None}, severity=Severity.ERROR),
+        row(None, {"Regions": 3, "Provinces": 3}),
+        row("", {"Regions": 0, "Provinces": 0}),
+        row(f"Südtirol {DASH} 南", {"Regions": 10**12, "Provinces": 10**12}),
+    ]
+    made = render(ledger(rows))
+    assert listed(made) == [
+        ["only there error", DASH, "7", "-7", "n/a", "absent at Regions; ask Ann"],
+        ["lost error", "5", DASH, "5", "100.0", "no count at Provinces"],
+        ["(no region) ok", "3", "3", "0", "0.0", ""],
+        ["(empty) ok", "0", "0", "0", "0.0", ""],
+        [f"Südtirol {DASH} 南 ok", "1000000000000", "1000000000000", "0", "0.0", ""],
+    ]
+    lines = made.text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("error"))
+    assert [line.split() for line in lines[start : start + 2]] == [
+        ["error", "only", "there", "-", "7", "-7", "n/a"],
+        ["error", "lost", "5", "-", "5", "100.0"],
+    ]
+    assert "- only there: absent at Regions; ask Ann" in lines
+
+
+def test_an_expected_org_that_no_stage_has_is_a_row():
+    made = render(
+        ledger(well(2), results=[summary(Outcome.NO_DATA, Severity.ERROR, orgs=3), MISSING], severity=Severity.ERROR)
+    )
+    assert listed(made)[0] == ["gone error", DASH, DASH, DASH, DASH, "no rows of gone"]
+    assert "the worst is org gone: no rows of gone." in made.text
+
+
+def test_sums_that_are_no_whole_numbers_are_shown_exactly():
+    one = row("a", {"Regions": 2, "Provinces": 1})
+    one = evolve(
+        one,
+        counts={"Regions": Decimal("1234567890123.10"), "Provinces": Decimal("1E+3")},
+        discrepancy={"Provinces": Decimal("-0.5")},
+    )
+    assert listed(render(ledger([one])))[0][1:4] == ["1234567890123.10", "1000", "-0.5"]
+
+
+def test_fifty_rows_are_listed_and_the_others_are_summed_up():
+    rows = [*bad(3), *(row(f"org {n}", {"Regions": 10, "Provinces": 10}) for n in range(170))]
+    made = render(ledger(rows))
+    assert len(listed(made)) == 51
+    assert listed(made)[-1] == ["123 others ok", "1230", "1230", "0", "0.0", "and 123 other orgs agree"]
+    assert "- and 123 other orgs agree" in made.text.splitlines()
+    assert len(listed(render(ledger(rows[:50])))) == 50
+    assert listed(render(ledger(rows[:51])))[-1][-1] == "and 1 other org agrees"
+
+
+def test_the_others_are_not_said_to_agree_when_they_do_not():
+    made = render(ledger([*bad(60, Severity.ERROR), OFF]))
+    assert listed(made)[-1] == [
+        "11 others error",
+        "1100",
+        "979",
+        "121",
+        "11.0",
+        "and 11 other orgs, 10 of them not well",
+    ]
+    made = render(ledger([*well(21), OFF, row("more", {"Regions": None, "Provinces": 1})]), max_rows=21)
+    assert listed(made)[-1] == ["2 others ok", "100", "100", "0", "0.0", "and 2 other orgs within tolerance"]
+
+
+def test_several_partitions_get_a_column():
+    days = list(Interval(DAY.start, DAY.start + timedelta(days=3)).days())
+    rows = [
+        row("a", {"Regions": 10, "Provinces": 9 - i}, severity=Severity.ERROR, interval=day)
+        for i, day in enumerate(days[:2])
+    ]
+    rows.append(row("a", {"Regions": 10, "Provinces": 10}, interval=days[2]))
+    made = render(ledger(rows, interval=Interval(days[0].start, days[-1].end)))
+    assert made.subject == "EP_PROD - covid regions - 2024-06-26..2024-06-28: 2 of 3 org-days differ (error)"
+    assert Page(made.html).rows[0][:2] == ["Org", "Day"]
+    assert [cells[1] for cells in listed(made)] == ["2024-06-26", "2024-06-27", "2024-06-28"]
+    assert "the worst is org a on 2024-06-26: 1 missing (10.0 %) at Provinces." in " ".join(made.text.split())
+    assert "Day" not in Page(render(ledger(well(2))).html).rows[0]
+
+
+def test_totals_checks_and_older_partitions_are_told():
+    totals = [("files", 12, ""), ("messages", None, "the connection was refused"), ("amount", Decimal("0.50"), "")]
+    older = [(Interval.of_day("2024-06-20"), "2 orgs differ"), (Interval.of_day("2024-06-19"), "no rows")]
+    results = [summary(Outcome.PASS, orgs=21, sentence="all 21 orgs agree"), NRT_LOST]
+    made = render(
+        ledger(well(21), results=results, totals=totals, still_bad=tuple(older), severity=Severity.ERROR), now=NOW
+    )
+    text = Page(made.html).text
+    assert "files 12 messages not measured the connection was refused amount 0.50" in text
+    assert "Still wrong in older partitions 2024-06-20: 2 orgs differ 2024-06-19: no rows" in text
+    assert "Stages unmeasured NRT: the sentence of it ok Provinces: all 21 orgs agree" in text
+    assert "Made 2024-06-27 05:00 UTC" in text
+    for line in (
+        "files: 12", "messages: not measured (the connection was refused)", "amount: 0.50",
+        "- 2024-06-20: 2 orgs differ", "- unmeasured: NRT: the sentence of it", "- ok: Provinces: all 21 orgs agree",
+    ):  # fmt: skip
+        assert line in made.text.splitlines()
+    assert "Derived" not in text
+    assert "Made" not in Page(render(ledger(well(1))).html).text
+
+
+def test_long_lists_say_that_they_go_on():
+    days = Interval(DAY.start - timedelta(days=100), DAY.start).days()
+    results = [*[GOOD] * 12, summary(Outcome.FAIL, Severity.INFO), *[GOOD] * 20]
+    totals = [(f"total {n}", n, "") for n in range(15)]
+    made = render(ledger(well(1), still_bad=tuple((day, "bad") for day in days), results=results, totals=totals))
+    for line in ("- and 88 more", "- ok: and 21 more", "further totals: and 3 more"):
+        assert line in made.text.splitlines()
+    text = Page(made.html).text
+    assert "and 88 more" in text
+    assert "ok and 21 more" in text
+    assert "further totals and 3 more" in text
+
+
+# ---------------------------------------------------------------------------------------------------------- the numbers
+
+
+@given(st.fractions(min_value=-10, max_value=10))
+def test_a_share_is_rounded_from_its_exact_value(share):
+    exact = Decimal(share.numerator * 100) / Decimal(share.denominator)  # 28 digits: enough to be right here
+    rounded = exact.quantize(Decimal("0.1"), rounding=ROUND_HALF_EVEN)
+    if abs(exact - rounded) < Decimal("0.0499999"):
+        assert Decimal(share_text(share)) == rounded
+    assert share_text(share).count(".") == 1
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (Fraction(-74, 340), "-21.8"), (Fraction(42757, 43115), "99.2"), (Fraction(0), "0.0"), (None, "n/a"),
+        (Fraction(-1, 10**9), "0.0"), (Fraction(5, 10_000), "0.0"), (Fraction(15, 10_000), "0.2"),
+        (Fraction(-25, 10_000), "-0.2"), (Fraction(1), "100.0"), (Fraction(-(10**9)), "-100000000000.0"),
+    ],
+)  # fmt: skip
+def test_shares(share, text):
+    assert share_text(share) == text
+
+
+# --------------------------------------------------------------------------------------------------------------- safety
+
+
+def hostile():
+    """Return a ledger in which every text that is not dq's own tries something."""
+    long = "x" * 200
+    evil = [
+        NASTY,
+        long,
+        '"><img src=x onerror=alert(1)>',
+        "{{ 7 * 7 }}{% raw %}",
+        "a\u202eb\x1b[31mc\x00",
+        "</td></tr></table>",
+        "&lt;b&gt;",
+    ]
+    rows = [row(name, {NASTY: 100, long: 1}, severity=Severity.CRITICAL, notes=(name, name)) for name in evil]
+    shown = tuple(
+        evolve(column, heading=NASTY if column.kind == "count" else column.heading) for column in columns(NASTY, long)
+    )
+    results = [
+        Result(check=NASTY, outcome=Outcome.FAIL, severity=Severity.CRITICAL, sentence=f"{NASTY} {long}", orgs=6)
+    ]
+    return ledger(
+        rows, shown=(*shown, Column(kind="explained", name=NASTY, heading=long, derived=True)), results=results,
+        totals=[(NASTY, None, NASTY), (long, 3, "")], still_bad=((DAY, NASTY + long),), pipeline=NASTY,
+        environment=NASTY,
+    )  # fmt: skip
+
+
+LINKS = ((NASTY, "https://example.com/?a=<b>&c='d'"), ("bad", "javascript:alert(1)"), ("worse", "data:text/html,x"))
+
+
+def test_nothing_in_a_report_is_markup_but_its_own():
+    page = Page(render(hostile(), links=LINKS).html)
+    plain = Page(render(agari(), links=(("a", "https://example.com/"),)).html)
+    assert set(page.tags) <= {*plain.tags, "small"}
+    assert not {"script", "img", "iframe", "link", "object", "form", "svg", "base"} & set(page.tags)
+    assert {name for name, _ in page.attributes} <= {name for name, _ in plain.attributes}
+    assert [value for name, value in page.attributes if name == "href"] == ["https://example.com/?a=<b>&c='d'"]
+    assert page.text.count(NASTY) > 5
+    assert "{{ 7 * 7 }}{% raw %}" in page.text
+
+
+def test_a_report_asks_the_network_for_nothing_and_runs_nothing():
+    html = render(agari(), now=NOW).html
+    for word in ("http:", "https:", "url(", "@import", "src=", "<script", "<img", "<link", "javascript:", "onload"):
+        assert word not in html
+
+
+def test_control_and_direction_characters_do_not_pass():
+    made = render(hostile())
+    for text in (made.subject, made.html, made.text):
+        assert not set(text) & {"\x1b", "\x00", "\u202e", "\r"}
+    assert "a\ufffdb\ufffd[31mc\ufffd" in made.text
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 120), st.integers(1, 14), st.sampled_from(["x", "<", "&", '"', "南", "é", "\x00", " a"]))
+def test_a_report_stays_under_the_size_at_which_mail_is_cut(count, stages, character):
+    names = [f"stage {n} " + character * 60 for n in range(stages + 1)]
+    rows = [
+        row(
+            f"{n}{character * 250}", dict.fromkeys(names, 10**15 + n), notes=(character * 500,), severity=Severity.ERROR
+        )
+        for n in range(count)
+    ]
+    results = [summary(Outcome.FAIL, Severity.ERROR, check=character * 200, sentence=character * 5000, orgs=count)] * 60
+    made = render(
+        ledger(rows, shown=columns(*names), results=results, still_bad=((DAY, character * 5000),) * 60), now=NOW
+    )
+    assert len(made.html.encode()) < MAX_BYTES
+    assert f"{len(rows)} of {len(rows)} org" in made.subject or not rows
+    shown = listed(made)
+    if count > len(shown):
+        assert shown[-1][-1].startswith(f"and {count - len(shown) + 1} other orgs")
+
+
+@given(st.lists(st.tuples(st.text(), st.integers() | st.none(), st.integers() | st.none(), st.text()), max_size=5))
+def test_any_ledger_becomes_a_report(entries):
+    rows = [row(org, {"Regions": a, "Provinces": b}, notes=(note,)) for org, a, b, note in entries]
+    made = render(ledger(rows))
+    assert len(listed(made)) == len(rows)
+    made.html.encode()
+    assert all(len(line) <= 100 for line in made.text.splitlines()), made.text
+
+
+# -------------------------------------------------------------------------------------------------------- the text twin
+
+
+def test_the_text_twin_is_plain_aligned_and_narrow():
+    made = render(agari(), now=NOW)
+    assert made.text.isascii()
+    lines = made.text.splitlines()
+    assert max(map(len, lines)) <= 100
+    start = next(i for i, line in enumerate(lines) if line.startswith("---"))
+    ends = [i for i, c in enumerate(lines[start] + " ") if c == " " and lines[start][i - 1] == "-"]
+    for line in lines[start + 1 : start + 11]:
+        assert all((line + " ")[end - 1] != " " and (line + " ")[end] == " " for end in ends[2:]), (
+            "a column is not aligned"
+        )
+
+
+def test_a_table_that_is_too_wide_is_cut_into_several():
+    names = [f"the quite long name of stage {n}" for n in range(12)]
+    rows = [row(f"org {n} " + "y" * 90, dict.fromkeys(names, 10**12)) for n in range(3)]
+    lines = render(ledger(rows, shown=columns(*names))).text.splitlines()
+    assert max(map(len, lines)) <= 100
+    heads = [line for line in lines if line.startswith("---")]
+    assert len(heads) > 2
+    assert sum(line.split().count("1000000000000") for line in lines if line.startswith("ok")) == 3 * 12
+    assert sum(line.startswith("ok") for line in lines) == 3 * len(heads)
+
+
+# ---------------------------------------------------------------------------------------------------------- the browser
+
+# WCAG 2: the contrast of every text that is shown against what lies behind it; what is below 4.5 is returned.
+CONTRAST = """
+(() => {
+  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const paint = colours => {
+    for (const colour of ["white", ...colours]) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const linear = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+  const luminance = ([r, g, b]) => .2126 * linear(r / 255) + .7152 * linear(g / 255) + .0722 * linear(b / 255);
+  const poor = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+    const element = text.parentElement;
+    if (!text.data.trim() || element.getClientRects().length === 0) continue;
+    const grounds = [];
+    for (let e = element; e; e = e.parentElement) grounds.unshift(getComputedStyle(e).backgroundColor);
+    const [dim, bright] = [paint(grounds), paint([...grounds, getComputedStyle(element).color])]
+      .map(luminance).sort((x, y) => x - y);
+    const ratio = (bright + .05) / (dim + .05);
+    if (ratio < 4.5) poor.push(`${text.data.trim().slice(0, 30)} ${ratio.toFixed(2)} ${element.className}`);
+  }
+  return poor;
+})()
+"""
+TOO_WIDE = """
+[...document.querySelectorAll("body *")]
+  .filter(e => e.getClientRects().length && e.getBoundingClientRect().right > innerWidth + .5)
+  .map(e => e.tagName + "." + e.className)
+"""
+SHOWN = "[...document.querySelectorAll('.row .k')].filter(e => e.getClientRects().length).length"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[chromium.Browser]:
+    require_program(*chromium.NAMES)
+    with chromium.Browser() as opened:
+        yield opened
+
+
+def all_severities():
+    rows = [*bad(1), *bad(1, Severity.ERROR), *bad(1, Severity.WARNING), *bad(1, Severity.INFO), *well(2)]
+    results = [
+        summary(Outcome.FAIL, Severity.CRITICAL), summary(Outcome.UNMEASURED, Severity.ERROR),
+        summary(Outcome.NO_DATA, Severity.WARNING), summary(Outcome.PASS), summary(Outcome.SKIP),
+        summary(Outcome.FAIL, Severity.INFO),
+    ]  # fmt: skip
+    return ledger(rows, results=results)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [360, 900])
+@pytest.mark.parametrize(
+    "made", [agari, hostile, all_severities, lambda: ledger(well(60)), lambda: ledger([], results=[UNMEASURED])]
+)
+def test_it_fits_the_screen_and_can_be_read(browser, made, width, dark):
+    browser.show(render(made(), now=NOW, links=LINKS, max_rows=20).html, width=width, dark=dark)
+    assert browser.evaluate("innerWidth") == width
+    assert browser.evaluate("document.documentElement.scrollWidth") == width
+    assert browser.evaluate(TOO_WIDE) == []
+    assert browser.evaluate(CONTRAST) == []
+    cells = browser.evaluate("document.querySelectorAll('.row .k').length")
+    assert browser.evaluate(SHOWN) == (cells if width == 360 else 0)
+    luminance = browser.evaluate("getComputedStyle(document.querySelector('.sheet')).backgroundColor")
+    assert luminance == ("rgb(23, 27, 34)" if dark else "rgb(255, 255, 255)")
+
+
+def test_on_a_phone_the_numbers_of_an_org_stand_in_rows_of_three(browser):
+    browser.show(render(agari()).html, width=360)
+    place = "(e => [Math.round(e.getBoundingClientRect().left), Math.round(e.getBoundingClientRect().top)])"
+    places = browser.evaluate(
+        f"[...document.querySelectorAll('.row')[0].querySelectorAll('td:not(.notes)')].map{place}"
+    )
+    lefts, tops = [x for x, _ in places], [y for _, y in places]
+    assert len(set(lefts[:3])) == 3
+    assert lefts == lefts[:3] * 3
+    assert tops == sorted(tops)
+    assert len(set(tops)) == 3
+
+
+def test_no_script_of_an_org_runs(browser):
+    browser.show(render(hostile(), links=LINKS).html, width=900)
+    assert browser.evaluate("document.querySelectorAll('script, img').length") == 0
+
+
+def test_the_pictures_in_the_docs_can_be_made_again(browser, tmp_path):
+    for width, path in render_png.write(tmp_path).items():
+        for picture in (path, DOCS / path.name):
+            data = picture.read_bytes()
+            assert data.startswith(b"\x89PNG\r\n\x1a\n")
+            wide, high = struct.unpack(">II", data[16:24])
+            assert wide == width
+            assert high > 600
