@@ -205,7 +205,7 @@ def _route(section: Section, known: tuple[str, ...], *, is_top: bool = False) ->
             )
     if is_top and not channels:
         raise ConfigError(
-            f"{section.place('channels')}: it is missing; the top route names the channels for all that no other route takes"
+            f"{section.place('channels')}: it is missing; give the channels of all that no other route takes"
         )
     if is_top and (matchers or continue_):
         raise ConfigError(

@@ -46,12 +46,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import define, evolve, field, frozen
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam
 from sqlalchemy import insert as plain_insert
 from sqlalchemy.engine import Connection
 
 from dq.alerting.incidents import group_key, of_subject, read_open, to_row
-from dq.alerting.upsert import insert_ignore
+from dq.alerting.upsert import insert_or_lock
 from dq.model.check import Check, Suite
 from dq.model.incident import Ended, Finding, Incident, IncidentKey, SubjectKind
 from dq.model.interval import Interval
@@ -410,14 +410,10 @@ def apply_findings(connection: Connection, news: Iterable[News], now: datetime) 
     touched: set[str] = set()
     for item in sorted(news, key=lambda n: (n.environment, n.kind, n.subject)):
         group = group_key(IncidentKey(item.environment, item.kind, item.subject, ""))
-        insert_ignore(
-            connection,
-            alert_group,
-            {"group_key": group, "environment": item.environment, "kind": item.kind, "subject": item.subject},
-        )
-        connection.execute(select(alert_group.c.group_key).where(alert_group.c.group_key == group).with_for_update())
+        names = {"environment": item.environment, "kind": item.kind, "subject": item.subject}
+        insert_or_lock(connection, alert_group, {"group_key": group, **names})
         mine = of_subject(item.environment, item.kind, item.subject)
-        changes = [change for change in fold(read_open(connection, mine, lock=True), item, now) if change.changes]
+        changes = [change for change in fold(read_open(connection, mine), item, now) if change.changes]
         if not changes:
             continue
         _write(connection, changes)

@@ -88,17 +88,9 @@ def of_subject(environment: str, kind: str, subject: str) -> ColumnElement[bool]
     return (table.c.environment == environment) & (table.c.kind == kind) & (table.c.subject == subject)
 
 
-def read_open(connection: Connection, condition: ColumnElement[bool], *, lock: bool = False) -> tuple[Incident, ...]:
-    """Return the open incidents that satisfy ``condition``, oldest first.
-
-    Args:
-        connection: a connection to the store.
-        condition: on ``dq_incident``.
-        lock: read what is committed now, and lock it until the transaction ends (no effect on SQLite).
-    """
+def read_open(connection: Connection, condition: ColumnElement[bool]) -> tuple[Incident, ...]:
+    """Return the open incidents that satisfy ``condition`` (on ``dq_incident``), oldest first."""
     query = select(table).where(condition, table.c.ended_at.is_(None)).order_by(table.c.id)
-    if lock:
-        query = query.with_for_update()
     return tuple(from_row(row) for row in connection.execute(query))
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection, Engine
 from dq.alerting import messages
 from dq.alerting.channels import Channel, build
 from dq.alerting.config import AlertConfig
-from dq.alerting.upsert import insert_ignore
+from dq.alerting.upsert import insert_or_lock
 from dq.model.errors import DqError
 from dq.model.message import Message, Receipt
 from dq.store.schema import outbox
@@ -100,19 +100,20 @@ def enqueue_event(connection: Connection, channel: str, message: Message, idempo
         idempotency: what makes the event unique; a second one with the same channel and text is dropped.
 
     Returns:
-        Whether it is new.
+        Whether it is new (or another transaction puts it there at this very moment).
     """
-    return insert_ignore(
-        connection,
-        outbox,
-        {
-            "idempotency": hashlib.sha256(json.dumps([message.environment, channel, idempotency]).encode()).hexdigest(),
-            "environment": message.environment,
-            "channel": channel,
-            "message": messages.dump_message(message),
-            "created_at": message.at,
-        },
-    )
+    unique = hashlib.sha256(json.dumps([message.environment, channel, idempotency]).encode()).hexdigest()
+    if connection.execute(select(outbox.c.id).where(outbox.c.idempotency == unique)).first() is not None:
+        return False
+    row = {
+        "idempotency": unique,
+        "environment": message.environment,
+        "channel": channel,
+        "message": messages.dump_message(message),
+        "created_at": message.at,
+    }
+    insert_or_lock(connection, outbox, row, ("idempotency",))
+    return True
 
 
 @define

@@ -45,7 +45,7 @@ from dq.alerting.outbox import (
 )
 from dq.alerting.reason import Reason, State, reason
 from dq.alerting.routing import Target, targets
-from dq.alerting.upsert import insert_ignore
+from dq.alerting.upsert import insert_or_lock
 from dq.model.incident import Incident
 from dq.model.message import Message, Receipt
 from dq.model.severity import Severity
@@ -241,7 +241,7 @@ class _Look:
             told=told,
         )
         names = {"group_key": self.group, "channel": target.channel, "message_key": target.message_key}
-        insert_ignore(self.connection, told_table, names)
+        insert_or_lock(self.connection, told_table, names)
         values = {"trying": send.trying, "attempts": send.attempts, "next_at": None, "dead_at": None}
         if incidents:  # a message that takes it back is made anew from this one, should it have to be repeated
             values["message"] = messages.dump_message(message)

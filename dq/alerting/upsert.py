@@ -1,7 +1,8 @@
-"""Insert unless it is there: each database spells it in its own way."""
+"""Insert a row unless it is there, or else lock it; each database spells it in its own way."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Table
@@ -9,17 +10,26 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 
-def insert_ignore(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
-    """Insert one row unless a row with its key is there.
+def insert_or_lock(connection: Connection, table: Table, values: dict[str, Any], key: Sequence[str] = ()) -> None:
+    """Insert one row, or lock the one with its key until the transaction ends, in one statement.
 
-    A failed plain insert would end the whole transaction on PostgreSQL.
+    A plain insert that fails would end the whole transaction on PostgreSQL. Two statements (insert unless it is there,
+    then lock it) deadlock on MariaDB and MySQL, where the first takes a shared lock that two transactions cannot both
+    raise; and their ``INSERT IGNORE`` would hide other errors, too.
 
-    Returns:
-        Whether the row is new.
+    Args:
+        connection: in a transaction.
+        table: the table.
+        values: the columns of the row.
+        key: the columns that make it unique; the primary key by default.
     """
-    dialect = connection.dialect.name
-    if dialect in ("mysql", "mariadb"):
-        return connection.execute(mysql.insert(table).prefix_with("IGNORE").values(**values)).rowcount == 1
-    if dialect == "postgresql":
-        return connection.execute(postgresql.insert(table).values(**values).on_conflict_do_nothing()).rowcount == 1
-    return connection.execute(sqlite.insert(table).values(**values).on_conflict_do_nothing()).rowcount == 1
+    names = list(key) or [column.name for column in table.primary_key]
+    same = {name: table.c[name] for name in names}
+    if connection.dialect.name in ("mysql", "mariadb"):
+        connection.execute(mysql.insert(table).values(**values).on_duplicate_key_update(**same))
+    elif connection.dialect.name == "postgresql":
+        connection.execute(
+            postgresql.insert(table).values(**values).on_conflict_do_update(index_elements=names, set_=same)
+        )
+    else:
+        connection.execute(sqlite.insert(table).values(**values).on_conflict_do_update(index_elements=names, set_=same))
