@@ -27,7 +27,7 @@ from dq.alerting.pump import pump as pump_alerts
 from dq.checks.judge import unmeasured
 from dq.checks.plan import STAGES, plan, scan_ids
 from dq.datasource import Datasource, SqlDatasource
-from dq.execute import Context, execute
+from dq.execute import Context, execute, expected_sql
 from dq.ledger import reconcile as reconcile_stages
 from dq.model.check import Suite
 from dq.model.errors import ConfigError, DeclarationError, DqError, GuardError, StoreError, UsageError
@@ -620,24 +620,40 @@ def explain(project: Project, name: str, interval: Interval) -> tuple[Statement,
     declared = project.find(name)
     refuse_bad_sql(project, declared, interval)
     context = _context(project, interval, judgement_time())
-    told: list[Statement] = []
     if isinstance(declared, Suite):
-        dialect = dialect_of(project, declared.table.datasource)
-        for wanted in plan(declared):
-            asked = {m: [] for m in [PARTITION_ROWS]} | {m: [] for c in wanted.checks for m in c.kind.measures(c.where).values()}
-            for check in wanted.checks:
-                for measure in dict.fromkeys((PARTITION_ROWS, *check.kind.measures(check.where).values())):
-                    asked[measure].append(check.name)
-            for statement in context.compiler(dialect, declared.table, wanted.columns).statements(asked):
-                names = tuple(dict.fromkeys(n for m in statement.measures if m != PARTITION_ROWS or len(statement.measures) == 1 for n in asked[m]))
-                told.append(Statement(f"{declared.table.datasource} ({dialect}), {wanted.id}", statement.sql, names))
-        return tuple(told)
+        return tuple(_suite_statements(project, declared, context))
+    return tuple(_reconciliation_statements(project, declared, context))
+
+
+def _suite_statements(project: Project, suite: Suite, context: Context) -> Iterator[Statement]:
+    dialect = dialect_of(project, suite.table.datasource)
+    for wanted in plan(suite):
+        measures = {check.name: tuple(check.kind.measures(check.where).values()) for check in wanted.checks}
+        asked = dict.fromkeys((PARTITION_ROWS, *(m for of_check in measures.values() for m in of_check)))
+        for statement in context.compiler(dialect, suite.table, wanted.columns).statements(asked):
+            # The rows of the partition are counted for every check; where nothing else is, all of them ask.
+            alone = statement.measures == (PARTITION_ROWS,)
+            names = tuple(name for name, own in measures.items() if alone or set(own) & set(statement.measures))
+            yield Statement(f"{suite.table.datasource} ({dialect}), {wanted.id}", statement.sql, names)
+        grouped = {check.name: by for check in wanted.checks if (by := suite.by_of(check)) and isinstance(by.expected, str)}
+        for by in dict.fromkeys(grouped.values()):
+            names = tuple(name for name, own_by in grouped.items() if own_by == by)
+            sql = expected_sql(str(by.expected), by, suite.table, dialect, context)
+            yield Statement(f"{suite.table.datasource} ({dialect}), who is expected", sql, names)
+
+
+def _reconciliation_statements(project: Project, declared: Reconciliation, context: Context) -> Iterator[Statement]:
     for stage in (*declared.stages, *(known.counted for known in declared.explained if known.counted is not None)):
         dialect = dialect_of(project, stage.table.datasource)
         columns = declared.by_of(stage).columns if stage.org is None else ()
-        sql = context.compiler(dialect, stage.table, columns).count_by(stage.measure, stage.where, by_day=interval.is_longer_than_day)
-        told.append(Statement(f"{stage.table.datasource} ({dialect}), stage {stage.name}", sql, (stage.name,)))
-    return tuple(told)
+        compiler = context.compiler(dialect, stage.table, columns)
+        sql = compiler.count_by(stage.measure, stage.where, by_day=context.interval.is_longer_than_day)
+        yield Statement(f"{stage.table.datasource} ({dialect}), stage {stage.name}", sql, (stage.name,))
+    for total in declared.totals:
+        if total.query is not None and total.datasource is not None:
+            dialect = dialect_of(project, total.datasource)
+            sql = context.compiler(dialect, declared.baseline.table).total(total.query)
+            yield Statement(f"{total.datasource} ({dialect}), total {total.name}", sql, (total.name,))
 
 
 @frozen

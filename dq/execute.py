@@ -163,15 +163,26 @@ def expected_groups(by: By, table: Table, datasource: Datasource, context: Conte
         return ()
     if not isinstance(by.expected, str):
         return tuple(by.group(value if isinstance(value, tuple) else (value,)) for value in by.expected)
-    compiler = context.compiler(datasource.dialect, table, by.columns)
-    if by.expected.startswith("seen:"):
-        if table.partition is None:
-            raise GuardError(f'By(expected="{by.expected}") needs a table with a partition column; {table.name} has none')
-        start = context.interval.start
-        sql = compiler.expected(Interval(start - parse_duration(by.expected[5:]), start), None)
-    else:
-        sql = compiler.expected(None, by.expected)
+    sql = expected_sql(by.expected, by, table, datasource.dialect, context)
     rows = datasource.fetch(sql)
     if rows and len(rows[0]) != len(by.columns):
         raise GuardError(f"the query for who is expected returns {len(rows[0])} columns instead of {len(by.columns)}")
     return tuple(dict.fromkeys(by.group(row) for row in rows))
+
+
+def expected_sql(expected: str, by: By, table: Table, dialect: str, context: Context) -> str:
+    """Return the statement that lists who is expected.
+
+    Args:
+        expected: a query, or ``seen:`` with a duration.
+
+    Raises:
+        GuardError: when the query is refused, or ``seen:`` has no partition column to look at.
+    """
+    compiler = context.compiler(dialect, table, by.columns)
+    if not expected.startswith("seen:"):
+        return compiler.expected(None, expected)
+    if table.partition is None:
+        raise GuardError(f'By(expected="{expected}") needs a table with a partition column; {table.name} has none')
+    start = context.interval.start
+    return compiler.expected(Interval(start - parse_duration(expected[5:]), start), None)
