@@ -1,0 +1,5 @@
+"""``python -m dq.cli`` is the command ``dq``."""
+
+from dq.cli.entry import main
+
+main()

@@ -1,0 +1,154 @@
+"""Commands for declaring: init, lint, explain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dq.cli.options import day_option, open_project, project_option, teach, wanted_days
+from dq.cli.show import clean, fail, out, say, title
+
+if TYPE_CHECKING:
+    from dq.model.check import Check, Suite
+    from dq.model.group import By
+    from dq.model.reconciliation import Reconciliation
+    from dq.model.severity import Severity
+
+
+@click.command(
+    short_help="Make a dq project.",
+    epilog=teach(
+        """
+dq init                            in this folder
+dq init shop                       in a new folder
+cd shop && dq lint && dq run --all
+""",
+        {0: "the project is there", 2: "the folder is a dq project already"},
+    ),
+)
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=".", metavar="[DIR]")
+def init(*, directory: Path) -> int:
+    """Make a dq project in DIR: dq.toml, checks/, reports/, alerting/ and dags/, small and runnable."""
+    from dq.scaffold import scaffold_files
+
+    if (directory / "dq.toml").exists():
+        fail(f"{directory} is a dq project already (it has a dq.toml)", 2)
+    for name, content in sorted(scaffold_files().items()):
+        path = directory / name
+        if path.exists():
+            say(f"kept     {path}")
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        out(f"created  {path}")
+    where = "" if directory == Path() else f"cd {directory} && "
+    say(f"Next: {where}dq lint && dq run --all")
+    return 0
+
+
+@click.command(
+    short_help="Tell what is wrong with the declarations.",
+    epilog=teach(
+        """
+dq lint
+dq lint --project shop             a project elsewhere
+""",
+        {0: "all declarations are sound (there may be warnings)", 2: "something is wrong with them"},
+    ),
+)
+@project_option
+def lint(*, project_path: Path | None) -> int:
+    """Load every declaration offline and tell what is wrong with it, a sentence each: file, suite, check."""
+    from dq import app
+
+    project = open_project(project_path, quiet=True)
+    problems = app.lint(project)
+    for problem in problems:
+        out(f"{problem.level}: {problem.sentence}")
+    wrong = sum(problem.level != "warning" for problem in problems)
+    say(
+        f"{len(project.suites)} suites and {len(project.reconciliations)} reconciliations loaded: "
+        f"{wrong} problems, {len(problems) - wrong} warnings"
+    )
+    return 2 if wrong else 0
+
+
+@click.command(
+    short_help="Show what a suite would send, and the thresholds in force.",
+    epilog=teach(
+        """
+dq explain orders
+dq explain orders --date 2026-11-20
+""",
+        {0: "shown", 2: "wrong use: there is no such suite, or its SQL is refused"},
+    ),
+)
+@click.argument("name", metavar="SUITE")
+@day_option
+@project_option
+def explain(*, name: str, day: date | None, project_path: Path | None) -> int:
+    """Show the thresholds and defaults in force in SUITE, and the statements it would send and which checks share them.
+
+    No database is touched. SUITE can be a reconciliation too.
+    """
+    from dq import app
+    from dq.model.check import Suite
+
+    interval = wanted_days(day, None, None, app.judgement_time().date())
+    project = open_project(project_path, [name])
+    statements = app.explain(project, name, interval)
+    declared = project.find(name)
+    title(f"-- {name} {interval}, declared in {project.source_of(name)}")
+    for line in _suite_in_force(declared) if isinstance(declared, Suite) else _reconciliation_in_force(declared):
+        out(clean(f"--   {line}"))
+    for statement in statements:
+        out("")
+        title(f"-- {statement.title}; for: {', '.join(statement.checks)}")
+        out(statement.sql.rstrip().rstrip(";") + ";")
+    return 0
+
+
+def _suite_in_force(suite: Suite) -> Iterator[str]:
+    for check in suite.checks:
+        parts = [f"{check.name}: {check.kind}", _rungs(check.ladder), _defaults(check)]
+        if check.kind.nulls:
+            parts.append(
+                {"fail": "a NULL fails", "pass": "a NULL passes", "skip": "NULLs are not looked at"}[check.nulls]
+            )
+        if check.where is not None:
+            parts.append(f"where {check.where}; no row left: {check.on_empty_where or 'passes'}")
+        by = suite.by_of(check)
+        if by is not None:
+            parts.append(_who(by))
+        yield "; ".join(parts)
+    if suite.sla is not None:
+        yield f"SLA: {suite.sla}, {suite.sla.severity}"
+
+
+def _reconciliation_in_force(declared: Reconciliation) -> Iterator[str]:
+    yield f"baseline: {declared.baseline.name}; compared: {', '.join(stage.name for stage in declared.compared)}"
+    yield f"allowed per org: {_rungs(declared.ladder)}; {_defaults(declared)}; {_who(declared.by)}"
+    for known in declared.explained:
+        yield f"explained: {known.name}" + (", derived, so it explains nothing by itself" if known.derived else "")
+    if declared.sla is not None:
+        yield f"SLA: {declared.sla}, {declared.sla.severity}"
+
+
+def _rungs(ladder: Iterable[tuple[Severity, object]]) -> str:
+    return ", ".join(f"{severity} {threshold}" for severity, threshold in ladder)
+
+
+def _defaults(declared: Check | Reconciliation) -> str:
+    return f"no data: {declared.empty_severity or 'ok'}; not measured: {declared.error_severity}"
+
+
+def _who(by: By) -> str:
+    if by.expected is None:
+        expected = "nobody expected"
+    else:
+        expected = f"expected: {by.expected}" if isinstance(by.expected, str) else f"{len(by.expected)} expected"
+    return f"by {', '.join(by.columns)} ({expected})"

@@ -1,0 +1,427 @@
+"""Commands that measure, and that show what was measured: run, reconcile, report, history."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dq.cli.options import (
+    EXIT_CODES,
+    date_option,
+    days_options,
+    files_options,
+    json_option,
+    open_project,
+    project_option,
+    severity,
+    stop_option,
+    teach,
+    telling_options,
+    wanted_days,
+)
+from dq.cli.show import json_out, out, progress, run_table, say, table, title, verdict, warn
+
+if TYPE_CHECKING:
+    from dq.model.interval import Interval
+    from dq.model.ledger import Ledger, LedgerRow
+    from dq.model.result import Run
+    from dq.model.severity import Severity
+    from dq.project import Project
+    from dq.reports import Rendered
+
+_ORDER = (2, 3, 1, 4, 0)
+_Todo = Sequence[tuple[str, "Interval"]]
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Return the exit code of a command of which several hold: the first of 2, 3, 1, 4."""
+    return min(codes, key=_ORDER.index, default=0)
+
+
+@click.command(
+    short_help="Measure and judge the checks of a suite.",
+    epilog=teach(
+        """
+dq run orders                                 yesterday (UTC)
+dq run orders payments --date 2026-11-20      two suites, one day
+dq run --all --stop-at critical               everything
+dq run orders --from 2026-11-01               a run per day
+dq run orders --from 2026-11-01 --only-bad    after a mended load
+dq run orders --json > orders.json            one JSON document
+dq run orders --no-store                      a try that nobody hears of
+""",
+        EXIT_CODES,
+    ),
+)
+@click.argument("names", nargs=-1, metavar="[SUITE]...")
+@click.option("--all", "everything", is_flag=True, help="Run every suite and reconciliation of the project.")
+@days_options
+@click.option("--only-bad", is_flag=True, help="Of --from/--to: only days whose latest stored run was not good.")
+@stop_option
+@json_option
+@telling_options
+@project_option
+def run(
+    *,
+    names: tuple[str, ...],
+    everything: bool,
+    day: date | None,
+    first: date | None,
+    last: date | None,
+    only_bad: bool,
+    stop_at: str,
+    as_json: bool,
+    no_store: bool,
+    no_alert: bool,
+    project_path: Path | None,
+) -> int:
+    """Measure and judge the checks of SUITE, for one day or for each of several, record it, and tell who must know.
+
+    SUITE can be a reconciliation too.
+    """
+    from dq import app
+
+    if everything is bool(names):
+        raise click.UsageError("Give names or --all, not both." if names else "Name what to run, or give --all.")
+    if only_bad and first is None:
+        raise click.UsageError("--only-bad chooses among several days; give --from too.")
+    interval = wanted_days(day, first, last, app.judgement_time().date())
+    project = open_project(project_path, names)
+    wanted = [*project.suites, *project.reconciliations] if everything else list(dict.fromkeys(names))
+    todo: _Todo = [(name, one) for one in interval.days() for name in wanted]
+    level = severity(stop_at)
+    if only_bad:
+        todo = list(_only_bad(project, todo, level))
+    alert = not (no_store or no_alert)
+    runs, codes = _measure(project, todo, level, store=not no_store, alert=alert)
+    if everything and project.failures:
+        codes.append(2)  # --all asked for what did not load too
+    if alert:
+        codes.append(pumped(project))
+    code = worst(codes)
+    if not as_json:
+        for done in runs:
+            run_table(done, level)
+    elif first is not None or everything or len(wanted) > 1:
+        json_out({"exit_code": code, "runs": [done.to_json(level) for done in runs]})
+    elif runs:
+        json_out(runs[0].to_json(level) | {"exit_code": code})
+    return code
+
+
+def _only_bad(project: Project, todo: _Todo, level: Severity) -> Iterator[tuple[str, Interval]]:
+    """Yield what of ``todo`` was not good when it was last run; say how much was never run."""
+    from dq import app
+
+    unknown = bad = 0
+    for name, interval in todo:
+        latest = app.latest_run(project, name, interval)
+        if latest is None:
+            unknown += 1
+        elif latest.exit_code(level) != 0:
+            bad += 1
+            yield name, interval
+    if unknown:
+        warn(f"{unknown} of {len(todo)} have no stored run and are left out; run them without --only-bad")
+    if not bad:
+        say(f"nothing to repeat: none of {len(todo) - unknown} stored runs was not good")
+
+
+def _measure(
+    project: Project, todo: _Todo, level: Severity, *, store: bool, alert: bool
+) -> tuple[list[Run], list[int]]:
+    """Run all of ``todo``; what cannot run is told and does not stop the others, unless the store is at fault."""
+    from dq import app
+    from dq.model.errors import DqError, StoreError
+
+    runs: list[Run] = []
+    codes: list[int] = []
+    with progress(len(todo)) as steps:
+        for name, interval in todo:
+            began = time.monotonic()
+            try:
+                done = app.run(project, name, interval, store=store, alert=alert, progress=steps.doing)
+            except StoreError:
+                raise
+            except DqError as error:
+                codes.append(error.exit_code)
+                steps.done(f"dq: {name} {interval}: {error}")
+                continue
+            runs.append(done)
+            codes.append(int(done.exit_code(level)))
+            steps.done(f"{name} {interval}: {verdict(done, level)} ({time.monotonic() - began:.1f}s)")
+    return runs, codes
+
+
+def pumped(project: Project) -> int:
+    """Send what is due; return 4, and say why, when something could not be delivered."""
+    from dq import app
+
+    report = app.pump(project)
+    for problem in report.problems:
+        warn(problem)
+    if report.undelivered:
+        say("dq: alerts could not be delivered; dq alerts pump tries again")
+    return 4 if report.undelivered else 0
+
+
+@click.command(
+    short_help="Compare the stages of a pipeline, org by org.",
+    epilog=teach(
+        """
+dq reconcile pipeline                         yesterday (UTC)
+dq reconcile pipeline --from 2026-11-01       many days at once
+dq reconcile pipeline --html report.html      and the discrepancy e-mail
+dq reconcile pipeline --json > ledger.json    one JSON document, every org
+""",
+        EXIT_CODES,
+    ),
+)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@days_options
+@stop_option
+@json_option
+@files_options
+@click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="Rows to print; 0: all.")
+@telling_options
+@project_option
+def reconcile(
+    *,
+    names: tuple[str, ...],
+    day: date | None,
+    first: date | None,
+    last: date | None,
+    stop_at: str,
+    as_json: bool,
+    html: Path | None,
+    eml: Path | None,
+    limit: int,
+    no_store: bool,
+    no_alert: bool,
+    project_path: Path | None,
+) -> int:
+    """Count records per org at every stage of NAME, judge what is missing or too much, print the ledger, worst first.
+
+    Several days are one comparison, day by day; it looks back, so it pages nobody.
+    """
+    from dq import app
+
+    wanted = list(dict.fromkeys(names))
+    if len(wanted) > 1 and (html or eml):
+        raise click.UsageError("--html and --eml write one report; name one reconciliation.")
+    interval = wanted_days(day, first, last, app.judgement_time().date())
+    project = open_project(project_path, wanted)
+    level = severity(stop_at)
+    alert = not (no_store or no_alert)
+    found: list[tuple[Run, Ledger]] = []
+    with progress(len(wanted)) as steps:
+        for name in wanted:
+            steps.doing(f"{name} {interval}")
+            found.append(app.reconcile(project, name, interval, store=not no_store, alert=alert))
+            steps.done(f"{name} {interval}: {verdict(found[-1][0], level)}")
+    if html or eml:
+        _write(app.render_ledger(found[0][1]), html, eml)
+    codes = [int(done.exit_code(level)) for done, _ in found]
+    code = worst([*codes, pumped(project) if alert else 0])
+    documents = [done.to_json(level) | {"ledger": ledger_json(ledger)} for done, ledger in found]
+    if not as_json:
+        for done, ledger in found:
+            _ledger_table(ledger, done, level, limit)
+    elif len(found) > 1:
+        json_out({"exit_code": code, "runs": documents})
+    else:
+        json_out(documents[0] | {"exit_code": code})
+    return code
+
+
+def _ledger_table(ledger: Ledger, done: Run, level: Severity, limit: int) -> None:
+    said = verdict(done, level)
+    title(f"{ledger.pipeline} {ledger.interval} ({ledger.environment}): {said}", good=said == "good")
+    for name, total, why in ledger.totals:
+        out(f"{name}: {total if total is not None else f'could not be measured: {why}'}")
+    for summary in done.summaries:
+        out(f"{summary.check}: {summary.outcome}: {summary.sentence}")
+    by_day = len({row.interval for row in ledger.rows}) > 1
+    headings = ["day", "org"] if by_day else ["org"]
+    names = len(headings)
+    headings += [f"{column.heading} (derived)" if column.derived else column.heading for column in ledger.columns]
+    shown = ledger.rows[:limit] if limit else ledger.rows
+    rows = [(*([row.interval] if by_day else []), row.org.label, *_cells(ledger, row)) for row in shown]
+    table([*headings, "severity", "notes"], rows, right=range(names, len(headings)))
+    if len(shown) < len(ledger.rows):
+        out(f"and {len(ledger.rows) - len(shown)} rows that are no worse; --limit 0 shows all")
+    for interval, sentence in ledger.still_bad:
+        out(f"still not good: {interval}: {sentence}")
+    out("")
+
+
+def _cells(ledger: Ledger, row: LedgerRow) -> Iterator[str | None]:
+    from dq.reports.discrepancy import count_text, share_text
+
+    for column in ledger.columns:
+        if column.kind == "share":
+            yield share_text(row.share[column.name])
+        elif column.kind == "discrepancy":
+            yield count_text(row.discrepancy[column.name])
+        else:
+            yield count_text((row.counts if column.kind == "count" else row.explained)[column.name])
+    yield None if row.severity is None else str(row.severity)
+    yield "; ".join(row.notes)
+
+
+def ledger_json(ledger: Ledger) -> dict[str, Any]:
+    """Return the documented JSON form of a ledger."""
+    return {
+        "pipeline": ledger.pipeline,
+        "columns": [
+            {"kind": c.kind, "name": c.name, "heading": c.heading, "derived": c.derived} for c in ledger.columns
+        ],
+        "totals": [
+            {"name": name, "count": _number(count), "problem": why or None} for name, count, why in ledger.totals
+        ],
+        "rows": [
+            {
+                "partition": _interval_json(row.interval),
+                "org": dict(zip(row.org.columns, row.org.values, strict=True)),
+                "counts": {name: _number(count) for name, count in row.counts.items()},
+                "explained": {name: _number(count) for name, count in row.explained.items()},
+                "discrepancy": {name: _number(count) for name, count in row.discrepancy.items()},
+                "share": {name: None if share is None else float(share) for name, share in row.share.items()},
+                "severity": None if row.severity is None else str(row.severity),
+                "notes": list(row.notes),
+            }
+            for row in ledger.rows
+        ],
+        "still_bad": [{"partition": _interval_json(interval), "sentence": text} for interval, text in ledger.still_bad],
+    }
+
+
+def _number(count: Any) -> int | float | None:
+    return count if count is None or isinstance(count, int) else float(count)
+
+
+def _interval_json(interval: Interval) -> dict[str, str]:
+    return {"start": interval.start.isoformat(), "end": interval.end.isoformat()}
+
+
+@click.command(
+    short_help="Write the discrepancy e-mail from the stored ledger.",
+    epilog=teach(
+        """
+dq report pipeline                            the latest one as text
+dq report pipeline --date 2026-11-20 --html report.html
+dq report pipeline --eml report.eml --send
+""",
+        {
+            0: "written",
+            2: "wrong use, or nothing is stored for that day",
+            3: "the store could not be used",
+            4: EXIT_CODES[4],
+        },
+    ),
+)
+@click.argument("name")
+@date_option("--date", "day", help_text="The UTC day of the run. Default: the latest stored one.")
+@files_options
+@click.option("--send", is_flag=True, help="Send it again to the channels that the reconciliation names in to=.")
+@project_option
+def report(
+    *, name: str, day: date | None, html: Path | None, eml: Path | None, send: bool, project_path: Path | None
+) -> int:
+    """Write the discrepancy e-mail of NAME again, from the stored ledger; nothing is measured."""
+    from dq import app
+    from dq.model.interval import Interval
+
+    interval = None if day is None else Interval.of_day(day)
+    project = open_project(project_path, [name])
+    rendered = app.report(project, name, interval)
+    _write(rendered, html, eml)
+    if not (html or eml or send):
+        out(f"{rendered.subject}\n\n{rendered.text.rstrip()}")
+    if not send:
+        return 0
+    sent = app.send_report(project, name, interval)
+    for problem in sent.problems:
+        warn(problem)
+    return 4 if sent.undelivered else 0
+
+
+def _write(rendered: Rendered, html: Path | None, eml: Path | None) -> None:
+    """Write the report as a page and as the file of an e-mail.
+
+    Raises:
+        UsageError: when a file cannot be written.
+    """
+    from email.message import EmailMessage
+    from email.policy import SMTP
+
+    from dq.model.errors import UsageError
+
+    mail = EmailMessage(policy=SMTP)
+    mail["Subject"] = rendered.subject
+    mail.set_content(rendered.text)
+    mail.add_alternative(rendered.html, subtype="html")
+    for path, content in ((html, rendered.html.encode()), (eml, mail.as_bytes())):
+        if path is not None:
+            try:
+                path.write_bytes(content)
+            except OSError as error:
+                raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+            say(f"written: {path}")
+
+
+@click.command(
+    short_help="Show what earlier runs found.",
+    epilog=teach(
+        """
+dq history                                   the newest runs of everything
+dq history orders --limit 5
+dq history orders --check "one row per order"
+""",
+        {0: "shown", 2: "wrong use", 3: "the store could not be used"},
+    ),
+)
+@click.argument("name", metavar="[SUITE]", required=False)
+@click.option("--check", metavar="NAME", help="Only this check; of a reconciliation: this stage.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many runs, newest first.")
+@json_option
+@project_option
+def history(*, name: str | None, check: str | None, limit: int, as_json: bool, project_path: Path | None) -> int:
+    """Show what earlier runs found, newest first."""
+    from dq import app
+
+    project = open_project(project_path)
+    runs = app.runs(project, name, limit)
+    if name is not None and not runs:
+        project.find(name)
+    if as_json:
+        documents = [done.to_json() for done in runs]
+        for document in documents:
+            document["results"] = [r for r in document["results"] if check in {None, r["check"]}]
+        json_out({"exit_code": 0, "runs": documents})
+    elif not runs:
+        say(f"there are no stored runs in environment {project.environment!r}")
+    elif check is None:
+        table(("started", "suite", "interval", "verdict", "worst", "origin", "found"), [_history_line(r) for r in runs])
+    else:
+        rows = [
+            (f"{r.started_at:%Y-%m-%d %H:%M}", r.suite, r.interval, s.outcome, s.severity, s.sentence)
+            for r in runs
+            for s in r.summaries
+            if s.check == check
+        ]
+        table(("started", "suite", "interval", "outcome", "severity", "found"), rows)
+    return 0
+
+
+def _history_line(done: Run) -> tuple[object, ...]:
+    bad = [result for result in done.summaries if result.severity is not None]
+    found = f"{bad[0].check}: {bad[0].sentence}" if bad else f"{len(done.summaries)} checks pass"
+    found += f" (and {len(bad) - 1} more)" if bad[1:] else ""
+    said = "good" if done.ok else "not good"
+    return f"{done.started_at:%Y-%m-%d %H:%M}", done.suite, done.interval, said, done.worst, done.origin, found

@@ -1,0 +1,179 @@
+"""Commands for operating dq: sla, alerts, db, doctor."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dq.cli.measure import pumped, worst
+from dq.cli.options import EXIT_CODES, duration_option, json_option, open_project, project_option, teach
+from dq.cli.show import json_out, out, say, table, warn
+
+if TYPE_CHECKING:
+    from dq.project import Project
+    from dq.sla.evaluate import SlaVerdict
+
+
+@click.group(no_args_is_help=False)
+def sla() -> None:
+    """Judge the promises about when data is there."""
+
+
+@sla.command(
+    short_help="Judge every SLA now.",
+    epilog=teach(
+        """
+dq sla check                       every minute or so, from cron or a DAG
+dq sla check --json
+""",
+        {0: "nothing is overdue", 1: "a partition is overdue", 2: EXIT_CODES[2], 3: EXIT_CODES[3], 4: EXIT_CODES[4]},
+    ),
+)
+@json_option
+@project_option
+def check(*, as_json: bool, project_path: Path | None) -> int:
+    """Judge every SLA from what was observed, show the verdicts, and tell who must know."""
+    from dq import app
+
+    project = open_project(project_path)
+    verdicts = app.sla_check(project, pump=False)
+    codes = [1 if any(verdict.bad for verdict in verdicts) else 0, pumped(project)]
+    if project.failures:
+        codes.append(2)  # a promise may be in a file that did not load
+    code = worst(codes)
+    if as_json:
+        json_out(
+            {"exit_code": code, "environment": project.environment, "verdicts": [_verdict_json(v) for v in verdicts]}
+        )
+    elif verdicts:
+        table(("suite", "interval", "due", "verdict", "found"), [_verdict_line(v) for v in verdicts])
+    else:
+        say("no partition is promised yet: no suite has an sla=, or nothing is due")
+    return code
+
+
+def _verdict_line(verdict: SlaVerdict) -> tuple[object, ...]:
+    from dq.sla.findings import sentence
+
+    wanted = verdict.expectation
+    return wanted.subject, wanted.interval, f"{wanted.due_at:%Y-%m-%d %H:%M}Z", verdict.answer, sentence(verdict)
+
+
+def _verdict_json(verdict: SlaVerdict) -> dict[str, Any]:
+    from dq.sla.findings import sentence
+
+    wanted = verdict.expectation
+    return {
+        "kind": wanted.kind,
+        "suite": wanted.subject,
+        "interval": {"start": wanted.interval.start.isoformat(), "end": wanted.interval.end.isoformat()},
+        "due_at": wanted.due_at.isoformat(),
+        "answer": str(verdict.answer),
+        "overdue": verdict.bad,
+        "arrived_at": None if verdict.arrived_at is None else verdict.arrived_at.isoformat(),
+        "severity": str(wanted.severity),
+        "sentence": sentence(verdict),
+    }
+
+
+@click.group(no_args_is_help=False)
+def alerts() -> None:
+    """Deliver alerts."""
+
+
+@alerts.command(
+    short_help="Send what channels should know and do not.",
+    epilog=teach(
+        """
+dq alerts pump                     once, e.g. from cron
+dq alerts pump --watch             until it is stopped, e.g. by systemd
+dq alerts pump --watch --every 15s
+""",
+        {0: "everything that is due was delivered", 2: EXIT_CODES[2], 3: EXIT_CODES[3], 4: EXIT_CODES[4]},
+    ),
+)
+@click.option("--watch", is_flag=True, help="Go on until SIGTERM (exit as after one pump) or Ctrl-C.")
+@duration_option("--every", "60s", "With --watch: how often.")
+@project_option
+def pump(*, watch: bool, every: timedelta, project_path: Path | None) -> int:
+    """Send what channels should know and do not: alerts, recoveries and reports whose time has come."""
+    from dq.model.errors import DqError
+
+    project = open_project(project_path)
+    if not watch:
+        return _pump_once(project)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    while True:
+        try:
+            code = _pump_once(project)
+        except DqError as error:
+            if error.exit_code != 3:
+                raise
+            # A store that restarts must not end the one process that pages.
+            say(f"dq: {error}")
+            code = 3
+        if stop.wait(every.total_seconds()):
+            return code
+
+
+def _pump_once(project: Project) -> int:
+    from dq import app
+
+    report = app.pump(project)
+    for problem in report.problems:
+        warn(problem)
+    out(f"sent {report.sent}, failed {report.failed}, dead {report.dead}, waiting {report.waiting}")
+    return 4 if report.undelivered else 0
+
+
+@click.group(no_args_is_help=False)
+def db() -> None:
+    """Look after dq's own store."""
+
+
+@db.command(
+    short_help="Create or migrate the tables of dq's store.",
+    epilog=teach(
+        """
+dq db upgrade                      after an update of dq
+""",
+        {0: "the store is up to date", 2: EXIT_CODES[2], 3: "the store could not be used"},
+    ),
+)
+@project_option
+def upgrade(*, project_path: Path | None) -> int:
+    """Create or migrate the tables of dq's store."""
+    from dq import app
+
+    out(app.upgrade(open_project(project_path, quiet=True)))
+    return 0
+
+
+@click.command(
+    short_help="Look whether all that a run needs is there.",
+    epilog=teach(
+        """
+dq doctor
+dq doctor --project shop
+""",
+        {0: "all is well (there may be warnings)", 2: "the configuration is wrong", 3: "something is broken"},
+    ),
+)
+@project_option
+def doctor(*, project_path: Path | None) -> int:
+    """Look whether everything that a run needs is there: config, store, datasources, secrets, channels.
+
+    Secrets are resolved to see that they are there; they are never shown.
+    """
+    from dq import app
+
+    findings = app.doctor(open_project(project_path, quiet=True))
+    table(("state", "what", "found"), [(f.state, f.what, f.sentence) for f in findings])
+    broken = {finding.what for finding in findings if finding.state == "broken"}
+    return 2 if broken & {"declarations", "channels"} else 3 if broken else 0

@@ -1,0 +1,81 @@
+"""Writes ``docs/cli.md`` from the help texts: ``python -m dq.cli.reference > docs/cli.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from dq.cli.entry import cli
+
+_WIDTH = 100
+
+_HEAD = """# The command line
+
+Made by `python -m dq.cli.reference > docs/cli.md`; the same texts as `dq COMMAND --help`.
+
+Results go to stdout; progress, warnings and errors go to stderr. An error is one sentence after `dq:`.
+`DQ_DEBUG=1` shows the traceback of an unexpected error. `DQ_NOW=2026-11-21T06:30+00:00` replays history: it is the
+time that judgements take for now.
+"""
+
+_JSON = """
+## The JSON document
+
+`dq run SUITE --json` for one suite and one day writes
+
+| field | meaning |
+|---|---|
+| `run` | the id of the run |
+| `environment` | the name in `dq.toml` |
+| `suite` | the suite or reconciliation |
+| `kind` | `suite` or `reconciliation` |
+| `interval` | `start` (included) and `end` (excluded), ISO times in UTC |
+| `exit_code` | the exit code of the command |
+| `results[]` | a summary per check (`group` is null), then a result per org that is not well |
+
+Each of `results[]`:
+
+| field | meaning |
+|---|---|
+| `check` | the check, or the stage of a reconciliation |
+| `group` | the org as column and value, null for the whole check |
+| `outcome` | `pass`, `fail`, `unmeasured`, `no_data` or `skip` |
+| `severity` | the worst rung broken: `info`, `warning`, `error`, `critical`; null: nothing is wrong |
+| `rows` | rows that were looked at; of a reconciliation the baseline count |
+| `violations` | rows that broke the predicate; of a reconciliation the discrepancy |
+| `unknown` | rows for which the predicate was NULL |
+| `observed` | the number that was judged; durations in seconds, shares as a fraction of 1 |
+| `threshold` | the rung that was broken, else the mildest |
+| `sentence` | what was found, for people |
+| `orgs`, `orgs_bad` | only in the summary of a grouped check: orgs measured, and how many of them are not well |
+| `partition` | only where one run compares several partitions: `start` and `end` |
+
+With several suites, `--all` or `--from` it writes `{"exit_code": ..., "runs": [...]}`, each of `runs` such a document
+with an exit code of its own. `dq reconcile --json` adds `ledger`.
+"""
+
+
+def commands(
+    command: click.Command, parent: click.Context | None, name: str
+) -> Iterator[tuple[str, click.Command, click.Context]]:
+    """Yield the path, the command and its context: ``command`` and all below it."""
+    context = command.context_class(
+        command, parent=parent, info_name=name, terminal_width=_WIDTH, **command.context_settings
+    )
+    yield context.command_path, command, context
+    if isinstance(command, click.Group):
+        for below, child in command.commands.items():
+            yield from commands(child, context, below)
+
+
+def reference() -> str:
+    """Return the text of ``docs/cli.md``."""
+    parts = [_HEAD]
+    for path, command, context in commands(cli, None, "dq"):
+        parts.append(f"\n## {path}\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
+    return "".join(parts) + _JSON
+
+
+if __name__ == "__main__":
+    click.echo(reference(), nl=False)
