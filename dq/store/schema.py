@@ -51,6 +51,8 @@ class Utc(TypeDecorator[datetime]):
 
 
 metadata = MetaData()
+# TEXT holds 64 KB on MariaDB and MySQL: less than a report, or the state of ten thousand incidents.
+_LONG = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 _ID = BigInteger().with_variant(Integer(), "sqlite")
 _BLOB = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql").with_variant(mysql.LONGBLOB(), "mariadb")
 
