@@ -33,14 +33,25 @@ _INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, minify_css=True)
 
 
 @frozen(kw_only=True)
+class _Heading:
+    """The heading of a column; ``difference``: of a discrepancy or its share; ``long``: a word of it must be broken."""
+
+    text: str
+    derived: bool
+    difference: bool
+    long: bool
+
+
+@frozen(kw_only=True)
 class _Line:
-    """A row of the table in words."""
+    """A row of the table in words; ``same``: nothing differs, so that a phone leaves the zeros out."""
 
     org: str
     word: str
     day: str
-    cells: tuple[tuple[str, bool], ...]  # text, and whether it stands out
+    cells: tuple[tuple[str, bool], ...]  # text, and whether it differs
     notes: str
+    same: bool
     rest: bool = False
 
 
@@ -109,7 +120,8 @@ def _worst(ledger: Ledger, rows: Sequence[LedgerRow]) -> str:
     share = row.share.get(stage)
     titles = {column.name: column.heading for column in ledger.columns if column.kind == "count"}
     what = "missing" if missing > 0 else "too many"
-    of_them = "" if share is None else f" ({share_text(abs(share))} %)"
+    percent = "" if share is None else share_text(abs(share))
+    of_them = f" ({'under 0.1' if percent == '0.0' else percent} %)" if percent else ""
     return f"{name}: {count_text(_size(missing))} {what}{of_them} at {titles.get(stage, stage)}"
 
 
@@ -135,6 +147,7 @@ def _line(ledger: Ledger, row: LedgerRow, day: str) -> _Line:
         day=day,
         cells=tuple(_cell(column, _number(column, row), row.share.get(column.name)) for column in ledger.columns),
         notes=clean("; ".join(notes), _NOTE),
+        same=row.severity is None and bool(row.discrepancy) and not any(row.discrepancy.values()),
     )
 
 
@@ -171,6 +184,7 @@ def _others(ledger: Ledger, rows: Sequence[LedgerRow]) -> _Line:
             _cell(column, total, _share(total or 0, whole)) for column, total in zip(ledger.columns, sums, strict=True)
         ),
         notes=said,
+        same=False,
         rest=True,
     )
 
@@ -218,10 +232,16 @@ def _totals(ledger: Ledger) -> list[tuple[str, str, str]]:
     return [*totals, *(("further totals", more, "") for more in _more(ledger.totals))]
 
 
-def _headings(ledger: Ledger) -> list[tuple[str, bool, bool]]:
-    """Return each column's heading, whether it is derived, and whether its words are too long not to be broken."""
-    headings = [(clean(column.heading, _NAME), column.derived) for column in ledger.columns]
-    return [(text, derived, any(len(word) > _WORD for word in text.split())) for text, derived in headings]
+def _headings(ledger: Ledger) -> list[_Heading]:
+    return [
+        _Heading(
+            text=clean(column.heading, _NAME),
+            derived=column.derived,
+            difference=column.kind in {"discrepancy", "share"},
+            long=any(len(word) > _WORD for word in column.heading.split()),
+        )
+        for column in ledger.columns
+    ]
 
 
 def _html(
@@ -274,7 +294,7 @@ def _text_table(ledger: Ledger, lines: Sequence[_Line]) -> list[str]:
         return []
     many = by_day(ledger)
     names = ["Verdict", "Org", *(["Day"] if many else [])]
-    headings = [f"{heading} (derived)" if derived else heading for heading, derived, _ in _headings(ledger)]
+    headings = [f"{heading.text} (derived)" if heading.derived else heading.text for heading in _headings(ledger)]
     rows = []
     for line in lines:
         numbers = (text.replace(_DASH, "-") for text, _ in line.cells)

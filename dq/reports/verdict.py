@@ -23,7 +23,7 @@ from attrs import frozen
 
 from dq.model.ledger import Ledger, LedgerRow
 from dq.model.result import Result
-from dq.model.severity import Outcome, Severity
+from dq.model.severity import Outcome
 
 
 @frozen(kw_only=True)
@@ -32,13 +32,11 @@ class Verdict:
 
     Attributes:
         word: ``ok``, a severity, ``no data`` or ``unmeasured``.
-        severity: how bad it is; None: well, or nothing is known.
         short: for a subject line.
         sentence: for the top of the report.
     """
 
     word: str
-    severity: Severity | None
     short: str
     sentence: str
 
@@ -56,39 +54,28 @@ def verdict(ledger: Ledger, rows: Sequence[LedgerRow], worst: str) -> Verdict:
     unmeasured, empty = _stages(ledger, Outcome.UNMEASURED), _stages(ledger, Outcome.NO_DATA)
     unknown = [_unmeasured(ledger, unmeasured)] if unmeasured else []
     unknown += [_empty(ledger, empty)] if empty else []
-    said = ([f"{_differ(bad, len(rows), unit)} ({max(bad)})"] if bad else []) + unknown
+    severity = max(bad, default=ledger.severity)
+    differ = _differ(len(bad), len(rows), unit)
+    said = ([f"{differ} ({severity})"] if bad else []) + unknown
     if not said:
-        said = [agreement(rows, unit) if ledger.severity is None else f"not well ({ledger.severity})"]
-    sentences = [f"{_differ(bad, len(rows), unit)} by more than is allowed; the worst is {worst}."] if bad else []
-    sentences += [_sentence(result.sentence) for result in (*unmeasured, *empty)] if unknown else []
-    return Verdict(
-        word=str(max(bad))
-        if bad
-        else "unmeasured"
-        if unmeasured
-        else "no data"
-        if empty or not rows
-        else _word(ledger),
-        severity=ledger.severity,
-        short=", ".join(said),
-        sentence=" ".join(sentences) or _sentence(said[0]),
-    )
+        said = [_agreement(rows, unit) if severity is None else f"not well ({severity})"]
+    sentences = [f"{differ.capitalize()} by more than is allowed; the worst is {worst}."] if bad else []
+    sentences += [_sentence(result.sentence) for result in (*unmeasured, *empty)]
+    if bad or not unknown:
+        word = str(severity) if severity is not None else "ok" if rows else "no data"
+    else:
+        word = "unmeasured" if unmeasured else "no data"
+    return Verdict(word=word, short=", ".join(said), sentence=" ".join(sentences) or _sentence(said[0]))
 
 
-def _word(ledger: Ledger) -> str:
-    return "ok" if ledger.severity is None else str(ledger.severity)
-
-
-def agreement(rows: Sequence[LedgerRow], unit: str) -> str:
-    """Return what is said of orgs of which none is worse than allowed, e.g. ``all 21 orgs agree``."""
+def _agreement(rows: Sequence[LedgerRow], unit: str) -> str:
     count = len(rows)
     off = sum(any(row.discrepancy.values()) for row in rows)
     if not count:
         return "no rows"
-    all_of_them = f"the one {unit}" if count == 1 else f"all {count} {unit}s"
-    if not off:
-        return f"{all_of_them} agree" + ("s" if count == 1 else "")
-    return f"{all_of_them} within tolerance, {off} {_verb(off, 'differ')}"
+    if count == 1:
+        return f"the one {unit} differs within tolerance" if off else f"the one {unit} agrees"
+    return f"all {count} {unit}s within tolerance, {off} {_verb(off)}" if off else f"all {count} {unit}s agree"
 
 
 def by_day(ledger: Ledger) -> bool:
@@ -118,12 +105,12 @@ def _headings(ledger: Ledger, results: Sequence[Result]) -> str:
     return " and ".join(titles.get(r.check, r.check) for r in results)
 
 
-def _differ(bad: Sequence[Severity], count: int, unit: str) -> str:
-    return f"{len(bad)} of {count} {unit}s {_verb(len(bad), 'differ')}"
+def _differ(bad: int, count: int, unit: str) -> str:
+    return f"the one {unit} differs" if count == 1 else f"{bad} of {count} {unit}s {_verb(bad)}"
 
 
-def _verb(count: int, verb: str) -> str:
-    return verb + "s" if count == 1 else verb
+def _verb(count: int) -> str:
+    return "differs" if count == 1 else "differ"
 
 
 def _sentence(text: str) -> str:
