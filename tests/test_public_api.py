@@ -47,7 +47,7 @@ def test_declaring_and_loading_a_project_load_no_sql_library(tmp_path: Path) -> 
     (tmp_path / "dq.toml").touch()
     (tmp_path / "checks").mkdir()
     (tmp_path / "checks" / "a.py").write_text(
-        "from dq import Check, Rows, Suite, Table\na = Suite('a', Table('w', 't'), checks=[Check('c', Rows('x > 0'))])\n",
+        "from dq import Check, Rows, Suite, Table\ns = Suite('s', Table('w', 't'), checks=[Check('c', Rows('x'))])\n",
         encoding="utf-8",
     )
     code = f"""
