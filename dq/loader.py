@@ -48,7 +48,7 @@ def load_declarations(root: Path) -> Declared:
     package = f"dq_project_{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
     declared = Declared()
     with _LOADING:
-        for name in [name for name in sys.modules if f"{name}.".startswith(f"{package}.")]:
+        for name in [name for name in tuple(sys.modules) if f"{name}.".startswith(f"{package}.")]:
             del sys.modules[name]
         importlib.invalidate_caches()
         writes_none, sys.dont_write_bytecode = sys.dont_write_bytecode, True
@@ -75,13 +75,11 @@ def _load(file: Path, package: str, root: Path, declared: Declared) -> None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  # whatever a file of the user raises, even SystemExit, is told
-        sentence = _sentence(error, root, file)
-        if sentence not in declared.failures:
-            declared.failures.append(sentence)
+        declared.failures.append(_sentence(error, root, file))
     # They stand in the order in which they were finished: a suite belongs to the file that made it, which is finished
     # before those that import it.
     own = f"{package.partition('.')[0]}."
-    for name in [name for name in sys.modules if name not in before and name.startswith(own)]:
+    for name in [name for name in tuple(sys.modules) if name not in before and name.startswith(own)]:
         _collect(sys.modules[name], root, declared)
 
 

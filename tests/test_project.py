@@ -387,6 +387,12 @@ def test_a_broken_sibling_is_told_once_at_its_own_line(make_project: MakeProject
     assert list(project.suites) == ["c"]
 
 
+def test_the_blame_is_with_the_declaration_not_with_the_library_it_calls(make_project: MakeProject) -> None:
+    library = "def boom():\n    raise ValueError('no')\n"
+    project = load_project(make_project("", {"lib.py": library, "checks/a.py": "from ..lib import boom\n\nboom()\n"}))
+    assert project.failures == ("checks/a.py:3: ValueError: no",)
+
+
 def test_loading_reads_anew_and_leaves_the_import_path_alone(
     make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
