@@ -90,11 +90,14 @@ class SqlDatasource:
         except ImportError as error:
             raise ConfigError(f"{place}: the Python package {error.name!r} is not installed") from None
         dialect = engine.dialect.name
-        statements = _session(dialect, timeout, read_only)
 
         def prepare(connection: Any, _record: Any) -> None:
             cursor = connection.cursor()
-            for statement in statements:
+            kind = dialect
+            if dialect in ("mysql", "mariadb"):
+                cursor.execute("SELECT version()")
+                kind = "mariadb" if "mariadb" in cursor.fetchone()[0].lower() else "mysql"
+            for statement in _session(kind, timeout, read_only):
                 cursor.execute(statement)
             cursor.close()
             if dialect == "postgresql":
@@ -188,6 +191,7 @@ def _read_only_file(url: URL) -> URL:
 
 
 def _session(dialect: str, timeout: timedelta, read_only: bool) -> tuple[str, ...]:
+    """Return what a new session is told; a URL of MySQL may lead to MariaDB, so ``dialect`` is what answered."""
     milliseconds = max(1, int(timeout.total_seconds() * 1000))
     if dialect == "postgresql":
         read = ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",) if read_only else ()

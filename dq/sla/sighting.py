@@ -4,6 +4,7 @@
     -----------------------------------------------------------------  ----------
     an upstream task failed before anything could be measured          failed
     some check found rows, and (reconciliation) no stage is empty      arrived
+    no check found rows, and that is declared fine (on_empty="ok")     arrived
     no check found rows                                                missing
     a stage of a reconciliation is empty                               missing
     nothing of the above, because nothing could be measured            unmeasured
@@ -27,8 +28,11 @@ def sighting(run: Run, *, upstream_failed: bool = False) -> ObservedState:
     """
     summaries = run.summaries
     found = [result for result in summaries if _has_rows(result)]
-    empty = [result for result in summaries if result.outcome is Outcome.NO_DATA and not _has_rows(result)]
+    without = [result for result in summaries if result.outcome is Outcome.NO_DATA and not _has_rows(result)]
+    empty = [result for result in without if result.severity is not None]
     if found and not (run.kind == "reconciliation" and empty):
+        return "arrived"
+    if without and not empty and not upstream_failed:
         return "arrived"
     if upstream_failed:
         return "failed"

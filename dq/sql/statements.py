@@ -11,9 +11,11 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from typing import ClassVar
 
 from attrs import field, frozen
 from sqlglot import exp
+from sqlglot.dialects.sqlite import SQLite
 
 from dq.model.check import Table
 from dq.model.errors import GuardError
@@ -24,7 +26,20 @@ from dq.sql.guard import guard_aggregate, guard_predicate, guard_query
 MOST_MEASURES = 200
 """How many measures share a statement: SQLite allows 2,000 result columns, PostgreSQL 1,664; 200 are cheap to plan."""
 
-_SQLGLOT = {"postgresql": "postgres", "mssql": "tsql", "mariadb": "mysql", "awsathena": "athena"}
+
+class StrictSQLite(SQLite):
+    """SQLite with its names in backticks: it takes a name in double quotes that it does not know for a text.
+
+    So ``NotNull("typo")`` would hold for every row (sqlite.org/quirks.html, "Double-quoted string literals").
+    """
+
+    class Tokenizer(SQLite.Tokenizer):
+        """The first pair of quotes is the one that is written."""
+
+        IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ["`", '"', ("[", "]")]
+
+
+_SQLGLOT = {"postgresql": "postgres", "mssql": "tsql", "mariadb": "mysql", "awsathena": "athena", "sqlite": "strictsqlite"}
 _FOLDS_UPPER = ("snowflake", "oracle")
 
 

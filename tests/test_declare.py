@@ -1,0 +1,240 @@
+"""Declarations: what they mean, and the one sentence with which a wrong one is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dq
+from dq import Aggregate, Between, By, Check, Freshness, NotNull, OneOf, Query, RowCount, Rows, Sla, Suite, Table, Unique, at_least, at_most, between
+from dq.model.duration import format_duration, parse_duration
+from dq.model.errors import DeclarationError
+from dq.model.group import Group, group_value
+from dq.model.interval import Interval
+from dq.model.reconciliation import Allowance, Explained, Reconciliation, Stage, Total
+from dq.model.severity import Severity
+from dq.model.thresholds import Tolerance
+
+T = Table("warehouse", "orders")
+
+
+def suite(*checks: Check) -> Suite:
+    return Suite("orders", T, checks=checks)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Check("c", Rows("a > 0"), tolerance=0, severity="fatal"), "unknown severity 'fatal'"),
+        (lambda: Check("c", Rows("a > 0"), tolerance=0, severity="Critical"), "unknown severity 'Critical'"),
+        (lambda: Check("c", Rows("a > 0"), warning="2%", critical="1%"), "out of order: critical (1%) must allow more than warning (2%)"),
+        (lambda: Check("c", Rows("a > 0"), warning="1%", critical="1%"), "out of order"),
+        (lambda: Check("c", Rows("a > 0"), warning=5, critical="1%"), "mix a count and a share"),
+        (lambda: Check("c", Rows("a > 0"), warning=0, tolerance=1), "mixes the plain form"),
+        (lambda: Check("c", Rows("a > 0"), critical=1.0), "not a share between 0 and 1"),
+        (lambda: Check("c", Rows("a > 0"), critical=2.5), "not a share between 0 and 1"),
+        (lambda: Check("c", Rows("a > 0"), critical=0.0), "not a share between 0 and 1"),
+        (lambda: Check("c", Rows("a > 0"), critical="100%"), "not a share between 0 and 1"),
+        (lambda: Check("c", Rows("a > 0"), critical=-1), "negative"),
+        (lambda: Check("c", Rows("a > 0"), critical=True), "not a tolerance"),
+        (lambda: Check("c", Rows("a > 0"), critical="many"), "not a tolerance"),
+        (lambda: Check("c", Rows("a > 0"), critical=float("nan")), "not a share"),
+        (lambda: Check("c", Rows("a > 0"), critical=at_least(1)), "do not fit a kind that counts rows"),
+        (lambda: Check("c", Rows("  ")), "needs one boolean SQL expression"),
+        (lambda: Check("c", RowCount()), "it has no bounds"),
+        (lambda: Check("c", RowCount(), tolerance=0), "a tolerance does not fit a kind that measures a value"),
+        (lambda: Check("c", RowCount(), critical=5), "is not a range"),
+        (lambda: Check("c", RowCount(), warning=at_least(1), critical=at_least(10)), "out of order"),
+        (lambda: Check("c", RowCount(), critical=at_most("3h")), "it measures a number"),
+        (lambda: Check("c", Freshness("t"), critical=at_most(3)), "it measures an age"),
+        (lambda: Check("c", Freshness("t"), warning=at_most("1h"), critical=at_most(3)), "mix a number and a duration"),
+        (lambda: Check("c", Query("select 1"), critical="1%"), "the number of all rows is not known"),
+        (lambda: Check("c", NotNull("a"), nulls="skip"), "nulls= says nothing about"),
+        (lambda: Check("c", Rows("a"), nulls="maybe"), "is not one of"),  # type: ignore[arg-type]
+        (lambda: Check("c", Rows("a"), on_empty="never"), "unknown severity 'never'"),
+        (lambda: Check("c", Rows("a"), notify={"urgent": ["x"]}), "unknown severity 'urgent'"),
+        (lambda: Check("c", OneOf("a", [])), "OneOf has no values"),
+        (lambda: Check("c", OneOf("a", [None])), "None is no value"),
+        (lambda: Check("c", Between("a", 2, 1)), "is empty"),
+        (lambda: Check("c", Between("a", None, None)), "neither a low nor a high"),
+        (lambda: Check("c", Between("a", 1, "z")), "mixes two types"),
+        (lambda: Check("c", Between("a", float("inf"), None)), "not a finite number"),
+        (lambda: Check("c", Unique()), "at least one column"),
+        (lambda: Check("c", "a > 0"), "is not a kind of check"),  # type: ignore[arg-type]
+        (lambda: Check("", Rows("a")), "its name is empty"),
+    ],
+)
+def test_a_wrong_check_is_refused_in_one_sentence_that_names_suite_and_check(make: Callable[[], Check], words: str) -> None:
+    with pytest.raises(DeclarationError) as refused:
+        suite(make())
+    sentence = str(refused.value)
+    assert words in sentence
+    assert sentence.startswith("suite 'orders', check ")
+    assert "\n" not in sentence
+
+
+def test_a_name_is_declared_once() -> None:
+    with pytest.raises(DeclarationError, match="check 'same': the name is declared twice"):
+        suite(Check("same", Rows("a")), Check("same", Rows("b")))
+
+
+@pytest.mark.parametrize("name", ["", "two words", "../x", "a/b", 7])
+def test_the_name_of_a_suite_is_plain(name: str) -> None:
+    with pytest.raises(DeclarationError, match="a name is made of letters"):
+        Suite(name, T, checks=[])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Sla(), "exactly one of"),
+        (lambda: Sla(due="06:00", within="1h"), "exactly one of"),
+        (lambda: Sla(due="6 o'clock"), "is not a time of day"),
+        (lambda: Sla(due="06:00", tz="Europe/Atlantis"), "is not a time zone"),
+        (lambda: Sla(within="soon"), "is not a duration"),
+        (lambda: Sla(within="0s"), "not longer than zero"),
+        (lambda: Sla(due="06:00", severity="loud"), "unknown severity"),
+        (lambda: at_least("soon"), "is not a duration"),
+        (lambda: at_least(True), "is not a number or a duration"),
+        (lambda: at_most(float("inf")), "infinite bound"),
+        (lambda: between(2, 1), "is empty"),
+        (lambda: between(2, "1h"), "mixes a number and a duration"),
+        (lambda: By(()), "at least one column"),
+        (lambda: By("org", expected="everybody"), "neither a list, a SELECT nor"),
+        (lambda: By("org", expected="seen:ever"), "is not a duration"),
+        (lambda: Suite("s", T, checks=[], every="often"), "is not a duration"),
+        (lambda: Interval.of_day("2024-13-01"), "is not a date"),
+    ],
+)
+def test_every_other_wrong_word_is_refused(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(DeclarationError, match=words):
+        make()
+
+
+A, B = Stage("a", T), Stage("b", T)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"stages": [A]}, "it needs a baseline and at least one stage"),
+        ({"stages": [A, A]}, "stage 'a': the name is declared twice"),
+        ({"stages": [A, B], "explained": [Explained("x")]}, "exactly one of counted= and derived="),
+        ({"stages": [A, B], "explained": [Explained("x", derived=("a", "c"))]}, "there is no stage 'c'"),
+        ({"stages": [A, B], "totals": [Total("x")]}, "give either datasource= and query="),
+        ({"stages": [A, B], "totals": [Total("x", sum_of="c")]}, "there is no stage 'c'"),
+        ({"stages": [A, B], "warning": 1, "critical": "1%"}, "mix counts, shares and pairs"),
+        ({"stages": [A, B], "warning": "2%", "critical": "1%"}, "out of order"),
+        ({"stages": [A, B], "warning": ("1%", 5), "critical": ("2%", 5)}, "out of order"),
+        ({"stages": [A, B], "critical": ("1%", "2%")}, "is not a count, a share, or one of each"),
+        ({"stages": [A, B], "notify": {"urgent": ["x"]}}, "unknown severity 'urgent'"),
+    ],
+)
+def test_a_wrong_reconciliation_is_refused(settings: dict[str, object], words: str) -> None:
+    with pytest.raises(DeclarationError, match=words) as refused:
+        Reconciliation("pipe", by="org", **settings)  # type: ignore[arg-type]
+    assert str(refused.value).startswith("reconciliation 'pipe'")
+
+
+def test_defaults() -> None:
+    check = Check("c", Rows("a > 0"))
+    assert check.ladder == ((Severity.ERROR, Tolerance(Fraction(0), is_share=False)),)
+    assert check.empty_severity is Severity.ERROR
+    assert check.error_severity is Severity.ERROR
+    ladder = Check("c", Rows("a > 0"), warning="0.1%", critical="1%", on_empty="info", on_error="warning")
+    assert (ladder.top, ladder.empty_severity, ladder.error_severity) == (Severity.CRITICAL, Severity.INFO, Severity.WARNING)
+    assert Check("c", Rows("a > 0"), on_empty="ok").empty_severity is None
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "violations", "rows", "exceeded"),
+    [
+        (0, 0, 10, False), (0, 1, 10, True), (3, 3, 10, False), (3, 4, 10, True),
+        ("1%", 1, 100, False), ("1%", 2, 100, True), ("1%", 1, 99, True), (0.01, 1, 100, False), (0.1, 1, 10, False),
+        # Exact: as floats 0.1 + 0.2 > 0.3, and 1.1 * 1.1 is not 1.21.
+        ("0.3%", 3, 1000, False), (0.3, 3, 10, False), ("33.3%", 333, 1000, False), ("33.3%", 334, 1000, True),
+        (Decimal("0.07"), 7, 100, False), ("1%", 0, 0, False), ("1%", 1, 0, True), ("0.0001%", 10**12, 10**18, False), ("0.0001%", 10**12 + 1, 10**18, True),
+    ],
+)  # fmt: skip
+def test_a_tolerance_is_exact_and_broken_when_exceeded(tolerance: object, violations: int, rows: int, exceeded: bool) -> None:
+    assert Tolerance.of(tolerance).exceeded(violations, rows) is exceeded
+
+
+@given(st.integers(1, 10**6), st.integers(1, 99_999), st.data())
+def test_a_share_means_the_share_whatever_its_spelling(rows: int, thousandths: int, data: st.DataObject) -> None:
+    violations = data.draw(st.integers(0, rows))
+    text, number = f"{thousandths / 1000:.3f}%", Decimal(thousandths) / 100_000
+    expected = violations * 100_000 > thousandths * rows
+    assert Tolerance.of(text).exceeded(violations, rows) is expected
+    assert Tolerance.of(number).exceeded(violations, rows) is expected
+
+
+@pytest.mark.parametrize(
+    ("allowed", "discrepancy", "baseline", "exceeded"),
+    [
+        (0, 1, 10, True), (0, -1, 10, True), (5, -5, 10, False), ("1%", 1, 100, False), ("1%", -2, 100, True),
+        (("1%", 100), 50, 100, False), (("1%", 100), 101, 1_000_000, False), (("1%", 100), 101, 200, True),
+        ("1%", 1, 0, True), ("1%", 0, 0, False), (("1%", 100), 99, 0, False), (("1%", 100), -101, 0, True),
+    ],
+)  # fmt: skip
+def test_an_allowance_breaks_when_every_part_is_exceeded(allowed: object, discrepancy: int, baseline: int, exceeded: bool) -> None:
+    assert Allowance.of(allowed).exceeded(discrepancy, baseline) is exceeded
+
+
+@pytest.mark.parametrize(
+    ("bounds", "good", "bad"),
+    [
+        (at_least(1), [1, 2, Fraction(11, 10)], [0, Fraction(99, 100)]),
+        (at_most(100), [100, -5], [Fraction(100001, 1000)]),
+        (between(0, 1), [0, 1, Fraction(1, 2)], [-1, 2]),
+        (at_most("3h"), [timedelta(hours=3), timedelta(0), timedelta(hours=-1)], [timedelta(hours=3, microseconds=1)]),
+        (between(0.1, 0.3), [Fraction(3, 10), Fraction(1, 10)], [Fraction(31, 100)]),
+    ],
+)
+def test_bounds_are_closed_and_exact(bounds: object, good: list[object], bad: list[object]) -> None:
+    assert all(bounds.holds(Fraction(v) if isinstance(v, int) else v) for v in good)  # type: ignore[attr-defined]
+    assert not any(bounds.holds(Fraction(v) if isinstance(v, int) else v) for v in bad)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("15m", 900), ("2h30m", 9000), ("28d", 2_419_200), ("1w", 604_800), ("90s", 90)])
+def test_durations_are_read_as_people_write_them(text: str, seconds: int) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (90, "1m30s"), (13_200, "3h40m"), (172_800, "2d"), (-3600, "-1h"), (93_784, "1d2h")])
+def test_durations_are_shown_as_people_write_them(seconds: int, text: str) -> None:
+    assert format_duration(timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(14, "14"), (14.0, "14"), (Decimal("14.00"), "14"), ("14", "14"), (None, None), ("", ""), (1.5, "1.5"), (True, "true"), (b"\x0f", "0f")])
+def test_an_org_is_the_same_in_every_database(value: object, text: str | None) -> None:
+    assert group_value(value) == text
+
+
+def test_a_null_org_is_shown_as_what_it_is_and_sorts_last() -> None:
+    groups = [Group(("org",), (value,)) for value in (None, "10", "2", "", "b")]
+    assert [group.label for group in sorted(groups, key=lambda g: g.sort_key)] == ["(empty)", "2", "10", "b", "(no org)"]
+    assert len({group.key for group in groups}) == len(groups)
+
+
+def test_an_interval_is_half_open_and_utc() -> None:
+    day = Interval.of_day("2024-06-26")
+    assert str(day) == "2024-06-26"
+    assert [str(d) for d in Interval(day.start, day.end + timedelta(days=1)).days()] == ["2024-06-26", "2024-06-27"]
+    with pytest.raises(DeclarationError, match="empty"):
+        Interval(day.start, day.start)
+    with pytest.raises(DeclarationError, match="no time zone"):
+        Interval(day.start.replace(tzinfo=None), day.end)
+
+
+def test_declarations_are_values() -> None:
+    assert Check("c", Rows("a > 0"), critical=0) == Check("c", Rows("a > 0"), critical=0)
+    assert Unique("a", "b").columns == ("a", "b")
+    assert Rows("a > 0").measures(None) == Rows("a > 0").measures(None)
+    assert dq.Aggregate is Aggregate

@@ -1,0 +1,235 @@
+"""Scans against live engines: what is measured, that sharing changes nothing, and what breaks alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from dq import Aggregate, Between, By, Check, Freshness, NotNull, OneOf, Query, RowCount, Rows, Suite, Table, Unique, at_least, at_most, between
+from dq.checks.plan import plan
+from dq.execute import Context, execute
+from dq.model.errors import MeasureError
+from dq.model.interval import Interval
+from dq.model.result import Result
+from dq.model.severity import Outcome
+from tests.engines import Live, live
+
+__all__ = ["live"]
+
+DAY = Interval.of_day("2024-06-26")
+NOW = datetime(2024, 6, 27, 6, tzinfo=UTC)
+COLUMNS = {"id": "integer", "org": "text", "amount": "double", "note": "text", "at": "timestamp"}
+NOON = datetime(2024, 6, 26, 12)  # noqa: DTZ001  # columns without a zone are the common case
+ORDERS: list[tuple[object, ...]] = [
+    (1, "a", 5.0, "x", NOON), (2, "a", -1.0, "50%", NOON), (2, "b", None, ":y", NOON), (None, "b", 0.0, None, NOON), (None, None, 7.5, "", NOON),
+    (9, "a", -9.0, "other day", NOON + timedelta(days=1)), (9, "a", -9.0, "other day", NOON - timedelta(days=1)),
+]  # fmt: skip
+
+
+def run(live: Live, checks: Sequence[Check], table: Table | None = None, by: By | None = None, **context: Any) -> list[Result]:
+    suite = Suite("s", table or Table("live", "orders", partition="at"), checks=checks, by=by)
+    source = live.datasource()
+    made = Context(DAY, NOW, **context)
+    results = [r for scan in plan(suite) for r in execute(scan, suite.table, suite.by_of, source, made)]
+    source.close()
+    return results
+
+
+@pytest.fixture
+def orders(live: Live) -> Live:
+    at = ORDERS if live.name != "sqlite" else [(*row[:4], row[4].isoformat(" ")) for row in ORDERS]  # type: ignore[attr-defined]
+    live.load("orders", COLUMNS, at)
+    return live
+
+
+def test_each_kind_measures_what_it_says(orders: Live) -> None:
+    results = {
+        r.check: (r.outcome, r.rows, r.violations, r.unknown, r.observed)
+        for r in run(orders, [
+            Check("rows", Rows("amount > 0"), critical=0),
+            Check("percent", Rows("note <> '50%' AND note NOT LIKE ':%'"), critical=0),
+            Check("jinja", Rows("'{{ ds }}' = '2024-06-26' AND amount < {{ params.most }}"), critical=0),
+            Check("where", Rows("amount > 0"), critical=0, where="org = 'a'"),
+            Check("not null", NotNull("amount"), critical=0),
+            Check("one of", OneOf("org", ["a", "it's"]), critical=0, nulls="skip"),
+            Check("between", Between("amount", -1, Decimal("5.0")), critical=0, nulls="pass"),
+            Check("dates", Between("at", datetime(2024, 6, 26, tzinfo=UTC), datetime(2024, 6, 26, 12, tzinfo=UTC)), critical=0),
+            Check("unique", Unique("id"), critical=0),
+            Check("unique pair", Unique("id", "org"), critical=0),
+            Check("unique where", Unique("id"), critical=0, where="org = 'a'"),
+            Check("row count", RowCount(), critical=at_least(5)),
+            Check("row count where", RowCount(), critical=at_least(5), where="org = 'a'"),
+            Check("sum", Aggregate("sum(amount)"), critical=between(11, 12)),
+            Check("sum where", Aggregate("sum(amount)"), critical=at_most(3), where="org = 'a'"),
+            Check("distinct", Aggregate("count(distinct org)"), critical=at_least(2)),
+            Check("fresh", Freshness("at"), critical=at_most("1h")),
+            Check("query", Query("SELECT * FROM orders WHERE amount < 0 AND at < '{{ data_interval_end.date() }}'"), critical=1),
+        ], params={"most": 6})
+    }  # fmt: skip
+    P, F = Outcome.PASS, Outcome.FAIL
+    assert results == {
+        "rows": (F, 5, 3, 1, 3),
+        "percent": (F, 5, 3, 1, 3),
+        "jinja": (F, 5, 2, 1, 2),
+        "where": (F, 2, 1, 0, 1),
+        "not null": (F, 5, 1, 0, 1),
+        "one of": (F, 4, 2, 1, 2),
+        "between": (F, 5, 1, 1, 1),
+        "dates": (P, 5, 0, 0, 0),
+        "unique": (F, 5, 2, 2, 2),
+        "unique pair": (P, 5, 0, 2, 0),
+        "unique where": (P, 2, 0, 0, 0),
+        "row count": (P, 5, None, None, 5),
+        "row count where": (F, 2, None, None, 2),
+        "sum": (P, 5, None, None, Decimal("11.5")),
+        "sum where": (F, 2, None, None, 4),
+        "distinct": (P, 5, None, None, 2),
+        "fresh": (P, None, None, None, -6 * 3600),
+        "query": (F, None, 2, None, 2),
+    }
+
+
+def test_groups_with_null_orgs_and_orgs_that_are_missing(orders: Live) -> None:
+    by = By("org", expected=["a", "b", "c"])
+    results = run(orders, [Check("positive", Rows("amount > 0"), critical=0), Check("unique", Unique("id"), critical=0)], by=by)
+    found = {(r.check, r.group.label if r.group else None): (r.outcome, r.rows, r.violations) for r in results}
+    assert found == {
+        ("positive", None): (Outcome.FAIL, 5, 3),
+        ("positive", "a"): (Outcome.FAIL, 2, 1),
+        ("positive", "b"): (Outcome.FAIL, 2, 2),
+        ("positive", "c"): (Outcome.NO_DATA, 0, None),
+        ("unique", None): (Outcome.NO_DATA, 5, 0),
+        ("unique", "c"): (Outcome.NO_DATA, 0, None),
+    }
+
+
+@pytest.mark.parametrize("expected", ["SELECT 'a' UNION ALL SELECT 'z'", "seen:28d"])
+def test_who_is_expected_can_be_asked(orders: Live, expected: str) -> None:
+    orders_day = evolve(DAY, start=DAY.start + timedelta(days=1), end=DAY.end + timedelta(days=1))
+    suite = Suite("s", Table("live", "orders", partition="at"), checks=[Check("c", RowCount(), critical=at_least(1))], by=By("org", expected=expected))
+    source = orders.datasource()
+    (scan,) = plan(suite)
+    results = execute(scan, suite.table, suite.by_of, source, Context(orders_day, NOW))
+    missing = {r.group.label for r in results if r.group is not None and r.outcome is Outcome.NO_DATA}
+    assert missing == ({"z"} if expected.startswith("SELECT") else {"b", "(no org)"})
+
+
+def test_a_bad_predicate_costs_one_check(orders: Live) -> None:
+    checks = [Check(f"good {i}", Rows(f"amount > {i}"), critical=0) for i in range(9)]
+    bad = [Check("no column", Rows("nocolumn > 0"), critical=0), Check("no function", Aggregate("no_such_function(amount)"), critical=at_least(0)),
+           Check("no table", Query("SELECT * FROM nothere"), critical=0), Check("refused", Rows("amount > 0; drop table orders"), critical=0),
+           Check("undefined", Rows("amount > {{ nothing }}"), critical=0), Check("bad key", Unique("nokey"), critical=0)]  # fmt: skip
+    results = {r.check: r for r in run(orders, [*checks[:4], *bad, *checks[4:]])}
+    assert {name for name, r in results.items() if r.outcome is Outcome.UNMEASURED} == {check.name for check in bad}
+    assert all(results[check.name].rows == 5 for check in checks)
+    assert "nocolumn" in results["no column"].sentence
+    assert "more than one statement" in results["refused"].sentence
+
+
+def test_a_missing_table_is_told_for_every_check_at_little_cost(orders: Live) -> None:
+    asked: list[str] = []
+    source = orders.datasource()
+
+    class Counting:
+        name, dialect = source.name, source.dialect
+
+        def fetch(self, sql: str) -> Any:
+            asked.append(sql)
+            return source.fetch(sql)
+
+        def close(self) -> None:
+            source.close()
+
+    suite = Suite("s", Table("live", "nothere", partition="at"), checks=[Check(f"c{i}", Rows(f"a > {i}"), critical=0) for i in range(50)])
+    (scan,) = plan(suite)
+    results = execute(scan, suite.table, suite.by_of, Counting(), Context(DAY, NOW))
+    assert {r.outcome for r in results} == {Outcome.UNMEASURED}
+    assert len(results) == 50
+    assert len(asked) == 2
+
+
+def test_an_empty_table_is_no_data(live: Live) -> None:
+    live.load("orders", COLUMNS, [])
+    checks = [Check("rows", Rows("amount > 0"), critical=0), Check("count", RowCount(), critical=at_least(0)), Check("sum", Aggregate("sum(amount)"), critical=at_least(0)),
+              Check("unique", Unique("id"), critical=0), Check("fresh", Freshness("at"), critical=at_most("1h")), Check("grouped", Rows("amount > 0"), critical=0, by=By("org"))]  # fmt: skip
+    assert {(r.check, r.outcome) for r in run(live, checks)} == {(check.name, Outcome.NO_DATA) for check in checks}
+
+
+def test_names_that_need_quoting(live: Live) -> None:
+    names = {"order id": "integer", "select": "text", "Größe": "double", 'a"b`c': "integer", "group": "text"}
+    live.load("the order.s", names, [(1, "x", 1.0, 1, "g"), (1, "y", None, 2, "g")])
+    table = Table("live", '"the order.s"')
+    checks = [Check("unique", Unique("order id"), critical=0), Check("one of", OneOf("select", ["x"]), critical=0), Check("not null", NotNull("Größe"), critical=0),
+              Check("quotes", Between('a"b`c', 1, 1), critical=0)]  # fmt: skip
+    results = run(live, checks, table, By("group"))
+    assert {(r.check, r.violations) for r in results if r.group is None} == {("unique", 2), ("one of", 1), ("not null", 1), ("quotes", 1)}
+
+
+def test_a_session_is_read_only_and_the_time_is_bounded(orders: Live) -> None:
+    source = orders.datasource()
+    for statement in ("DELETE FROM orders", "CREATE TABLE other (a integer)", "UPDATE orders SET amount = 1"):
+        with pytest.raises(MeasureError):
+            source.fetch(statement)
+    assert source.fetch("SELECT count(*) FROM orders") == [(7,)]
+    endless = {
+        "duckdb": "SELECT count(*) FROM range(100000000) a, range(100000000) b WHERE a.range * 7 = b.range + 1 AND random() < 2",
+        "sqlite": "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c",
+        "postgres": "SELECT pg_sleep(60)",
+        "mariadb": "SELECT count(*) FROM information_schema.columns a, information_schema.columns b, information_schema.columns c, information_schema.columns d",
+    }
+    slow = orders.datasource(timeout=timedelta(seconds=1))
+    begun = datetime.now(UTC)
+    with pytest.raises(MeasureError):
+        slow.fetch(endless[orders.name])
+    assert datetime.now(UTC) - begun < timedelta(seconds=20)
+
+
+def test_the_text_is_sent_as_it_is(orders: Live) -> None:
+    source = orders.datasource()
+    assert source.fetch("SELECT '100% :x %s %(a)s ?' AS a, 7 % 4 AS b") == [("100% :x %s %(a)s ?", 3)]
+
+
+PREDICATES = ["amount > 0", "amount >= 0 AND note <> ''", "org = 'a' OR amount IS NULL", "note LIKE '%x%'", "NOT (amount < 1)", "id > 2", "org IS NULL", "amount * 2 > id", "coalesce(note, '') <> ''"]
+AGGREGATES = ["sum(amount)", "min(id)", "max(amount)", "count(note)", "count(distinct org)", "count(distinct note)"]
+
+
+def random_check(rng: Random, number: int) -> Check:
+    where = rng.choice([None, None, *PREDICATES])
+    kind = rng.randrange(7)
+    tolerance = {"critical": rng.choice([0, 1, "10%", "50%"]), "where": where}
+    if kind == 0:
+        return Check(f"c{number}", Rows(rng.choice(PREDICATES)), nulls=rng.choice(["fail", "pass", "skip"]), **tolerance)
+    if kind == 1:
+        return Check(f"c{number}", NotNull(rng.choice(list(COLUMNS))), **tolerance)
+    if kind == 2:
+        return Check(f"c{number}", OneOf("org", rng.sample(["a", "b", "c", "", "it's"], 2)), **tolerance)
+    if kind == 3:
+        return Check(f"c{number}", Between("amount", rng.randint(-3, 0), rng.choice([None, 2.5])), **tolerance)
+    if kind == 4:
+        return Check(f"c{number}", Unique(*rng.sample(["id", "org", "note"], rng.randint(1, 2))), **tolerance)
+    if kind == 5:
+        return Check(f"c{number}", RowCount(), critical=at_least(rng.randint(0, 5)), where=where)
+    return Check(f"c{number}", Aggregate(rng.choice(AGGREGATES)), critical=at_least(rng.randint(-2, 5)), where=where)
+
+
+def test_sharing_a_statement_changes_no_number(live: Live, histories: Any) -> None:
+    """Fused equals unfused: on random rows full of NULLs, every check gives alone what it gives among the others."""
+    for rng in histories(12, 300):
+        rows = [
+            (rng.choice([None, 1, 2, 3, 2**31 - 1]), rng.choice([None, "a", "b", "", "it's", "ü"]), rng.choice([None, 0.0, -1.5, 2.5, 1e15, -0.0]),
+             rng.choice([None, "", "x", "xx%", "'"]), str(NOON) if live.name == "sqlite" else NOON)
+            for _ in range(rng.choice([0, 1, 3, 17]))
+        ]  # fmt: skip
+        live.load("orders", COLUMNS, rows)
+        checks = [random_check(rng, number) for number in range(rng.randint(2, 25))]
+        by = rng.choice([None, By("org"), By(("org", "note"))])
+        together = run(live, checks, by=by)
+        alone = [result for check in checks for result in run(live, [check], by=by)]
+        assert together == alone
+        assert not [r for r in together if r.outcome is Outcome.UNMEASURED]

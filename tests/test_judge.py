@@ -1,0 +1,189 @@
+"""Judge: the decision tables of its docstring, row by row."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dq import Aggregate, By, Check, Freshness, NotNull, Query, RowCount, Rows, Unique, at_least, at_most
+from dq.checks.judge import Reading, judge
+from dq.model.group import Group
+from dq.model.measure import PARTITION_ROWS
+from dq.model.result import Exit, Result, exit_code
+from dq.model.severity import Outcome, Severity
+
+NOW = datetime(2024, 6, 27, 6, tzinfo=UTC)
+W, E, C, INFO = Severity.WARNING, Severity.ERROR, Severity.CRITICAL, Severity.INFO
+PASS, FAIL, UNMEASURED, NO_DATA = Outcome.PASS, Outcome.FAIL, Outcome.UNMEASURED, Outcome.NO_DATA
+
+
+def numbers(check: Check, partition: int, **roles: object) -> dict[Any, object]:
+    measures = check.kind.measures(check.where)
+    return {PARTITION_ROWS: partition} | {measures[role]: value for role, value in roles.items()}
+
+
+def one(check: Check, partition: int, **roles: object) -> Result:
+    (result,) = judge(check, Reading({None: numbers(check, partition, **roles)}), NOW, grouped=False)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("settings", "rows", "violations", "unknown", "outcome", "severity"),
+    [
+        ({"warning": "1%", "critical": "10%"}, 100, 0, 0, PASS, None),
+        ({"warning": "1%", "critical": "10%"}, 100, 1, 0, PASS, None),
+        ({"warning": "1%", "critical": "10%"}, 100, 2, 0, FAIL, W),
+        ({"warning": "1%", "critical": "10%"}, 100, 10, 0, FAIL, W),
+        ({"warning": "1%", "critical": "10%"}, 100, 11, 0, FAIL, C),
+        ({"tolerance": 0, "severity": "info"}, 100, 1, 0, FAIL, INFO),
+        ({}, 100, 1, 0, FAIL, E),
+        # NULL: violations holds the unknown rows too.
+        ({"critical": 0}, 100, 5, 5, FAIL, C),
+        ({"critical": 0, "nulls": "pass"}, 100, 5, 5, PASS, None),
+        ({"critical": 0, "nulls": "skip"}, 100, 5, 5, PASS, None),
+        ({"critical": "10%", "nulls": "pass"}, 100, 60, 50, PASS, None),
+        ({"critical": "10%", "nulls": "skip"}, 100, 60, 50, FAIL, C),
+        ({"critical": "10%", "nulls": "skip"}, 10, 10, 10, PASS, None),
+    ],
+)
+def test_rows_against_a_ladder(settings: dict[str, Any], rows: int, violations: int, unknown: int, outcome: Outcome, severity: Severity | None) -> None:
+    result = one(Check("c", Rows("a > 0"), **settings), rows, rows=rows, violations=violations, unknown=unknown)
+    assert (result.outcome, result.severity) == (outcome, severity)
+
+
+@pytest.mark.parametrize(
+    ("settings", "partition", "rows", "outcome", "severity"),
+    [
+        ({"warning": 1, "critical": 5}, 0, 0, NO_DATA, C),
+        ({"warning": 1, "critical": 5, "on_empty": "warning"}, 0, 0, NO_DATA, W),
+        ({"warning": 1, "critical": 5, "on_empty": "ok"}, 0, 0, NO_DATA, None),
+        ({"warning": 1, "critical": 5, "where": "b"}, 0, 0, NO_DATA, C),
+        ({"warning": 1, "critical": 5, "where": "b"}, 9, 0, PASS, None),
+        ({"warning": 1, "critical": 5, "where": "b", "on_empty_where": "error"}, 9, 0, NO_DATA, E),
+    ],
+)
+def test_an_empty_partition_is_not_an_empty_filter(settings: dict[str, Any], partition: int, rows: int, outcome: Outcome, severity: Severity | None) -> None:
+    result = one(Check("c", Rows("a > 0"), **settings), partition, rows=rows, violations=None, unknown=None)
+    assert (result.outcome, result.severity, result.rows) == (outcome, severity, 0)
+
+
+def test_unmeasured_has_the_top_severity_unless_on_error_says_otherwise() -> None:
+    for settings, severity in (({}, C), ({"on_error": "info"}, INFO)):
+        check = Check("c", Rows("a"), warning=1, critical=5, **settings)
+        (result,) = judge(check, Reading({}, error="no such column: a"), NOW, grouped=True)
+        assert (result.outcome, result.severity) == (UNMEASURED, severity)
+        assert "no such column: a" in result.sentence
+
+
+def test_null_keys_of_unique_are_counted_and_no_violation() -> None:
+    result = one(Check("c", Unique("a"), critical=0), 10, rows=10, violations=0, unknown=4)
+    assert (result.outcome, result.violations, result.unknown) == (PASS, 0, 4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "value", "outcome", "severity", "observed"),
+    [
+        (RowCount(), {"warning": at_least(10), "critical": at_least(1)}, 10, PASS, None, 10),
+        (RowCount(), {"warning": at_least(10), "critical": at_least(1)}, 9, FAIL, W, 9),
+        (Aggregate("sum(x)"), {"critical": at_most(1.1)}, "1.1", PASS, None, None),
+        (Aggregate("sum(x)"), {"critical": at_most(1.1)}, 1.1000001, FAIL, C, None),
+        (Aggregate("sum(x)"), {"critical": at_most(1)}, None, NO_DATA, C, None),
+        (Aggregate("sum(x)"), {"critical": at_most(1), "on_empty": "ok"}, None, NO_DATA, None, None),
+        (Aggregate("sum(x)"), {"critical": at_most(1)}, float("nan"), UNMEASURED, C, None),
+        (Aggregate("min(x)"), {"critical": at_most(1)}, "text", UNMEASURED, C, None),
+        (Freshness("t"), {"warning": at_most("1h"), "critical": at_most("3h")}, NOW - timedelta(hours=1), PASS, None, 3600),
+        (Freshness("t"), {"warning": at_most("1h"), "critical": at_most("3h")}, "2024-06-27 04:59:59", FAIL, W, 3601),
+        (Freshness("t"), {"warning": at_most("1h"), "critical": at_most("3h")}, (NOW - timedelta(hours=4)).replace(tzinfo=None), FAIL, C, 14400),
+        (Freshness("t"), {"critical": at_most("7h")}, NOW.date(), PASS, None, 21600),
+        (Freshness("t"), {"critical": at_most("7h")}, "yesterday", UNMEASURED, C, None),
+        (Freshness("t"), {"critical": at_most("7h")}, 17, UNMEASURED, C, None),
+    ],
+)
+def test_values_against_bounds(kind: Any, settings: dict[str, Any], value: object, outcome: Outcome, severity: Severity | None, observed: object) -> None:
+    check = Check("c", kind, **settings)
+    roles = {"rows": 10, "value": value} if "rows" in kind.measures(None) else {"value": value}
+    if isinstance(kind, RowCount):
+        roles = {"value": value}
+    result = one(check, 10, **roles)
+    assert (result.outcome, result.severity) == (outcome, severity)
+    if observed is not None:
+        assert result.observed == observed
+
+
+def org(name: str | None) -> Group:
+    return Group(("org",), (name,))
+
+
+def test_a_grouped_check_knows_who_is_expected() -> None:
+    check = Check("c", NotNull("a"), warning=0, critical=5, by=By("org"))
+    reading = Reading(
+        {org("1"): numbers(check, 9, rows=9, violations=0, unknown=0), org(None): numbers(check, 9, rows=9, violations=6, unknown=0)},
+        expected=(org("1"), org("7")),
+    )
+    summary, *orgs = judge(check, reading, NOW, grouped=True)
+    assert [(r.group and r.group.label, r.outcome, r.severity) for r in orgs] == [("(no org)", FAIL, C), ("7", NO_DATA, C)]
+    assert (summary.group, summary.outcome, summary.severity, summary.rows, summary.violations, summary.orgs, summary.orgs_bad) == (None, FAIL, C, 18, 6, 3, 2)
+    assert "7: no rows of 7, which is expected" in summary.sentence
+
+
+def test_the_well_are_counted_and_kept_only_when_asked() -> None:
+    check = Check("c", NotNull("a"), critical=0)
+    reading = Reading({org(str(i)): numbers(check, 1, rows=1, violations=0, unknown=0) for i in range(1000)})
+    summary, *orgs = judge(check, reading, NOW, grouped=True, keep={org("3")})
+    assert (summary.outcome, summary.orgs, summary.orgs_bad) == (PASS, 1000, 0)
+    assert [r.group for r in orgs] == [org("3")]
+
+
+def test_no_org_at_all_is_no_data() -> None:
+    check = Check("c", NotNull("a"), critical=0)
+    (summary,) = judge(check, Reading({}), NOW, grouped=True)
+    assert (summary.outcome, summary.severity, summary.orgs) == (NO_DATA, C, 0)
+
+
+def test_many_bad_orgs_are_named_worst_first_and_the_others_counted() -> None:
+    check = Check("c", NotNull("a"), critical=0)
+    reading = Reading({org(str(i)): numbers(check, 99, rows=99, violations=i, unknown=0) for i in range(1, 40)})
+    summary, *orgs = judge(check, reading, NOW, grouped=True)
+    assert [r.violations for r in orgs[:2]] == [39, 38]
+    assert summary.sentence.startswith("39 of 39 orgs are not well: 39: ")
+    assert summary.sentence.endswith("and 29 others")
+
+
+def test_a_query_finds_bad_rows_although_its_org_has_none_in_the_partition() -> None:
+    check = Check("c", Query("select * from t"), critical=0)
+    summary, bad = judge(check, Reading({org("1"): {check.kind.measures(None)["violations"]: 2}}), NOW, grouped=True)
+    assert (summary.outcome, bad.outcome, bad.violations, bad.rows) == (FAIL, FAIL, 2, None)
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50), st.sampled_from(["fail", "pass", "skip"]), st.integers(0, 60))
+def test_nulls_change_the_counts_and_nothing_else(good: int, bad: int, unknown: int, nulls: Any, allowed: int) -> None:
+    rows = good + bad + unknown
+    result = one(Check("c", Rows("a"), critical=allowed, nulls=nulls), rows, rows=rows, violations=bad + unknown, unknown=unknown)
+    if rows == 0:
+        assert result.outcome is NO_DATA
+        return
+    counted = bad + (unknown if nulls == "fail" else 0)
+    assert result.violations == counted
+    assert result.rows == rows - (unknown if nulls == "skip" else 0)
+    assert (result.outcome is FAIL) is (counted > allowed)
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        ([], Exit.GOOD),
+        ([(PASS, None)], Exit.GOOD),
+        ([(FAIL, W)], Exit.GOOD),
+        ([(FAIL, E)], Exit.FAILED),
+        ([(NO_DATA, C)], Exit.FAILED),
+        ([(NO_DATA, None)], Exit.GOOD),
+        ([(FAIL, C), (UNMEASURED, W)], Exit.UNMEASURED),
+    ],
+)
+def test_the_exit_code(found: list[tuple[Outcome, Severity | None]], code: Exit) -> None:
+    results = [Result(check=str(i), outcome=outcome, severity=severity) for i, (outcome, severity) in enumerate(found)]
+    assert exit_code(results, Severity.ERROR) is code

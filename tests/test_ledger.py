@@ -1,0 +1,208 @@
+"""Reconciliations: the published report to the digit, every difference of the real data, and what is odd."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dq import By, Explained, Reconciliation, Stage, Table
+from dq.datasource import Datasource, SqlDatasource
+from dq.execute import Context
+from dq.ledger import reconcile
+from dq.loader import load_declarations
+from dq.model.errors import MeasureError
+from dq.model.interval import Interval
+from dq.model.ledger import Ledger
+from dq.model.severity import Outcome, Severity
+from dq.store.artefact import ledger_from_json, ledger_to_json
+from tests.demo import warehouse
+
+ROOT = Path(__file__).parent.parent
+NOW = datetime(2025, 1, 9, tzinfo=UTC)
+DAY = Interval.of_day("2024-06-26")
+
+
+@pytest.fixture(scope="module")
+def connect(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Datasource]:
+    """The datasources of this repository's own project, with the whole of the real data."""
+    folder = tmp_path_factory.mktemp("warehouse")
+    warehouse.build(folder, date(2025, 1, 8))
+    urls = {"warehouse": f"duckdb:///{folder}/warehouse.duckdb", "archive": f"sqlite:///{folder}/archive.sqlite"}
+    made = {name: SqlDatasource.of(name, url, timeout=timedelta(minutes=1)) for name, url in urls.items()}
+    return made.__getitem__
+
+
+@pytest.fixture(scope="module")
+def declared() -> dict[str, Reconciliation]:
+    return {name: value for name, value in load_declarations(ROOT).values.items() if isinstance(value, Reconciliation)}
+
+
+def test_the_published_report_to_the_digit(connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]) -> None:
+    ledger = reconcile(declared["message_pipeline"], connect, Context(Interval.of_day(warehouse.AGARI_DAY), NOW), "prod")
+    assert [column.heading for column in ledger.columns] == [
+        "Collector Msgs", "Agg Msgs", "DB Msgs", "Discrepancy", "Discr %", "NRT DB Msgs", "NRT Discrepancy", "NRT Discr %", "Skipped",
+    ]  # fmt: skip
+    printed = {
+        row.org.label: (
+            row.counts["collector"], row.counts["aggregate"], row.counts["database"], row.discrepancy["database"], percent(row.share["database"]),
+            row.counts["nrt"], row.discrepancy["nrt"], percent(row.share["nrt"]), row.explained["Skipped"],
+        )
+        for row in ledger.rows
+    }  # fmt: skip
+    assert printed == {
+        "1": (340, 266, 266, 0, 0.0, 340, -74, -21.8, 74),
+        "5": (43115, 43115, 43115, 0, 0.0, 358, 42757, 99.2, 0),
+        "6": (156, 153, 153, 0, 0.0, 0, 153, 98.1, 3),
+        "7": (73, 68, 68, 0, 0.0, 0, 68, 93.2, 5),
+        "12": (315, 111, 111, 0, 0.0, 0, 111, 35.2, 204),
+        "14": (35648, 28731, 28731, 0, 0.0, 0, 28731, 80.6, 6917),
+        "16": (35383, 34010, 34010, 0, 0.0, 0, 34010, 96.1, 1373),
+        "25": (20530, 20530, 20530, 0, 0.0, 0, 20530, 100.0, 0),
+        "54": (30003, 26190, 26190, 0, 0.0, 0, 26190, 87.3, 3813),
+        "56": (108084, 108080, 108080, 0, 0.0, 0, 108080, 100.0, 4),
+    }
+    assert ledger.totals == (("RDAs", 22058, ""), ("messages", 261254, ""))
+    assert [column.derived for column in ledger.columns if column.kind == "explained"] == [True]
+
+
+def percent(share: Fraction | None) -> float:
+    assert share is not None
+    return float(round(share * 100, 1))
+
+
+def whole_period(connect: Callable[[str], Datasource], declared: Reconciliation) -> Ledger:
+    return reconcile(declared, connect, Context(Interval(datetime(2020, 2, 24, tzinfo=UTC), NOW), NOW), "prod")
+
+
+def test_every_difference_of_the_real_data_is_found_and_no_other(connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]) -> None:
+    ledger = whole_period(connect, declared["covid_ledger"])
+    assert len(ledger.rows) == 37_401
+    found = {(str(row.interval), row.org.label): row.discrepancy["provinces"] for row in ledger.rows if row.discrepancy["provinces"]}
+    with (ROOT / "tests/data/truth_region_vs_province.csv").open(encoding="utf-8") as file:
+        # The truth file says B - A; dq says baseline - stage.
+        truth = {(row["report_date"], row["region_name"]): -int(row["diff"]) for row in csv.DictReader(file)}
+    assert len(truth) == 60
+    assert found == truth
+    assert ledger_from_json(ledger_to_json(ledger)) == ledger
+
+
+def test_nation_against_regions_shows_no_difference(connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]) -> None:
+    ledger = whole_period(connect, declared["covid_nation"])
+    assert len(ledger.rows) == 1_781
+    assert ledger.severity is None
+    assert not any(row.discrepancy["regions"] for row in ledger.rows)
+
+
+def test_one_day_is_judged_per_org(connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]) -> None:
+    ledger = reconcile(declared["covid_ledger"], connect, Context(DAY, NOW), "prod")
+    summary, trento = ledger.results
+    assert (summary.outcome, summary.severity, summary.orgs, summary.orgs_bad) == (Outcome.FAIL, Severity.CRITICAL, 21, 1)
+    assert trento.group is not None
+    assert (trento.group.label, trento.violations, trento.observed) == ("P.A. Trento", 253_558, 253_558)
+    assert ledger.rows[0].org == trento.group
+    assert ledger.totals[0] == ("cases in the nation", 26_736_948, "")
+
+
+class Rows:
+    """A datasource of fixed answers: what is tested here is the arithmetic, not an engine."""
+
+    dialect = "sqlite"
+
+    def __init__(self, name: str, rows: list[tuple[object, ...]] | None) -> None:
+        self.name = name
+        self.rows = rows
+
+    def fetch(self, sql: str) -> list[tuple[object, ...]]:
+        if self.rows is None:
+            raise MeasureError(f"datasource {self.name!r}: connection refused")
+        return self.rows
+
+    def close(self) -> None: ...
+
+
+def ledger_of(interval: Interval = DAY, by: By | None = None, explained: tuple[Explained, ...] = (), settings: dict[str, object] | None = None, **stages: list[tuple[object, ...]] | None) -> Ledger:
+    tables = {name: Table(name, "t", partition="day") for name in stages}
+    made = Reconciliation("r", by=by or By("org"), stages=[Stage(name, tables[name]) for name in stages if name != "dead"], explained=explained, **(settings or {"critical": 0}))  # type: ignore[arg-type]
+    return reconcile(made, lambda name: Rows(name, stages[name]), Context(interval, NOW), "prod")
+
+
+def shown(ledger: Ledger) -> dict[str, tuple[object, ...]]:
+    return {row.org.label: (row.counts["a"], row.counts["b"], row.discrepancy["b"], row.share["b"], row.notes) for row in ledger.rows}
+
+
+def test_what_is_odd_is_shown_as_what_it_is() -> None:
+    ledger = ledger_of(a=[("1", 10), ("2", 0), ("3", 5), (None, 4), ("4", 0), ("5", None)], b=[(1, 10), (2, 7), (None, 1), ("9", 2), ("4", 0), ("5", 0)])
+    assert shown(ledger) == {
+        "1": (10, 10, 0, Fraction(0), ()),
+        "2": (0, 7, -7, None, ("a is zero",)),
+        "3": (5, None, 5, Fraction(1), ("absent at b",)),
+        "(no org)": (4, 1, 3, Fraction(3, 4), ()),
+        "4": (0, 0, 0, Fraction(0), ()),
+        "5": (0, 0, 0, Fraction(0), ("sum is NULL at a",)),
+        "9": (None, 2, -2, None, ("absent at a", "a is zero")),
+    }
+    assert {r.group.label for r in ledger.results if r.group} == {"2", "3", "(no org)", "9"}
+
+
+def test_an_expected_org_without_rows_is_a_result() -> None:
+    ledger = ledger_of(by=By("org", expected=["1", "7"]), a=[("1", 10)], b=[("1", 10)])
+    summary, missing = ledger.results
+    assert missing.group is not None
+    assert (missing.group.label, missing.outcome, missing.severity) == ("7", Outcome.NO_DATA, Severity.CRITICAL)
+    assert (summary.outcome, summary.orgs, summary.orgs_bad) == (Outcome.NO_DATA, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "outcome", "words"),
+    [
+        ([], [], Outcome.NO_DATA, "no rows at a"),
+        ([("1", 5)], [], Outcome.NO_DATA, "no rows at b, while a has 5"),
+        ([], [("1", 5)], Outcome.NO_DATA, "no rows at a"),
+        (None, [("1", 5)], Outcome.UNMEASURED, "a could not be counted: datasource 'a': connection refused"),
+        ([("1", 5)], None, Outcome.UNMEASURED, "b could not be counted"),
+    ],
+)
+def test_a_stage_that_is_empty_or_silent_is_not_a_pass(a: list[tuple[object, ...]] | None, b: list[tuple[object, ...]] | None, outcome: Outcome, words: str) -> None:
+    (summary,) = ledger_of(a=a, b=b).results
+    assert (summary.outcome, summary.severity) == (outcome, Severity.CRITICAL)
+    assert words in summary.sentence
+
+
+def test_a_broken_stage_takes_no_other_down() -> None:
+    ledger = ledger_of(a=[("1", 5)], b=None, c=[("1", 5)])
+    assert {r.check: r.outcome for r in ledger.results} == {"b": Outcome.UNMEASURED, "c": Outcome.PASS}
+
+
+def test_explained_losses_are_taken_off() -> None:
+    dead = Explained("dead letters", counted=Stage("dead", Table("dead", "dead_letters", partition="day")), stages="b")
+    ledger = ledger_of(explained=(dead,), a=[("1", 10), ("2", 10)], b=[("1", 7), ("2", 10)], c=[("1", 7), ("2", 10)], dead=[("1", 3), ("8", 1)])
+    found = {(row.org.label, stage): value for row in ledger.rows for stage, value in row.discrepancy.items()}
+    assert found == {("1", "b"): 0, ("1", "c"): 3, ("2", "b"): 0, ("2", "c"): 0, ("8", "b"): -1, ("8", "c"): 0}
+    silent = ledger_of(explained=(dead,), a=[("1", 10)], b=[("1", 7)], c=[("1", 10)], dead=None)
+    assert {r.check: r.outcome for r in silent.results} == {"b": Outcome.UNMEASURED, "c": Outcome.PASS}
+
+
+def test_thresholds_on_share_and_count() -> None:
+    ledger = ledger_of(settings={"warning": ("1%", 10), "critical": ("10%", 100)}, a=[("tiny", 5), ("huge", 10**9), ("mid", 500), ("bad", 500)], b=[("tiny", 0), ("huge", 10**9 - 10**6), ("mid", 480), ("bad", 100)])
+    assert {r.group.label: r.severity for r in ledger.results if r.group} == {"mid": Severity.WARNING, "bad": Severity.CRITICAL}
+
+
+def test_a_total_that_cannot_be_measured_says_so(connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]) -> None:
+    ledger = reconcile(declared["message_pipeline"], connect, Context(DAY, NOW), "prod")
+    assert ledger.totals[0] == ("RDAs", None, "there is no value")
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 1000)), st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 1000)))
+def test_nothing_is_lost_in_the_ledger(a: dict[str, int], b: dict[str, int]) -> None:
+    ledger = ledger_of(a=list(a.items()), b=list(b.items()))
+    assert {row.org.label for row in ledger.rows} == a.keys() | b.keys()
+    assert sum(row.discrepancy["b"] for row in ledger.rows) == sum(a.values()) - sum(b.values())
+    if a and b:
+        assert (ledger.severity is None) is (a == b or all(a.get(k, 0) == b.get(k, 0) for k in a.keys() | b.keys()))
