@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dq.cli.options import day_option, open_project, project_option, teach, wanted_days
-from dq.cli.show import clean, fail, out, say, title
+from dq.cli.show import clean, counted, fail, out, say, title
 
 if TYPE_CHECKING:
     from dq.model.check import Check, Suite
@@ -25,14 +25,16 @@ if TYPE_CHECKING:
         """
 dq init                            in this folder
 dq init shop                       in a new folder
-cd shop && dq lint && dq run --all
 """,
         {0: "the project is there", 2: "the folder is a dq project already"},
     ),
 )
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=".", metavar="[DIR]")
 def init(*, directory: Path) -> int:
-    """Make a dq project in DIR: dq.toml, checks/, reports/, alerting/ and dags/, small and runnable."""
+    """Make a dq project in DIR: dq.toml, checks/, reports/, alerting/ and dags/.
+
+    Its declarations are examples that pass dq lint. What is there already is kept.
+    """
     from dq.scaffold import scaffold_files
 
     if (directory / "dq.toml").exists():
@@ -45,8 +47,8 @@ def init(*, directory: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         out(f"created  {path}")
-    where = "" if directory == Path() else f"cd {directory} && "
-    say(f"Next: {where}dq lint && dq run --all")
+    where = "" if directory == Path() else f" in {directory}"
+    say(f"Next{where}: say in dq.toml where your data lies; then dq doctor, dq lint, dq run --all")
     return 0
 
 
@@ -70,10 +72,8 @@ def lint(*, project_path: Path | None) -> int:
     for problem in problems:
         out(f"{problem.level}: {problem.sentence}")
     wrong = sum(problem.level != "warning" for problem in problems)
-    say(
-        f"{len(project.suites)} suites and {len(project.reconciliations)} reconciliations loaded: "
-        f"{wrong} problems, {len(problems) - wrong} warnings"
-    )
+    loaded = f"{counted(len(project.suites), 'suite')} and {counted(len(project.reconciliations), 'reconciliation')}"
+    say(f"{loaded} loaded: {counted(wrong, 'problem')}, {counted(len(problems) - wrong, 'warning')}")
     return 2 if wrong else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Sequence
 from typing import NoReturn
@@ -18,7 +19,7 @@ from dq.cli.show import fail
 _EPILOG = (
     teach(
         """
-dq init shop && cd shop            make a project that runs
+dq init shop                       make a project
 dq lint                            is every declaration sound?
 dq run orders                      check yesterday
 dq run --all --date 2026-11-20     check one day of everything
@@ -64,11 +65,18 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """
     from dq.model.errors import DqError
 
+    if "_DQ_COMPLETE" in os.environ:
+        cli.main(prog_name="dq")  # the shell asks how words go on
+    code: int | None = None
     try:
-        code = cli.main(args, prog_name="dq", standalone_mode=False)
+        # Not cli.main(): it would end with 1 after a broken pipe, wherever that was, and 1 means that a check failed.
+        with cli.make_context("dq", list(sys.argv[1:] if args is None else args)) as context:
+            code = cli.invoke(context)
+    except click.exceptions.Exit as ended:
+        code = ended.exit_code
     except click.ClickException as error:
         fail(_sentence(error), 2)
-    except click.Abort:
+    except (KeyboardInterrupt, click.Abort):
         fail("interrupted", 130)
     except DqError as error:
         _trace()

@@ -52,7 +52,27 @@ Each of `results[]`:
 | `partition` | only where one run compares several partitions: `start` and `end` |
 
 With several suites, `--all` or `--from` it writes `{"exit_code": ..., "runs": [...]}`, each of `runs` such a document
-with an exit code of its own. `dq reconcile --json` adds `ledger`.
+with an exit code of its own; so does `dq history --json`.
+
+`dq reconcile NAME --json` writes the document of one run, also for several days, with `ledger` added:
+
+| field | meaning |
+|---|---|
+| `pipeline` | the name in titles |
+| `columns[]` | what the report shows, in order: `kind`, `name`, `heading`, `derived` |
+| `totals[]` | `name`, `count`; `problem` says why a count is null |
+| `rows[]` | worst first: `partition`, `org`, `severity`, `notes`, and the numbers, below |
+| `rows[].counts`, `.discrepancy`, `.share` | by stage |
+| `rows[].explained` | by known loss |
+| `still_bad[]` | older partitions whose latest run was not good: `partition`, `sentence` |
+
+`kind` is `count`, `discrepancy`, `share` or `explained`; a loss that is `derived` is computed from the same stages, so
+it explains nothing by itself. A count is null where the stage does not have the org; a share is null where the baseline
+is zero and the discrepancy is not.
+
+`dq sla check --json` writes `exit_code`, `environment` and `verdicts[]`: `kind`, `suite`, `interval`, `due_at`,
+`answer` (`pending`, `on_time`, `met_after_miss`, `never_started`, `late_running`, `data_missing`, `unmeasured`,
+`failed`), `overdue`, `arrived_at`, `severity`, `sentence`.
 """
 
 

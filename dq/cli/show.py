@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -51,13 +51,19 @@ def json_out(document: dict[str, Any]) -> None:
 
 
 def say(text: str) -> None:
-    """Write a line to stderr."""
-    click.echo(clean(text), err=True)
+    """Write a line to stderr; that nobody reads it any more changes nothing."""
+    with suppress(BrokenPipeError):
+        click.echo(clean(text), err=True)
 
 
 def warn(text: str) -> None:
     """Write a warning to stderr."""
     say(f"dq: warning: {text}")
+
+
+def counted(number: int, word: str) -> str:
+    """Return ``1 suite``, ``2 suites``."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def fail(text: str, code: int) -> NoReturn:
@@ -96,7 +102,11 @@ def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: S
 
     shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for position, heading in enumerate(headings):
-        shown.add_column(Text(heading), justify="right" if position in right else "left", overflow="fold")
+        # Long sentences wrap rather than dates and names.
+        least = 0 if heading == headings[-1] else min(24, max((len(row[position]) for row in rows), default=0))
+        shown.add_column(
+            Text(heading), justify="right" if position in right else "left", overflow="fold", min_width=least
+        )
     for row in rows:
         shown.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in row))
     Console().print(shown)
