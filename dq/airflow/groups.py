@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import TaskGroup
 from airflow.providers.standard.operators.python import PythonOperator, ShortCircuitOperator
 
 from dq.airflow import tasks
-from dq.checks.plan import plan
+from dq.checks.plan import scan_ids
 from dq.model.check import Suite
 from dq.model.errors import UsageError
 from dq.model.reconciliation import Reconciliation
@@ -49,8 +49,8 @@ def suite_group(
         group_id: the id of the group; the name by default.
         stop_at: the severity at which the next stage does not start.
         on_block: what happens then: ``skip`` it, ``fail`` the gate, or ``continue`` with a warning in the log.
-        should_run: called with the Airflow context before the suite is asked whether it is due; a false answer means
-            not due.
+        should_run: called with the Airflow context; a false answer means that the suite is not due, whatever
+            ``every=`` says.
         date: a template of the UTC day to look at, e.g. ``"{{ dag_run.conf.get('date', '') }}"``. Without it, or when
             it renders to nothing: the data interval of the DAG run when it has length, else the last whole UTC day
             that ended at or before the logical date (without one: the time the run may start after). So ``@daily``,
@@ -74,7 +74,7 @@ def suite_group(
         _refuse_mapped(group)
         if isinstance(suite, str):
             suite = load_project(tasks.start_of(group.dag.fileloc, where)).find(name)
-        ids = ("stages",) if isinstance(suite, Reconciliation) else tuple(scan.id for scan in plan(suite))
+        ids = scan_ids(suite)
         names = {"suite": name, "date": date, "project": where}
         begin = f"{group.group_id}.should_run"
 

@@ -23,7 +23,7 @@ from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
 
 if TYPE_CHECKING:
-    from dq.app import Project
+    from dq.project import Project
 
 _log = logging.getLogger(__name__)
 _SHOWN = 50  # lines of a table in a log; the store has them all
@@ -31,15 +31,14 @@ _ORIGIN = 250  # characters of an origin that the store keeps; both ids of Airfl
 
 
 def should_run(*, asked: Callable[[Mapping[str, Any]], object] | None, **context: Any) -> bool:
-    """Return whether the suite is due, and record it; a "no" of the user's own function leaves no record."""
-    if asked is not None and not asked(context):
-        _log.info("%s is not due: should_run= said no", context["suite"])
-        return False
+    """Return whether the suite is due, and record it for the close."""
+    wanted = asked is None or bool(asked(context))
     with _one_sentence():
         from dq import app
 
-        due = app.due(*_where(context))
-    _log.info("%s is %s", context["suite"], "due" if due else "not due: nothing is measured and the next stage runs")
+        project, name, interval, origin = _where(context)
+        due = app.due(project, name, interval, origin, wanted=wanted)
+    _log.info("%s %s is %s", name, interval, "due" if due else "not due: it is not measured and the next stage runs")
     return due
 
 

@@ -55,8 +55,12 @@ class Airflow:
         """Run DAGs one after the other; a spec is the id of a DAG or a dict as drive.py reads it."""
         out = self.home / "drive.json"
         out.unlink(missing_ok=True)
-        self.python(HERE / "drive.py", out, *(json.dumps({"dag": s} if isinstance(s, str) else s) for s in specs))
-        return json.loads(out.read_text())
+        arguments = [json.dumps({"dag": spec} if isinstance(spec, str) else spec) for spec in specs]
+        _, *logs = self.python(HERE / "drive.py", out, *arguments).split("~~~")
+        done = json.loads(out.read_text())
+        for run, log in zip(done["runs"], logs, strict=True):
+            run["log"] = log
+        return done
 
     def store(self, query, *values):
         """Return rows of dq's own store."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -23,17 +24,53 @@ def airflow(new_airflow, tmp_path_factory):
 MEASURE_RARE = """
 from dq import app
 from dq.model.interval import Interval
-app.run(app.open_project(), "rare", Interval.of_day("2026-10-31"))
+app.run(app.open_project(), "rare", Interval.of_day("2026-11-01"))
 """
 
 
+INTERVALS = [  # all of them mean 2026-11-01, but for the last
+    {"dag": "data_interval", "logical_date": "2026-11-02T00:00:00+00:00"},
+    {"dag": "cron_trigger", "logical_date": "2026-11-02T00:00:00+00:00"},
+    {"dag": "all_pass", "logical_date": "2026-11-02T23:59:59+00:00"},
+    {"dag": "all_pass", "logical_date": "2026-11-03T00:30:00+01:00"},
+    {"dag": "dated", "conf": {"date": "2026-11-01"}},
+    {"dag": "dated", "logical_date": "2026-11-02T07:00:00+00:00"},
+    {"dag": "hourly", "logical_date": "2026-11-01T09:00:00+00:00"},
+]
+
+
 @pytest.fixture(scope="module")
-def runs(airflow):
-    """What became of each DAG; `rare` was measured once before, so that it is not due."""
+def done(airflow):
+    """All DAG runs of this module in one process; `rare` was measured just before, so that it is not due."""
     airflow.python("-c", MEASURE_RARE, cwd=airflow.project)
-    done = airflow.drive(*RUNS)
+    done = airflow.drive(
+        *({"dag": dag, "logical_date": "2026-11-02T00:00:00+00:00"} for dag in RUNS),
+        *INTERVALS,
+        {"dag": "all_pass"},
+        {"dag": "dated", "conf": {"date": "yesterday"}},
+    )
     assert done["import_errors"] == {}
-    return dict(zip(RUNS, done["runs"], strict=True))
+    return done["runs"]
+
+
+@pytest.fixture(scope="module")
+def runs(done):
+    return {run["dag"]: run for run in done[: len(RUNS)]}
+
+
+@pytest.fixture(scope="module")
+def intervals(done):
+    return done[len(RUNS) : -2]
+
+
+@pytest.fixture(scope="module")
+def dateless(done):
+    return done[-2]
+
+
+@pytest.fixture(scope="module")
+def misdated(done):
+    return done[-1]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +126,9 @@ def test_not_due_changes_nothing(airflow, runs):
 
 def test_a_failed_extract_is_an_unmeasured_suite(airflow, runs):
     assert outcomes(airflow, runs, "extract_failed") == {("enough rows", "unmeasured"), ("an id each", "unmeasured")}
-    assert all("extract" in sentence for _, _, sentence in results(airflow, runs, "extract_failed"))
+    assert all(
+        "a task before the checks failed" in sentence for _, _, sentence in results(airflow, runs, "extract_failed")
+    )
 
 
 def test_what_is_not_well_is_an_incident(airflow, runs):
@@ -129,31 +168,25 @@ def test_a_blocked_gate_skips_its_direct_children_only(runs):
     assert (tasks["publish"], tasks["two_steps_on"]) == ("skipped", "success")
 
 
-DAY = ("2026-11-01 00:00:00.000000", "2026-11-02 00:00:00.000000")
+def interval(airflow, run):
+    return airflow.store("SELECT interval_start, interval_end FROM dq_run WHERE origin = ?", origin(run, run["dag"]))
 
 
-@pytest.mark.parametrize(
-    ("spec", "interval"),
-    [
-        ({"dag": "data_interval", "logical_date": "2026-11-01T00:00:00+00:00"}, DAY),
-        ({"dag": "cron_trigger", "logical_date": "2026-11-02T00:00:00+00:00"}, DAY),
-        ({"dag": "all_pass", "logical_date": "2026-11-02T23:59:59+00:00"}, DAY),
-        ({"dag": "all_pass", "logical_date": "2026-11-03T00:30:00+01:00"}, DAY),
-        ({"dag": "dated", "conf": {"date": "2026-11-01"}}, DAY),
-        ({"dag": "dated", "logical_date": "2026-11-02T07:00:00+00:00"}, DAY),
-    ],
-)
-def test_the_interval_of_a_dag_run(airflow, spec, interval):
-    (run,) = airflow.drive(spec)["runs"]
-    query = "SELECT environment, suite, interval_start, interval_end FROM dq_run WHERE origin = ?"
-    assert airflow.store(query, origin(run, spec["dag"])) == [("test", "good", *interval)]
-    assert run["state"] == "success"
+def test_the_interval_of_a_dag_run(airflow, intervals):
+    *days, hour = [interval(airflow, run) for run in intervals]
+    assert days == [[("2026-11-01 00:00:00.000000", "2026-11-02 00:00:00.000000")]] * (len(INTERVALS) - 1)
+    assert hour == [("2026-11-01 08:00:00.000000", "2026-11-01 09:00:00.000000")]
 
 
-def test_a_date_that_is_none_fails_with_its_sentence(airflow):
-    (run,) = airflow.drive({"dag": "dated", "conf": {"date": "yesterday"}})["runs"]
-    assert run["tasks"]["dq.should_run"] == "failed"
-    assert "'yesterday' is not a date" in run["log"]
+def test_a_run_without_a_logical_date_looks_at_the_day_before_it_may_start(airflow, dateless):
+    today = datetime.fromisoformat(dateless["run_id"].split("__")[1][:32]).date()
+    ((start, _),) = interval(airflow, dateless)
+    assert start == f"{today - timedelta(days=1)} 00:00:00.000000"
+
+
+def test_a_date_that_is_none_fails_with_its_sentence(misdated):
+    assert misdated["tasks"]["dq.should_run"] == "failed"
+    assert "'yesterday' is not a date" in misdated["log"]
 
 
 def test_the_project_works_where_it_is_copied_to(airflow, new_airflow, tmp_path):
@@ -183,8 +216,7 @@ def test_a_store_that_is_away_is_tried_again(airflow, new_airflow, tmp_path):
 
 
 PARSE = """
-import json, os, sys
-from pathlib import Path
+import gc, json, sys
 from airflow.sdk import DAG
 import airflow.providers.standard.operators.python, airflow.providers.standard.operators.empty
 touched = []
@@ -196,15 +228,18 @@ def watch(event, args):
 heavy = ("sqlglot", "duckdb", "alembic", "dq.app", "dq.sql", "dq.store", "dq.datasource", "dq.alerting", "dq.reports")
 sys.addaudithook(watch)
 import runpy
-dags = [v for v in runpy.run_path(sys.argv[1]).values() if isinstance(v, DAG)]
-print(json.dumps({"touched": touched, "loaded": [m for m in sys.modules if m in heavy]}))
+module = runpy.run_path(sys.argv[1])
+dags = [o for o in gc.get_objects() if type(o) is DAG]
+print(json.dumps({"dags": len(dags), "touched": touched, "loaded": [m for m in sys.modules if m in heavy]}))
 """
 
 
 @pytest.mark.parametrize("file", ["stages.py", "daily_checks.py", "daily_discrepancy.py"])
 def test_parsing_opens_no_database_and_no_connection(airflow, file):
     path = airflow.dags / file if file == "stages.py" else ROOT / "dags" / file
-    assert json.loads(airflow.python("-c", PARSE, path).splitlines()[-1]) == {"touched": [], "loaded": []}
+    told = json.loads(airflow.python("-c", PARSE, path).splitlines()[-1])
+    assert told.pop("dags") >= 1
+    assert told == {"touched": [], "loaded": []}
 
 
 def test_nothing_of_the_parsing_machine_is_in_the_serialised_dag(airflow):
@@ -221,23 +256,27 @@ print(json.dumps(data["dag"]["tasks"], default=str))
     assert " at 0x" not in said
 
 
-@pytest.mark.parametrize(
-    ("call", "sentence"),
-    [
-        ("suite_group('god')", "there is no suite or reconciliation 'god'"),
-        ("suite_group('good', stop_at='fatal')", "unknown severity 'fatal'"),
-        ("suite_group('good', on_block='stop')", "on_block='stop' is not one of skip, fail, continue"),
-        ("suite_group('good', op_kwargs={})", "suite_group sets op_kwargs itself"),
-        ("task_group(group_id='m')(lambda org: suite_group('good')).expand(org=[1, 2])", "mapped TaskGroup"),
-    ],
-)
-def test_what_cannot_work_is_refused_at_parse(airflow, call, sentence):
-    file = airflow.project / "dags_refused" / "refused.py"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(
-        "from airflow.sdk import DAG, task_group\nfrom dq.airflow import suite_group\n"
-        f"with DAG('refused', schedule=None):\n    {call}\n"
+REFUSED = {
+    "suite_group('god')": "there is no suite or reconciliation 'god'",
+    "suite_group('good', stop_at='fatal')": "unknown severity 'fatal'",
+    "suite_group('good', on_block='stop')": "on_block='stop' is not one of skip, fail, continue",
+    "suite_group('good', op_kwargs={})": "suite_group sets op_kwargs itself",
+    "task_group(group_id='m')(lambda org: suite_group('good')).expand(org=[1, 2])": "cannot run in a mapped TaskGroup",
+}
+
+
+def test_what_cannot_work_is_refused_at_parse(airflow):
+    folder = airflow.project / "refused"
+    folder.mkdir()
+    for number, call in enumerate(REFUSED):
+        (folder / f"refused_{number}.py").write_text(
+            "from airflow.sdk import DAG, task_group\nfrom dq.airflow import suite_group\n"
+            f"with DAG('refused', schedule=None):\n    {call}\n"
+        )
+    code = (
+        f"import json, airflow.dag_processing.dagbag as m; print(json.dumps(m.DagBag({str(folder)!r}).import_errors))"
     )
-    code = f"import airflow.dag_processing.dagbag as m; print('said:', *m.DagBag({str(file)!r}).import_errors.values())"
-    said = airflow.python("-c", code).partition("said:")[2]
-    assert sentence in said
+    told = json.loads(airflow.python("-c", code).splitlines()[-1])
+    assert len(told) == len(REFUSED)
+    for number, sentence in enumerate(REFUSED.values()):
+        assert sentence in told[str(folder / f"refused_{number}.py")]

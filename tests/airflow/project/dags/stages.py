@@ -48,6 +48,7 @@ pipeline("extract_skipped", "good", extract=skip)
 pipeline("reconciled", "copied", group=reconciliation_group)
 pipeline("cron_trigger", "good", schedule="@daily")
 pipeline("data_interval", "good", schedule=daily)
+pipeline("hourly", "good", schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"))
 pipeline("dated", "good", date="{{ dag_run.conf.get('date', '') }}")
 pipeline("retried", "good", **retry)
 
