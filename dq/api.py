@@ -90,7 +90,10 @@ def _interval(date: Date | None, interval: Interval | None) -> Interval:
 
 
 def _project(project: Project | str | Path | None, datasources: Datasources | None) -> Project:
-    own = {name: DatasourceSettings(name, Secret(url, f"datasources[{name!r}]", Path.cwd())) for name, url in (datasources or {}).items()}
+    own = {
+        name: DatasourceSettings(name, Secret(url, f"datasources[{name!r}]", Path.cwd()))
+        for name, url in (datasources or {}).items()
+    }
     if isinstance(project, Project):
         found = project
     else:

@@ -146,7 +146,12 @@ def run(
 
 
 def scan(
-    project: Project, declared: str | Declared, interval: Interval, origin: str, scan_id: str, now: datetime | None = None
+    project: Project,
+    declared: str | Declared,
+    interval: Interval,
+    origin: str,
+    scan_id: str,
+    now: datetime | None = None,
 ) -> tuple[Result, ...]:
     """Measure one scan and record its results; a repetition replaces them.
 
@@ -172,7 +177,9 @@ class _Measured:
     ledger: Ledger | None = None
 
 
-def _measure(project: Project, declared: Declared, interval: Interval, scan_id: str, now: datetime, run: Run | None = None) -> _Measured:
+def _measure(
+    project: Project, declared: Declared, interval: Interval, scan_id: str, now: datetime, run: Run | None = None
+) -> _Measured:
     context = _context(project, interval, now)
     with _datasources(project) as connect:
         if isinstance(declared, Reconciliation):
@@ -234,7 +241,9 @@ scans = scan_ids
 """The ids of the scans of a declaration; also in ``dq.checks.plan``, which is light to import."""
 
 
-def due(project: Project, name: str, interval: Interval, origin: str, now: datetime | None = None, *, wanted: bool = True) -> bool:
+def due(
+    project: Project, name: str, interval: Interval, origin: str, now: datetime | None = None, *, wanted: bool = True
+) -> bool:
     """Return whether the run is due, and remember it for the close.
 
     Args:
@@ -307,7 +316,9 @@ def close(
     return run
 
 
-def _record_missing(connection: Connection, run: Run, declared: Declared, states: Mapping[str, str], now: datetime) -> bool:
+def _record_missing(
+    connection: Connection, run: Run, declared: Declared, states: Mapping[str, str], now: datetime
+) -> bool:
     """Record scans that left no results as unmeasured; return whether a task before them failed."""
     was_due = history.was_due(connection, run)
     if was_due is False:
@@ -319,7 +330,11 @@ def _record_missing(connection: Connection, run: Run, declared: Declared, states
         if scan_id in recorded and state != "upstream_failed":
             continue
         if state in ("upstream_failed", "failed"):
-            why = "a task before the checks failed, so there was nothing to check" if state == "upstream_failed" else "its task failed before it recorded anything"
+            why = (
+                "a task before the checks failed, so there was nothing to check"
+                if state == "upstream_failed"
+                else "its task failed before it recorded anything"
+            )
             upstream = upstream or state == "upstream_failed"
             history.record_scan(connection, run, scan_id, _unmeasured(declared, scan_id, why), now)
     return upstream
@@ -328,7 +343,12 @@ def _record_missing(connection: Connection, run: Run, declared: Declared, states
 def _unmeasured(declared: Declared, scan_id: str, why: str) -> list[Result]:
     if isinstance(declared, Reconciliation):
         return [
-            Result(check=stage.name, outcome=Outcome.UNMEASURED, severity=declared.error_severity, sentence=f"could not be measured: {why}")
+            Result(
+                check=stage.name,
+                outcome=Outcome.UNMEASURED,
+                severity=declared.error_severity,
+                sentence=f"could not be measured: {why}",
+            )
             for stage in declared.compared
         ]
     return [unmeasured(check, why) for scan in plan(declared) if scan.id == scan_id for check in scan.checks]
@@ -348,19 +368,32 @@ def _judge_sla(
 
 
 def _sla_news(
-    connection: Connection, project: Project, declared: Declared, verdicts: tuple[SlaVerdict, ...], recorded: frozenset[IncidentKey], now: datetime
+    connection: Connection,
+    project: Project,
+    declared: Declared,
+    verdicts: tuple[SlaVerdict, ...],
+    recorded: frozenset[IncidentKey],
+    now: datetime,
 ) -> tuple[list[News], tuple[SlaVerdict, ...]]:
     environment = project.environment
     found = findings(verdicts, environment, declared_labels(declared), recorded, declared_links(declared))
     missed = new_misses(verdicts, environment, recorded)
     for verdict in missed:
-        body = {"interval": str(verdict.expectation.interval), "answer": str(verdict.answer), "due": verdict.expectation.due_at.isoformat()}
+        body = {
+            "interval": str(verdict.expectation.interval),
+            "answer": str(verdict.answer),
+            "due": verdict.expectation.due_at.isoformat(),
+        }
         events.append(connection, environment, events.EventName.SLA_MISSED, declared.name, body, now)
     # One piece of news per finding: a miss that is noticed only when it is over is folded as bad, then as well.
-    return [News(environment=environment, kind="sla", subject=declared.name, findings=(finding,)) for finding in found], missed
+    return [
+        News(environment=environment, kind="sla", subject=declared.name, findings=(finding,)) for finding in found
+    ], missed
 
 
-def _sla_incidents(connection: Connection, environment: str, subject: str) -> tuple[frozenset[IncidentKey], tuple[Interval, ...]]:
+def _sla_incidents(
+    connection: Connection, environment: str, subject: str
+) -> tuple[frozenset[IncidentKey], tuple[Interval, ...]]:
     rows = connection.execute(
         select(t.incident.c.part, t.incident.c.interval_start, t.incident.c.interval_end, t.incident.c.ended_at).where(
             t.incident.c.environment == environment, t.incident.c.kind == "sla", t.incident.c.subject == subject
@@ -376,7 +409,13 @@ def _fold(connection: Connection, news: list[News], now: datetime) -> None:
         if incident is None:
             continue
         ended = incident.ended_at is not None
-        name = events.EventName.INCIDENT_ENDED if ended else events.EventName.INCIDENT_CHANGED if change.before else events.EventName.INCIDENT_OPENED
+        name = (
+            events.EventName.INCIDENT_ENDED
+            if ended
+            else events.EventName.INCIDENT_CHANGED
+            if change.before
+            else events.EventName.INCIDENT_OPENED
+        )
         key = incident.key
         body = {"answer": str(change.answer), "kind": key.kind, "part": key.part, "org": key.org, "severity": str(incident.severity),
                 "interval": str(incident.interval), "sentence": incident.sentence}  # fmt: skip
@@ -409,7 +448,14 @@ def _call_back(project: Project, missed: tuple[SlaVerdict, ...], origin: str, no
         problem = call_on_miss(verdict.expectation.sla, verdict, dag_id=dag_id)
         if problem is not None:
             with _transaction(project) as connection:
-                events.append(connection, project.environment, events.EventName.CALLBACK_FAILED, verdict.expectation.subject, {"problem": problem}, now)
+                events.append(
+                    connection,
+                    project.environment,
+                    events.EventName.CALLBACK_FAILED,
+                    verdict.expectation.subject,
+                    {"problem": problem},
+                    now,
+                )
 
 
 def gate(project: Project, name: str, interval: Interval, origin: str, stop_at: Severity) -> bool:
@@ -549,7 +595,9 @@ def ledger(project: Project, name: str, interval: Interval | None = None) -> tup
         document = history.get_artefact(connection, found) if found is not None else None
     if found is None or document is None:
         when = f" for {interval}" if interval is not None else ""
-        raise UsageError(f"there is no stored run of {name!r}{when} in environment {project.environment!r}; run `dq reconcile {name}` first")
+        raise UsageError(
+            f"there is no stored run of {name!r}{when} in environment {project.environment!r}; run `dq reconcile {name}` first"
+        )
     return found, ledger_from_json(document)
 
 
@@ -580,7 +628,12 @@ def send_report(project: Project, name: str, interval: Interval | None = None) -
     now = datetime.now(UTC)
     with _transaction(project) as connection:
         for channel in declared.to:
-            enqueue_event(connection, channel, _report_message(found, render(stored, now=now), now), f"report/{channel}/{found.id}/{now.isoformat()}")
+            enqueue_event(
+                connection,
+                channel,
+                _report_message(found, render(stored, now=now), now),
+                f"report/{channel}/{found.id}/{now.isoformat()}",
+            )
     return pump(project)
 
 
@@ -635,7 +688,9 @@ def _suite_statements(project: Project, suite: Suite, context: Context) -> Itera
             alone = statement.measures == (PARTITION_ROWS,)
             names = tuple(name for name, own in measures.items() if alone or set(own) & set(statement.measures))
             yield Statement(f"{suite.table.datasource} ({dialect}), {wanted.id}", statement.sql, names)
-        grouped = {check.name: by for check in wanted.checks if (by := suite.by_of(check)) and isinstance(by.expected, str)}
+        grouped = {
+            check.name: by for check in wanted.checks if (by := suite.by_of(check)) and isinstance(by.expected, str)
+        }
         for by in dict.fromkeys(grouped.values()):
             names = tuple(name for name, own_by in grouped.items() if own_by == by)
             sql = expected_sql(str(by.expected), by, suite.table, dialect, context)
@@ -699,7 +754,9 @@ def _surprises(declared: Declared) -> Iterator[str]:
         if declared.by.expected is None:
             yield ": By has no expected=, so an org that is absent from every stage is invisible"
         return
-    silent = [check.name for check in declared.checks if (by := declared.by_of(check)) is not None and by.expected is None]
+    silent = [
+        check.name for check in declared.checks if (by := declared.by_of(check)) is not None and by.expected is None
+    ]
     if silent:
         yield f", check {silent[0]!r}{f' and {len(silent) - 1} more' if silent[1:] else ''}: By has no expected=, so absent orgs are invisible"
     if declared.table.partition is None:
@@ -733,7 +790,9 @@ def sql_problems(project: Project, declared: Declared, interval: Interval) -> It
         return
     for stage in (*declared.stages, *(known.counted for known in declared.explained if known.counted is not None)):
         try:
-            made = compiler(stage.table.datasource, stage.table, declared.by_of(stage).columns if stage.org is None else ())
+            made = compiler(
+                stage.table.datasource, stage.table, declared.by_of(stage).columns if stage.org is None else ()
+            )
             made.count_by(stage.measure, stage.where, by_day=interval.is_longer_than_day)
         except DqError as error:
             yield f"{place}, stage {stage.name!r}: {error}"
@@ -788,7 +847,13 @@ class Finding:
 
 def doctor(project: Project) -> tuple[Finding, ...]:
     """Look at every part that a run needs, and tell how it is. Never shows a secret."""
-    told = [Finding("ok", "project", f"environment {project.environment}, {len(project.suites)} suites, {len(project.reconciliations)} reconciliations")]
+    told = [
+        Finding(
+            "ok",
+            "project",
+            f"environment {project.environment}, {len(project.suites)} suites, {len(project.reconciliations)} reconciliations",
+        )
+    ]
     told += [Finding("broken", "declarations", failure) for failure in project.failures]
     if os.environ.get("DQ_NOW"):
         told.append(Finding("warn", "clock", f"DQ_NOW={os.environ['DQ_NOW']}: everything is judged as of that time"))
@@ -812,7 +877,9 @@ def doctor(project: Project) -> tuple[Finding, ...]:
     try:
         alerting = _alerting(project)
         for name, problem in _channel_problems(project, alerting).items():
-            told.append(Finding("broken" if problem else "ok", f"channel {name}", problem or alerting.channels[name].type))
+            told.append(
+                Finding("broken" if problem else "ok", f"channel {name}", problem or alerting.channels[name].type)
+            )
         if not alerting.channels:
             told.append(Finding("warn", "channels", f"{ROUTES} has none: nobody will be told"))
     except DqError as error:
@@ -826,7 +893,11 @@ def _channel_problems(project: Project, alerting: AlertConfig) -> dict[str, str]
     problems: dict[str, str] = {}
     for name, channel in alerting.channels.items():
         try:
-            build(name, channel.settings, lambda reference, name=name: project.secret(reference, f"{ROUTES}: channels.{name}").reveal())  # type: ignore[misc]  # a bound default
+            build(
+                name,
+                channel.settings,
+                lambda reference, name=name: project.secret(reference, f"{ROUTES}: channels.{name}").reveal(),
+            )  # type: ignore[misc]  # a bound default
             problems[name] = ""
         except DqError as error:
             problems[name] = str(error)
@@ -866,7 +937,9 @@ def _is_range(run: Run) -> bool:
     return run.kind == "reconciliation" and run.interval.is_longer_than_day
 
 
-def _start(connection: Connection, project: Project, declared: Declared, interval: Interval, origin: str, now: datetime) -> Run:
+def _start(
+    connection: Connection, project: Project, declared: Declared, interval: Interval, origin: str, now: datetime
+) -> Run:
     return history.start_run(connection, project.environment, declared.name, _kind(declared), interval, origin, now)
 
 

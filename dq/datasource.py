@@ -67,7 +67,9 @@ class SqlDatasource:
     _secrets: tuple[str, ...] = field(repr=False)
 
     @classmethod
-    def of(cls, name: str, url: str, *, password: str | None = None, timeout: timedelta, read_only: bool = True) -> SqlDatasource:
+    def of(
+        cls, name: str, url: str, *, password: str | None = None, timeout: timedelta, read_only: bool = True
+    ) -> SqlDatasource:
         """Return the datasource ``name`` at the SQLAlchemy address ``url``; nothing is connected yet.
 
         Raises:
@@ -82,7 +84,9 @@ class SqlDatasource:
                 parsed = parsed.set(drivername=postgres_driver())
             if read_only and parsed.get_backend_name() == "sqlite":
                 parsed = _read_only_file(parsed)
-            engine = create_engine(parsed, connect_args=_connect_args(parsed.get_backend_name(), parsed.database, read_only))
+            engine = create_engine(
+                parsed, connect_args=_connect_args(parsed.get_backend_name(), parsed.database, read_only)
+            )
         except ArgumentError:
             raise ConfigError(f"{place}: its url is not of the form dialect://host/database") from None
         except NoSuchModuleError as error:
@@ -149,7 +153,9 @@ class SqlDatasource:
             yield
         except Exception:
             if late.is_set():
-                raise MeasureError(f"datasource {self.name!r}: the statement took longer than {format_duration(self.timeout)}") from None
+                raise MeasureError(
+                    f"datasource {self.name!r}: the statement took longer than {format_duration(self.timeout)}"
+                ) from None
             raise
         finally:
             timer.cancel()

@@ -3,64 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import datetime
 
-from attrs import field, frozen
+from attrs import frozen
 
 from dq.checks.judge import Reading, judge, unmeasured
 from dq.checks.plan import Scan
+from dq.context import Context, expected_groups
 from dq.datasource import Datasource
 from dq.model.check import Check, Table
-from dq.model.duration import parse_duration
-from dq.model.errors import DqError, GuardError
+from dq.model.errors import DqError
 from dq.model.group import By, Group
-from dq.model.interval import Interval
 from dq.model.measure import PARTITION_ROWS, Measure
 from dq.model.result import Result
 from dq.sql.statements import Compiler, Statement
-from dq.template import render_sql
-
-
-@frozen
-class Context:
-    """What the SQL of a run may depend on.
-
-    Attributes:
-        interval: the partition.
-        now: the time of the judgement.
-        params: the user's own values, ``{{ params.x }}``.
-        refused: names of further functions that the guard refuses.
-    """
-
-    interval: Interval
-    now: datetime
-    params: dict[str, object] = field(factory=dict)
-    refused: Collection[str] = ()
-
-    def render(self, text: str) -> str:
-        """Return ``text`` with its Jinja rendered.
-
-        Raises:
-            UsageError: when the template is wrong or names what does not exist.
-        """
-        if "{" not in text:
-            return text
-        start = self.interval.start
-        return render_sql(
-            text,
-            {
-                "ds": start.date().isoformat(),
-                "ds_nodash": start.strftime("%Y%m%d"),
-                "ts": start.isoformat(),
-                "data_interval_start": start,
-                "data_interval_end": self.interval.end,
-                "params": self.params,
-            },
-        )
-
-    def compiler(self, dialect: str, table: Table, columns: tuple[str, ...] = ()) -> Compiler:
-        """Return the compiler for statements of this run."""
-        return Compiler(dialect, table, self.interval, columns, self.render, self.refused)
 
 
 def execute(
@@ -82,7 +37,9 @@ def execute(
         keep: orgs that get a Result even when they are well.
     """
     wanted = [(check, tuple(check.kind.measures(check.where).values())) for check in scan.checks]
-    readings = _measure({PARTITION_ROWS, *(m for _, measures in wanted for m in measures)}, scan, table, datasource, context)
+    readings = _measure(
+        {PARTITION_ROWS, *(m for _, measures in wanted for m in measures)}, scan, table, datasource, context
+    )
     results: list[Result] = []
     for check, measures in wanted:
         broken = next((readings.errors[m] for m in (PARTITION_ROWS, *measures) if m in readings.errors), None)
@@ -106,7 +63,9 @@ class _Readings:
     errors: dict[Measure, str]
 
 
-def _measure(measures: Iterable[Measure], scan: Scan, table: Table, datasource: Datasource, context: Context) -> _Readings:
+def _measure(
+    measures: Iterable[Measure], scan: Scan, table: Table, datasource: Datasource, context: Context
+) -> _Readings:
     readings = _Readings({}, {})
     compiler = context.compiler(datasource.dialect, table, scan.columns)
     by = By(scan.columns) if scan.columns else None
@@ -122,7 +81,9 @@ def _measure(measures: Iterable[Measure], scan: Scan, table: Table, datasource: 
     return readings
 
 
-def _answer(statement: Statement, compiler: Compiler, datasource: Datasource, by: By | None, readings: _Readings) -> None:
+def _answer(
+    statement: Statement, compiler: Compiler, datasource: Datasource, by: By | None, readings: _Readings
+) -> None:
     """Run one statement; when it breaks, repeat it by halves, so that one bad predicate costs one check."""
     measures = statement.measures
     try:
@@ -151,38 +112,3 @@ def _all_broken(measures: Sequence[Measure], compiler: Compiler, datasource: Dat
     except DqError:
         return True
     return False
-
-
-def expected_groups(by: By, table: Table, datasource: Datasource, context: Context) -> tuple[Group, ...]:
-    """Return the groups that must have rows in the partition.
-
-    Raises:
-        DqError: when the query that lists them is refused or breaks, or ``seen:`` has no partition column to look at.
-    """
-    if by.expected is None:
-        return ()
-    if not isinstance(by.expected, str):
-        return tuple(by.group(value if isinstance(value, tuple) else (value,)) for value in by.expected)
-    sql = expected_sql(by.expected, by, table, datasource.dialect, context)
-    rows = datasource.fetch(sql)
-    if rows and len(rows[0]) != len(by.columns):
-        raise GuardError(f"the query for who is expected returns {len(rows[0])} columns instead of {len(by.columns)}")
-    return tuple(dict.fromkeys(by.group(row) for row in rows))
-
-
-def expected_sql(expected: str, by: By, table: Table, dialect: str, context: Context) -> str:
-    """Return the statement that lists who is expected.
-
-    Args:
-        expected: a query, or ``seen:`` with a duration.
-
-    Raises:
-        GuardError: when the query is refused, or ``seen:`` has no partition column to look at.
-    """
-    compiler = context.compiler(dialect, table, by.columns)
-    if not expected.startswith("seen:"):
-        return compiler.expected(None, expected)
-    if table.partition is None:
-        raise GuardError(f'By(expected="{expected}") needs a table with a partition column; {table.name} has none')
-    start = context.interval.start
-    return compiler.expected(Interval(start - parse_duration(expected[5:]), start), None)

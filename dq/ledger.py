@@ -23,8 +23,8 @@ from fractions import Fraction
 from attrs import field, frozen
 
 from dq.checks.judge import name_worst
+from dq.context import Context, expected_groups
 from dq.datasource import Datasource
-from dq.execute import Context, expected_groups
 from dq.model.check import Table
 from dq.model.errors import DqError, MeasureError
 from dq.model.group import Group
@@ -70,16 +70,31 @@ def reconcile(
     by_day = context.interval.is_longer_than_day
     counted_losses = [known.counted for known in declared.explained if known.counted is not None]
     with ThreadPoolExecutor(STAGES_AT_ONCE) as pool:
-        counting = [pool.submit(_count, declared, stage, connect, context, by_day) for stage in (*declared.stages, *counted_losses)]
-        totalling = [pool.submit(_total, total, connect, context) for total in declared.totals if total.query is not None]
+        counting = [
+            pool.submit(_count, declared, stage, connect, context, by_day)
+            for stage in (*declared.stages, *counted_losses)
+        ]
+        totalling = [
+            pool.submit(_total, total, connect, context) for total in declared.totals if total.query is not None
+        ]
         counted = [future.result() for future in counting]
         queried = iter([future.result() for future in totalling])
     stages = dict(zip((s.name for s in declared.stages), counted, strict=False))
     losses = dict(zip((k.name for k in declared.explained if k.counted), counted[len(declared.stages) :], strict=True))
     rows = tuple(_rows(declared, stages, losses))
-    results = tuple(_judge(declared, stages, losses, rows, _expected(declared, connect, context), context.interval if not by_day else None))
+    results = tuple(
+        _judge(
+            declared,
+            stages,
+            losses,
+            rows,
+            _expected(declared, connect, context),
+            context.interval if not by_day else None,
+        )
+    )
     totals = tuple(
-        (total.name, *((_sum_of(stages[total.sum_of])) if total.sum_of is not None else next(queried))) for total in declared.totals
+        (total.name, *((_sum_of(stages[total.sum_of])) if total.sum_of is not None else next(queried)))
+        for total in declared.totals
     )
     return Ledger(
         reconciliation=declared.name, pipeline=declared.title, environment=environment, interval=context.interval,
@@ -128,7 +143,9 @@ def _total(total: Total, connect: _Connect, context: Context) -> tuple[Count | N
     assert total.query is not None and total.datasource is not None  # noqa: S101  # checked when it was declared
     try:
         datasource = connect(total.datasource)
-        rows = datasource.fetch(context.compiler(datasource.dialect, Table(total.datasource, "none")).total(total.query))
+        rows = datasource.fetch(
+            context.compiler(datasource.dialect, Table(total.datasource, "none")).total(total.query)
+        )
         if len(rows) != 1 or len(rows[0]) != 1:
             return None, f"its query returns {len(rows)} rows instead of one number"
         return (None, "there is no value") if rows[0][0] is None else (_number(rows[0][0]), "")
@@ -155,7 +172,9 @@ def _expected(declared: Reconciliation, connect: _Connect, context: Context) -> 
         return str(error)
 
 
-def _rows(declared: Reconciliation, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]) -> Iterator[LedgerRow]:
+def _rows(
+    declared: Reconciliation, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]
+) -> Iterator[LedgerRow]:
     ladder, measured = declared.ladder, tuple(_measured(declared, stages, losses))
     for key in dict.fromkeys(key for counted in (*stages.values(), *losses.values()) for key in counted.counts):
         interval, values = key
@@ -172,13 +191,23 @@ def _rows(declared: Reconciliation, stages: Mapping[str, _Counted], losses: Mapp
         share: dict[str, Fraction | None] = {}
         severity: Severity | None = None
         for stage in measured:
-            missing = baseline - (counts[stage.name] or 0) - sum(explained[k.name] for k in declared.explained if _explains(k, stage))
+            missing = (
+                baseline
+                - (counts[stage.name] or 0)
+                - sum(explained[k.name] for k in declared.explained if _explains(k, stage))
+            )
             discrepancy[stage.name] = missing
-            share[stage.name] = Fraction(missing) / Fraction(baseline) if baseline else Fraction(0) if not missing else None
+            share[stage.name] = (
+                Fraction(missing) / Fraction(baseline) if baseline else Fraction(0) if not missing else None
+            )
             broken = _broken(ladder, missing, baseline) if missing else None
             if broken is not None and stages[stage.name].counts:
                 severity = max(severity or broken[0], broken[0])
-        notes = [f"absent at {stage.heading}" for stage in declared.stages if counts[stage.name] is None and not stages[stage.name].error]
+        notes = [
+            f"absent at {stage.heading}"
+            for stage in declared.stages
+            if counts[stage.name] is None and not stages[stage.name].error
+        ]
         notes += [f"sum is NULL at {stage.heading}" for stage in declared.stages if key in stages[stage.name].null_sums]
         if not baseline and any(discrepancy.values()):
             notes.append(f"{declared.baseline.heading} is zero")
@@ -191,22 +220,34 @@ def _explains(known: Explained, stage: Stage) -> bool:
     return not known.stages or stage.name in known.stages
 
 
-def _measured(declared: Reconciliation, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]) -> Iterator[Stage]:
+def _measured(
+    declared: Reconciliation, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]
+) -> Iterator[Stage]:
     """Yield the compared stages all of whose numbers are there."""
     for stage in declared.compared:
         if _why_unmeasured(declared, stage, stages, losses) is None:
             yield stage
 
 
-def _why_unmeasured(declared: Reconciliation, stage: Stage, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]) -> str | None:
+def _why_unmeasured(
+    declared: Reconciliation, stage: Stage, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]
+) -> str | None:
     needed = [(declared.baseline.name, stages[declared.baseline.name]), (stage.name, stages[stage.name])]
     for known in declared.explained:
         if _explains(known, stage):
-            needed += [(name, stages[name]) for name in known.derived or ()] if known.derived else [(known.name, losses[known.name])]
-    return next((f"{name} could not be counted: {counted.error}" for name, counted in needed if counted.error is not None), None)
+            needed += (
+                [(name, stages[name]) for name in known.derived or ()]
+                if known.derived
+                else [(known.name, losses[known.name])]
+            )
+    return next(
+        (f"{name} could not be counted: {counted.error}" for name, counted in needed if counted.error is not None), None
+    )
 
 
-def _broken(ladder: tuple[tuple[Severity, Allowance], ...], discrepancy: Count, baseline: Count) -> tuple[Severity, Allowance] | None:
+def _broken(
+    ladder: tuple[tuple[Severity, Allowance], ...], discrepancy: Count, baseline: Count
+) -> tuple[Severity, Allowance] | None:
     return next(((s, a) for s, a in reversed(ladder) if a.exceeded(discrepancy, baseline)), None)
 
 
@@ -224,20 +265,41 @@ def _judge(
         if why is None and isinstance(expected, str):
             why = f"who is expected could not be found out: {expected}"
         if why is not None or isinstance(expected, str):
-            yield Result(check=stage.name, outcome=Outcome.UNMEASURED, severity=declared.error_severity, sentence=f"could not be measured: {why}")
+            yield Result(
+                check=stage.name,
+                outcome=Outcome.UNMEASURED,
+                severity=declared.error_severity,
+                sentence=f"could not be measured: {why}",
+            )
             continue
         for name in (declared.baseline.name, stage.name):
             if not stages[name].counts:
                 heading = next(s.heading for s in declared.stages if s.name == name)
                 total, _ = _sum_of(stages[declared.baseline.name])
-                sentence = f"no rows at {heading}" + (f", while {declared.baseline.heading} has {total}" if total else "")
-                yield Result(check=stage.name, outcome=Outcome.NO_DATA, severity=declared.empty_severity, rows=0, sentence=sentence, orgs=0, orgs_bad=0)
+                sentence = f"no rows at {heading}" + (
+                    f", while {declared.baseline.heading} has {total}" if total else ""
+                )
+                yield Result(
+                    check=stage.name,
+                    outcome=Outcome.NO_DATA,
+                    severity=declared.empty_severity,
+                    rows=0,
+                    sentence=sentence,
+                    orgs=0,
+                    orgs_bad=0,
+                )
                 break
         else:
             yield from _judge_stage(declared, stage, rows, expected, single)
 
 
-def _judge_stage(declared: Reconciliation, stage: Stage, rows: tuple[LedgerRow, ...], expected: tuple[Group, ...], single: Interval | None) -> Iterator[Result]:
+def _judge_stage(
+    declared: Reconciliation,
+    stage: Stage,
+    rows: tuple[LedgerRow, ...],
+    expected: tuple[Group, ...],
+    single: Interval | None,
+) -> Iterator[Result]:
     bad: list[Result] = []
     ladder = declared.ladder
     for row in rows:
@@ -248,7 +310,11 @@ def _judge_stage(declared: Reconciliation, stage: Stage, rows: tuple[LedgerRow, 
             continue
         share = row.share[stage.name]
         what = "missing" if missing > 0 else "too many"
-        of = f"{abs(missing)} of {baseline} {what} ({float(100 * abs(share)):.4g}%)" if share is not None else f"{abs(missing)} {what}, {declared.baseline.heading} is zero"
+        of = (
+            f"{abs(missing)} of {baseline} {what} ({float(100 * abs(share)):.4g}%)"
+            if share is not None
+            else f"{abs(missing)} {what}, {declared.baseline.heading} is zero"
+        )
         bad.append(Result(
             check=stage.name, group=row.org, outcome=Outcome.FAIL, severity=broken[0], rows=_whole(baseline), violations=_whole(abs(missing)),
             observed=missing, threshold=str(broken[1]), sentence=f"{of} at {stage.heading}; more than the {broken[1]} that {broken[0]} allows",
@@ -257,7 +323,7 @@ def _judge_stage(declared: Reconciliation, stage: Stage, rows: tuple[LedgerRow, 
     seen = {row.org.values for row in rows}
     bad += [
         Result(check=stage.name, group=org, outcome=Outcome.NO_DATA, severity=declared.empty_severity, rows=0,
-               sentence=f"no rows of {org.label} at any stage, which is expected")
+               sentence=f"{org.label} is expected, but no stage has rows of it")
         for org in expected if org.values not in seen and declared.empty_severity is not None
     ]  # fmt: skip
     bad.sort(key=lambda r: (-(r.severity or 0), -(r.violations or 0), r.group.sort_key if r.group else ()))
@@ -289,4 +355,9 @@ def _columns(declared: Reconciliation) -> Iterator[Column]:
 
 
 def _worst_first(row: LedgerRow) -> tuple[object, ...]:
-    return (-(row.severity or 0), -max((abs(d) for d in row.discrepancy.values()), default=0), row.interval, row.org.sort_key)
+    return (
+        -(row.severity or 0),
+        -max((abs(d) for d in row.discrepancy.values()), default=0),
+        row.interval,
+        row.org.sort_key,
+    )

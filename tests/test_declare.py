@@ -12,7 +12,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dq
-from dq import Aggregate, Between, By, Check, Freshness, NotNull, OneOf, Query, RowCount, Rows, Sla, Suite, Table, Unique, at_least, at_most, between
+from dq import (
+    Aggregate,
+    Between,
+    By,
+    Check,
+    Freshness,
+    NotNull,
+    OneOf,
+    Query,
+    RowCount,
+    Rows,
+    Sla,
+    Suite,
+    Table,
+    Unique,
+    at_least,
+    at_most,
+    between,
+)
 from dq.model.duration import format_duration, parse_duration
 from dq.model.errors import DeclarationError
 from dq.model.group import Group, group_value
@@ -33,7 +51,10 @@ def suite(*checks: Check) -> Suite:
     [
         (lambda: Check("c", Rows("a > 0"), tolerance=0, severity="fatal"), "unknown severity 'fatal'"),
         (lambda: Check("c", Rows("a > 0"), tolerance=0, severity="Critical"), "unknown severity 'Critical'"),
-        (lambda: Check("c", Rows("a > 0"), warning="2%", critical="1%"), "out of order: critical (1%) must allow more than warning (2%)"),
+        (
+            lambda: Check("c", Rows("a > 0"), warning="2%", critical="1%"),
+            "out of order: critical (1%) must allow more than warning (2%)",
+        ),
         (lambda: Check("c", Rows("a > 0"), warning="1%", critical="1%"), "out of order"),
         (lambda: Check("c", Rows("a > 0"), warning=5, critical="1%"), "mix a count and a share"),
         (lambda: Check("c", Rows("a > 0"), warning=0, tolerance=1), "mixes the plain form"),
@@ -70,7 +91,9 @@ def suite(*checks: Check) -> Suite:
         (lambda: Check("", Rows("a")), "its name is empty"),
     ],
 )
-def test_a_wrong_check_is_refused_in_one_sentence_that_names_suite_and_check(make: Callable[[], Check], words: str) -> None:
+def test_a_wrong_check_is_refused_in_one_sentence_that_names_suite_and_check(
+    make: Callable[[], Check], words: str
+) -> None:
     with pytest.raises(DeclarationError) as refused:
         suite(make())
     sentence = str(refused.value)
@@ -148,7 +171,11 @@ def test_defaults() -> None:
     assert check.empty_severity is Severity.ERROR
     assert check.error_severity is Severity.ERROR
     ladder = Check("c", Rows("a > 0"), warning="0.1%", critical="1%", on_empty="info", on_error="warning")
-    assert (ladder.top, ladder.empty_severity, ladder.error_severity) == (Severity.CRITICAL, Severity.INFO, Severity.WARNING)
+    assert (ladder.top, ladder.empty_severity, ladder.error_severity) == (
+        Severity.CRITICAL,
+        Severity.INFO,
+        Severity.WARNING,
+    )
     assert Check("c", Rows("a > 0"), on_empty="ok").empty_severity is None
 
 
@@ -162,7 +189,9 @@ def test_defaults() -> None:
         (Decimal("0.07"), 7, 100, False), ("1%", 0, 0, False), ("1%", 1, 0, True), ("0.0001%", 10**12, 10**18, False), ("0.0001%", 10**12 + 1, 10**18, True),
     ],
 )  # fmt: skip
-def test_a_tolerance_is_exact_and_broken_when_exceeded(tolerance: object, violations: int, rows: int, exceeded: bool) -> None:
+def test_a_tolerance_is_exact_and_broken_when_exceeded(
+    tolerance: object, violations: int, rows: int, exceeded: bool
+) -> None:
     assert Tolerance.of(tolerance).exceeded(violations, rows) is exceeded
 
 
@@ -183,7 +212,9 @@ def test_a_share_means_the_share_whatever_its_spelling(rows: int, thousandths: i
         ("1%", 1, 0, True), ("1%", 0, 0, False), (("1%", 100), 99, 0, False), (("1%", 100), -101, 0, True),
     ],
 )  # fmt: skip
-def test_an_allowance_breaks_when_every_part_is_exceeded(allowed: object, discrepancy: int, baseline: int, exceeded: bool) -> None:
+def test_an_allowance_breaks_when_every_part_is_exceeded(
+    allowed: object, discrepancy: int, baseline: int, exceeded: bool
+) -> None:
     assert Allowance.of(allowed).exceeded(discrepancy, baseline) is exceeded
 
 
@@ -202,24 +233,48 @@ def test_bounds_are_closed_and_exact(bounds: object, good: list[object], bad: li
     assert not any(bounds.holds(Fraction(v) if isinstance(v, int) else v) for v in bad)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("15m", 900), ("2h30m", 9000), ("28d", 2_419_200), ("1w", 604_800), ("90s", 90)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("15m", 900), ("2h30m", 9000), ("28d", 2_419_200), ("1w", 604_800), ("90s", 90)]
+)
 def test_durations_are_read_as_people_write_them(text: str, seconds: int) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (90, "1m30s"), (13_200, "3h40m"), (172_800, "2d"), (-3600, "-1h"), (93_784, "1d2h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (90, "1m30s"), (13_200, "3h40m"), (172_800, "2d"), (-3600, "-1h"), (93_784, "1d2h")],
+)
 def test_durations_are_shown_as_people_write_them(seconds: int, text: str) -> None:
     assert format_duration(timedelta(seconds=seconds)) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(14, "14"), (14.0, "14"), (Decimal("14.00"), "14"), ("14", "14"), (None, None), ("", ""), (1.5, "1.5"), (True, "true"), (b"\x0f", "0f")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (14, "14"),
+        (14.0, "14"),
+        (Decimal("14.00"), "14"),
+        ("14", "14"),
+        (None, None),
+        ("", ""),
+        (1.5, "1.5"),
+        (True, "true"),
+        (b"\x0f", "0f"),
+    ],
+)
 def test_an_org_is_the_same_in_every_database(value: object, text: str | None) -> None:
     assert group_value(value) == text
 
 
 def test_a_null_org_is_shown_as_what_it_is_and_sorts_last() -> None:
     groups = [Group(("org",), (value,)) for value in (None, "10", "2", "", "b")]
-    assert [group.label for group in sorted(groups, key=lambda g: g.sort_key)] == ["(empty)", "2", "10", "b", "(no org)"]
+    assert [group.label for group in sorted(groups, key=lambda g: g.sort_key)] == [
+        "(empty)",
+        "2",
+        "10",
+        "b",
+        "(no org)",
+    ]
     assert len({group.key for group in groups}) == len(groups)
 
 

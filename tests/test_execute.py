@@ -11,9 +11,27 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from dq import Aggregate, Between, By, Check, Freshness, NotNull, OneOf, Query, RowCount, Rows, Suite, Table, Unique, at_least, at_most, between
+from dq import (
+    Aggregate,
+    Between,
+    By,
+    Check,
+    Freshness,
+    NotNull,
+    OneOf,
+    Query,
+    RowCount,
+    Rows,
+    Suite,
+    Table,
+    Unique,
+    at_least,
+    at_most,
+    between,
+)
 from dq.checks.plan import plan
-from dq.execute import Context, execute
+from dq.context import Context
+from dq.execute import execute
 from dq.model.errors import MeasureError
 from dq.model.interval import Interval
 from dq.model.result import Result
@@ -32,7 +50,9 @@ ORDERS: list[tuple[object, ...]] = [
 ]  # fmt: skip
 
 
-def run(live: Live, checks: Sequence[Check], table: Table | None = None, by: By | None = None, **context: Any) -> list[Result]:
+def run(
+    live: Live, checks: Sequence[Check], table: Table | None = None, by: By | None = None, **context: Any
+) -> list[Result]:
     suite = Suite("s", table or Table("live", "orders", partition="at"), checks=checks, by=by)
     source = live.datasource()
     made = Context(DAY, NOW, **context)
@@ -97,7 +117,9 @@ def test_each_kind_measures_what_it_says(orders: Live) -> None:
 
 def test_groups_with_null_orgs_and_orgs_that_are_missing(orders: Live) -> None:
     by = By("org", expected=["a", "b", "c"])
-    results = run(orders, [Check("positive", Rows("amount > 0"), critical=0), Check("unique", Unique("id"), critical=0)], by=by)
+    results = run(
+        orders, [Check("positive", Rows("amount > 0"), critical=0), Check("unique", Unique("id"), critical=0)], by=by
+    )
     found = {(r.check, r.group.label if r.group else None): (r.outcome, r.rows, r.violations) for r in results}
     assert found == {
         ("positive", None): (Outcome.FAIL, 5, 3),
@@ -112,7 +134,12 @@ def test_groups_with_null_orgs_and_orgs_that_are_missing(orders: Live) -> None:
 @pytest.mark.parametrize("expected", ["SELECT 'a' UNION ALL SELECT 'z'", "seen:28d"])
 def test_who_is_expected_can_be_asked(orders: Live, expected: str) -> None:
     orders_day = evolve(DAY, start=DAY.start + timedelta(days=1), end=DAY.end + timedelta(days=1))
-    suite = Suite("s", Table("live", "orders", partition="at"), checks=[Check("c", RowCount(), critical=at_least(1))], by=By("org", expected=expected))
+    suite = Suite(
+        "s",
+        Table("live", "orders", partition="at"),
+        checks=[Check("c", RowCount(), critical=at_least(1))],
+        by=By("org", expected=expected),
+    )
     source = orders.datasource()
     (scan,) = plan(suite)
     results = execute(scan, suite.table, suite.by_of, source, Context(orders_day, NOW))
@@ -146,7 +173,11 @@ def test_a_missing_table_is_told_for_every_check_at_little_cost(orders: Live) ->
         def close(self) -> None:
             source.close()
 
-    suite = Suite("s", Table("live", "nothere", partition="at"), checks=[Check(f"c{i}", Rows(f"a > {i}"), critical=0) for i in range(50)])
+    suite = Suite(
+        "s",
+        Table("live", "nothere", partition="at"),
+        checks=[Check(f"c{i}", Rows(f"a > {i}"), critical=0) for i in range(50)],
+    )
     (scan,) = plan(suite)
     results = execute(scan, suite.table, suite.by_of, Counting(), Context(DAY, NOW))
     assert {r.outcome for r in results} == {Outcome.UNMEASURED}
@@ -168,7 +199,12 @@ def test_names_that_need_quoting(live: Live) -> None:
     checks = [Check("unique", Unique("order id"), critical=0), Check("one of", OneOf("select", ["x"]), critical=0), Check("not null", NotNull("Größe"), critical=0),
               Check("quotes", Between('a"b`c', 1, 1), critical=0)]  # fmt: skip
     results = run(live, checks, table, By("group"))
-    assert {(r.check, r.violations) for r in results if r.group is None} == {("unique", 2), ("one of", 1), ("not null", 1), ("quotes", 1)}
+    assert {(r.check, r.violations) for r in results if r.group is None} == {
+        ("unique", 2),
+        ("one of", 1),
+        ("not null", 1),
+        ("quotes", 1),
+    }
 
 
 def test_a_session_is_read_only_and_the_time_is_bounded(orders: Live) -> None:
@@ -195,7 +231,17 @@ def test_the_text_is_sent_as_it_is(orders: Live) -> None:
     assert source.fetch("SELECT '100% :x %s %(a)s ?' AS a, 7 % 4 AS b") == [("100% :x %s %(a)s ?", 3)]
 
 
-PREDICATES = ["amount > 0", "amount >= 0 AND note <> ''", "org = 'a' OR amount IS NULL", "note LIKE '%x%'", "NOT (amount < 1)", "id > 2", "org IS NULL", "amount * 2 > id", "coalesce(note, '') <> ''"]
+PREDICATES = [
+    "amount > 0",
+    "amount >= 0 AND note <> ''",
+    "org = 'a' OR amount IS NULL",
+    "note LIKE '%x%'",
+    "NOT (amount < 1)",
+    "id > 2",
+    "org IS NULL",
+    "amount * 2 > id",
+    "coalesce(note, '') <> ''",
+]
 AGGREGATES = ["sum(amount)", "min(id)", "max(amount)", "count(note)", "count(distinct org)", "count(distinct note)"]
 
 
@@ -204,7 +250,9 @@ def random_check(rng: Random, number: int) -> Check:
     kind = rng.randrange(7)
     tolerance = {"critical": rng.choice([0, 1, "10%", "50%"]), "where": where}
     if kind == 0:
-        return Check(f"c{number}", Rows(rng.choice(PREDICATES)), nulls=rng.choice(["fail", "pass", "skip"]), **tolerance)
+        return Check(
+            f"c{number}", Rows(rng.choice(PREDICATES)), nulls=rng.choice(["fail", "pass", "skip"]), **tolerance
+        )
     if kind == 1:
         return Check(f"c{number}", NotNull(rng.choice(list(COLUMNS))), **tolerance)
     if kind == 2:

@@ -62,18 +62,51 @@ def test_the_project_can_refuse_more() -> None:
         guard_predicate("My_Function(a) = 1", "postgres", ["MY_FUNCTION"])
 
 
-@pytest.mark.parametrize("text", ["sum(a)", "avg(price) / max(price)", "count(DISTINCT a)", "max(a) - min(a)", "sum(CASE WHEN a THEN 1 ELSE 0 END)", "approx_quantile(a, 0.5)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sum(a)",
+        "avg(price) / max(price)",
+        "count(DISTINCT a)",
+        "max(a) - min(a)",
+        "sum(CASE WHEN a THEN 1 ELSE 0 END)",
+        "approx_quantile(a, 0.5)",
+    ],
+)
 def test_aggregates_pass(text: str) -> None:
     guard_aggregate(text, "duckdb")
 
 
-@pytest.mark.parametrize("text", ["a", "sum(a), sum(b)", "sum(a) FROM t", "sum(a) AS x", "sum(a); DROP TABLE t", "sum((SELECT 1))", "sum(a) OVER ()", "1", "*", "sum(getenv('x'))", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a",
+        "sum(a), sum(b)",
+        "sum(a) FROM t",
+        "sum(a) AS x",
+        "sum(a); DROP TABLE t",
+        "sum((SELECT 1))",
+        "sum(a) OVER ()",
+        "1",
+        "*",
+        "sum(getenv('x'))",
+        "",
+    ],
+)
 def test_whatever_is_not_one_aggregate_is_refused(text: str) -> None:
     with pytest.raises(GuardError):
         guard_aggregate(text, "duckdb")
 
 
-@pytest.mark.parametrize("text", ["SELECT * FROM t", "WITH x AS (SELECT 1 AS a) SELECT * FROM x", "SELECT 1 UNION ALL SELECT 2", "SELECT a FROM t JOIN u USING (id)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT * FROM t",
+        "WITH x AS (SELECT 1 AS a) SELECT * FROM x",
+        "SELECT 1 UNION ALL SELECT 2",
+        "SELECT a FROM t JOIN u USING (id)",
+    ],
+)
 def test_queries_pass(text: str) -> None:
     guard_query(text, "postgres")
 
@@ -97,7 +130,9 @@ def test_nothing_that_passes_ever_holds_a_second_statement_or_clause(text: str) 
     except GuardError:
         return
     emitted = tree.sql(dialect="postgres", comments=False)
-    assert guard_predicate(f"({emitted})", "postgres").unnest().sql("postgres") == tree.unnest().sql("postgres", comments=False)
+    assert guard_predicate(f"({emitted})", "postgres").unnest().sql("postgres") == tree.unnest().sql(
+        "postgres", comments=False
+    )
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,9 @@ def one(check: Check, partition: int, **roles: object) -> Result:
         ({"critical": "10%", "nulls": "skip"}, 10, 10, 10, PASS, None),
     ],
 )
-def test_rows_against_a_ladder(settings: dict[str, Any], rows: int, violations: int, unknown: int, outcome: Outcome, severity: Severity | None) -> None:
+def test_rows_against_a_ladder(
+    settings: dict[str, Any], rows: int, violations: int, unknown: int, outcome: Outcome, severity: Severity | None
+) -> None:
     result = one(Check("c", Rows("a > 0"), **settings), rows, rows=rows, violations=violations, unknown=unknown)
     assert (result.outcome, result.severity) == (outcome, severity)
 
@@ -66,7 +68,9 @@ def test_rows_against_a_ladder(settings: dict[str, Any], rows: int, violations: 
         ({"warning": 1, "critical": 5, "where": "b", "on_empty_where": "error"}, 9, 0, NO_DATA, E),
     ],
 )
-def test_an_empty_partition_is_not_an_empty_filter(settings: dict[str, Any], partition: int, rows: int, outcome: Outcome, severity: Severity | None) -> None:
+def test_an_empty_partition_is_not_an_empty_filter(
+    settings: dict[str, Any], partition: int, rows: int, outcome: Outcome, severity: Severity | None
+) -> None:
     result = one(Check("c", Rows("a > 0"), **settings), partition, rows=rows, violations=None, unknown=None)
     assert (result.outcome, result.severity, result.rows) == (outcome, severity, 0)
 
@@ -95,15 +99,31 @@ def test_null_keys_of_unique_are_counted_and_no_violation() -> None:
         (Aggregate("sum(x)"), {"critical": at_most(1), "on_empty": "ok"}, None, NO_DATA, None, None),
         (Aggregate("sum(x)"), {"critical": at_most(1)}, float("nan"), UNMEASURED, C, None),
         (Aggregate("min(x)"), {"critical": at_most(1)}, "text", UNMEASURED, C, None),
-        (Freshness("t"), {"warning": at_most("1h"), "critical": at_most("3h")}, NOW - timedelta(hours=1), PASS, None, 3600),
+        (
+            Freshness("t"),
+            {"warning": at_most("1h"), "critical": at_most("3h")},
+            NOW - timedelta(hours=1),
+            PASS,
+            None,
+            3600,
+        ),
         (Freshness("t"), {"warning": at_most("1h"), "critical": at_most("3h")}, "2024-06-27 04:59:59", FAIL, W, 3601),
-        (Freshness("t"), {"warning": at_most("1h"), "critical": at_most("3h")}, (NOW - timedelta(hours=4)).replace(tzinfo=None), FAIL, C, 14400),
+        (
+            Freshness("t"),
+            {"warning": at_most("1h"), "critical": at_most("3h")},
+            (NOW - timedelta(hours=4)).replace(tzinfo=None),
+            FAIL,
+            C,
+            14400,
+        ),
         (Freshness("t"), {"critical": at_most("7h")}, NOW.date(), PASS, None, 21600),
         (Freshness("t"), {"critical": at_most("7h")}, "yesterday", UNMEASURED, C, None),
         (Freshness("t"), {"critical": at_most("7h")}, 17, UNMEASURED, C, None),
     ],
 )
-def test_values_against_bounds(kind: Any, settings: dict[str, Any], value: object, outcome: Outcome, severity: Severity | None, observed: object) -> None:
+def test_values_against_bounds(
+    kind: Any, settings: dict[str, Any], value: object, outcome: Outcome, severity: Severity | None, observed: object
+) -> None:
     check = Check("c", kind, **settings)
     roles = {"rows": 10, "value": value} if "rows" in kind.measures(None) else {"value": value}
     if isinstance(kind, RowCount):
@@ -121,13 +141,27 @@ def org(name: str | None) -> Group:
 def test_a_grouped_check_knows_who_is_expected() -> None:
     check = Check("c", NotNull("a"), warning=0, critical=5, by=By("org"))
     reading = Reading(
-        {org("1"): numbers(check, 9, rows=9, violations=0, unknown=0), org(None): numbers(check, 9, rows=9, violations=6, unknown=0)},
+        {
+            org("1"): numbers(check, 9, rows=9, violations=0, unknown=0),
+            org(None): numbers(check, 9, rows=9, violations=6, unknown=0),
+        },
         expected=(org("1"), org("7")),
     )
     summary, *orgs = judge(check, reading, NOW, grouped=True)
-    assert [(r.group and r.group.label, r.outcome, r.severity) for r in orgs] == [("(no org)", FAIL, C), ("7", NO_DATA, C)]
-    assert (summary.group, summary.outcome, summary.severity, summary.rows, summary.violations, summary.orgs, summary.orgs_bad) == (None, FAIL, C, 18, 6, 3, 2)
-    assert "7: no rows of 7, which is expected" in summary.sentence
+    assert [(r.group and r.group.label, r.outcome, r.severity) for r in orgs] == [
+        ("(no org)", FAIL, C),
+        ("7", NO_DATA, C),
+    ]
+    assert (
+        summary.group,
+        summary.outcome,
+        summary.severity,
+        summary.rows,
+        summary.violations,
+        summary.orgs,
+        summary.orgs_bad,
+    ) == (None, FAIL, C, 18, 6, 3, 2)
+    assert "7: 7 is expected, but has no rows" in summary.sentence
 
 
 def test_the_well_are_counted_and_kept_only_when_asked() -> None:
@@ -159,10 +193,18 @@ def test_a_query_finds_bad_rows_although_its_org_has_none_in_the_partition() -> 
     assert (summary.outcome, bad.outcome, bad.violations, bad.rows) == (FAIL, FAIL, 2, None)
 
 
-@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50), st.sampled_from(["fail", "pass", "skip"]), st.integers(0, 60))
+@given(
+    st.integers(0, 50),
+    st.integers(0, 50),
+    st.integers(0, 50),
+    st.sampled_from(["fail", "pass", "skip"]),
+    st.integers(0, 60),
+)
 def test_nulls_change_the_counts_and_nothing_else(good: int, bad: int, unknown: int, nulls: Any, allowed: int) -> None:
     rows = good + bad + unknown
-    result = one(Check("c", Rows("a"), critical=allowed, nulls=nulls), rows, rows=rows, violations=bad + unknown, unknown=unknown)
+    result = one(
+        Check("c", Rows("a"), critical=allowed, nulls=nulls), rows, rows=rows, violations=bad + unknown, unknown=unknown
+    )
     if rows == 0:
         assert result.outcome is NO_DATA
         return

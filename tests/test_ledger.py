@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dq import By, Explained, Reconciliation, Stage, Table
 from dq.datasource import Datasource, SqlDatasource
-from dq.execute import Context
+from dq.context import Context
 from dq.ledger import reconcile
 from dq.loader import load_declarations
 from dq.model.errors import MeasureError
@@ -44,8 +44,12 @@ def declared() -> dict[str, Reconciliation]:
     return {name: value for name, value in load_declarations(ROOT).values.items() if isinstance(value, Reconciliation)}
 
 
-def test_the_published_report_to_the_digit(connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]) -> None:
-    ledger = reconcile(declared["message_pipeline"], connect, Context(Interval.of_day(warehouse.AGARI_DAY), NOW), "prod")
+def test_the_published_report_to_the_digit(
+    connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]
+) -> None:
+    ledger = reconcile(
+        declared["message_pipeline"], connect, Context(Interval.of_day(warehouse.AGARI_DAY), NOW), "prod"
+    )
     assert [column.heading for column in ledger.columns] == [
         "Collector Msgs", "Agg Msgs", "DB Msgs", "Discrepancy", "Discr %", "NRT DB Msgs", "NRT Discrepancy", "NRT Discr %", "Skipped",
     ]  # fmt: skip
@@ -81,10 +85,16 @@ def whole_period(connect: Callable[[str], Datasource], declared: Reconciliation)
     return reconcile(declared, connect, Context(Interval(datetime(2020, 2, 24, tzinfo=UTC), NOW), NOW), "prod")
 
 
-def test_every_difference_of_the_real_data_is_found_and_no_other(connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]) -> None:
+def test_every_difference_of_the_real_data_is_found_and_no_other(
+    connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]
+) -> None:
     ledger = whole_period(connect, declared["covid_ledger"])
     assert len(ledger.rows) == 37_401
-    found = {(str(row.interval), row.org.label): row.discrepancy["provinces"] for row in ledger.rows if row.discrepancy["provinces"]}
+    found = {
+        (str(row.interval), row.org.label): row.discrepancy["provinces"]
+        for row in ledger.rows
+        if row.discrepancy["provinces"]
+    }
     with (ROOT / "tests/data/truth_region_vs_province.csv").open(encoding="utf-8") as file:
         # The truth file says B - A; dq says baseline - stage.
         truth = {(row["report_date"], row["region_name"]): -int(row["diff"]) for row in csv.DictReader(file)}
@@ -93,7 +103,9 @@ def test_every_difference_of_the_real_data_is_found_and_no_other(connect: Callab
     assert ledger_from_json(ledger_to_json(ledger)) == ledger
 
 
-def test_nation_against_regions_shows_no_difference(connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]) -> None:
+def test_nation_against_regions_shows_no_difference(
+    connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]
+) -> None:
     ledger = whole_period(connect, declared["covid_nation"])
     assert len(ledger.rows) == 1_781
     assert ledger.severity is None
@@ -103,7 +115,12 @@ def test_nation_against_regions_shows_no_difference(connect: Callable[[str], Dat
 def test_one_day_is_judged_per_org(connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]) -> None:
     ledger = reconcile(declared["covid_ledger"], connect, Context(DAY, NOW), "prod")
     summary, trento = ledger.results
-    assert (summary.outcome, summary.severity, summary.orgs, summary.orgs_bad) == (Outcome.FAIL, Severity.CRITICAL, 21, 1)
+    assert (summary.outcome, summary.severity, summary.orgs, summary.orgs_bad) == (
+        Outcome.FAIL,
+        Severity.CRITICAL,
+        21,
+        1,
+    )
     assert trento.group is not None
     assert (trento.group.label, trento.violations, trento.observed) == ("P.A. Trento", 253_558, 253_558)
     assert ledger.rows[0].org == trento.group
@@ -127,18 +144,36 @@ class Rows:
     def close(self) -> None: ...
 
 
-def ledger_of(interval: Interval = DAY, by: By | None = None, explained: tuple[Explained, ...] = (), settings: dict[str, object] | None = None, **stages: list[tuple[object, ...]] | None) -> Ledger:
+def ledger_of(
+    interval: Interval = DAY,
+    by: By | None = None,
+    explained: tuple[Explained, ...] = (),
+    settings: dict[str, object] | None = None,
+    **stages: list[tuple[object, ...]] | None,
+) -> Ledger:
     tables = {name: Table(name, "t", partition="day") for name in stages}
-    made = Reconciliation("r", by=by or By("org"), stages=[Stage(name, tables[name]) for name in stages if name != "dead"], explained=explained, **(settings or {"critical": 0}))  # type: ignore[arg-type]
+    made = Reconciliation(
+        "r",
+        by=by or By("org"),
+        stages=[Stage(name, tables[name]) for name in stages if name != "dead"],
+        explained=explained,
+        **(settings or {"critical": 0}),
+    )  # type: ignore[arg-type]
     return reconcile(made, lambda name: Rows(name, stages[name]), Context(interval, NOW), "prod")
 
 
 def shown(ledger: Ledger) -> dict[str, tuple[object, ...]]:
-    return {row.org.label: (row.counts["a"], row.counts["b"], row.discrepancy["b"], row.share["b"], row.notes) for row in ledger.rows}
+    return {
+        row.org.label: (row.counts["a"], row.counts["b"], row.discrepancy["b"], row.share["b"], row.notes)
+        for row in ledger.rows
+    }
 
 
 def test_what_is_odd_is_shown_as_what_it_is() -> None:
-    ledger = ledger_of(a=[("1", 10), ("2", 0), ("3", 5), (None, 4), ("4", 0), ("5", None)], b=[(1, 10), (2, 7), (None, 1), ("9", 2), ("4", 0), ("5", 0)])
+    ledger = ledger_of(
+        a=[("1", 10), ("2", 0), ("3", 5), (None, 4), ("4", 0), ("5", None)],
+        b=[(1, 10), (2, 7), (None, 1), ("9", 2), ("4", 0), ("5", 0)],
+    )
     assert shown(ledger) == {
         "1": (10, 10, 0, Fraction(0), ()),
         "2": (0, 7, -7, None, ("a is zero",)),
@@ -169,7 +204,9 @@ def test_an_expected_org_without_rows_is_a_result() -> None:
         ([("1", 5)], None, Outcome.UNMEASURED, "b could not be counted"),
     ],
 )
-def test_a_stage_that_is_empty_or_silent_is_not_a_pass(a: list[tuple[object, ...]] | None, b: list[tuple[object, ...]] | None, outcome: Outcome, words: str) -> None:
+def test_a_stage_that_is_empty_or_silent_is_not_a_pass(
+    a: list[tuple[object, ...]] | None, b: list[tuple[object, ...]] | None, outcome: Outcome, words: str
+) -> None:
     (summary,) = ledger_of(a=a, b=b).results
     assert (summary.outcome, summary.severity) == (outcome, Severity.CRITICAL)
     assert words in summary.sentence
@@ -182,7 +219,13 @@ def test_a_broken_stage_takes_no_other_down() -> None:
 
 def test_explained_losses_are_taken_off() -> None:
     dead = Explained("dead letters", counted=Stage("dead", Table("dead", "dead_letters", partition="day")), stages="b")
-    ledger = ledger_of(explained=(dead,), a=[("1", 10), ("2", 10)], b=[("1", 7), ("2", 10)], c=[("1", 7), ("2", 10)], dead=[("1", 3), ("8", 1)])
+    ledger = ledger_of(
+        explained=(dead,),
+        a=[("1", 10), ("2", 10)],
+        b=[("1", 7), ("2", 10)],
+        c=[("1", 7), ("2", 10)],
+        dead=[("1", 3), ("8", 1)],
+    )
     found = {(row.org.label, stage): value for row in ledger.rows for stage, value in row.discrepancy.items()}
     assert found == {("1", "b"): 0, ("1", "c"): 3, ("2", "b"): 0, ("2", "c"): 0, ("8", "b"): -1, ("8", "c"): 0}
     silent = ledger_of(explained=(dead,), a=[("1", 10)], b=[("1", 7)], c=[("1", 10)], dead=None)
@@ -190,16 +233,28 @@ def test_explained_losses_are_taken_off() -> None:
 
 
 def test_thresholds_on_share_and_count() -> None:
-    ledger = ledger_of(settings={"warning": ("1%", 10), "critical": ("10%", 100)}, a=[("tiny", 5), ("huge", 10**9), ("mid", 500), ("bad", 500)], b=[("tiny", 0), ("huge", 10**9 - 10**6), ("mid", 480), ("bad", 100)])
-    assert {r.group.label: r.severity for r in ledger.results if r.group} == {"mid": Severity.WARNING, "bad": Severity.CRITICAL}
+    ledger = ledger_of(
+        settings={"warning": ("1%", 10), "critical": ("10%", 100)},
+        a=[("tiny", 5), ("huge", 10**9), ("mid", 500), ("bad", 500)],
+        b=[("tiny", 0), ("huge", 10**9 - 10**6), ("mid", 480), ("bad", 100)],
+    )
+    assert {r.group.label: r.severity for r in ledger.results if r.group} == {
+        "mid": Severity.WARNING,
+        "bad": Severity.CRITICAL,
+    }
 
 
-def test_a_total_that_cannot_be_measured_says_so(connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]) -> None:
+def test_a_total_that_cannot_be_measured_says_so(
+    connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]
+) -> None:
     ledger = reconcile(declared["message_pipeline"], connect, Context(DAY, NOW), "prod")
     assert ledger.totals[0] == ("RDAs", None, "there is no value")
 
 
-@given(st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 1000)), st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 1000)))
+@given(
+    st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 1000)),
+    st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 1000)),
+)
 def test_nothing_is_lost_in_the_ledger(a: dict[str, int], b: dict[str, int]) -> None:
     ledger = ledger_of(a=list(a.items()), b=list(b.items()))
     assert {row.org.label for row in ledger.rows} == a.keys() | b.keys()

@@ -61,7 +61,9 @@ class Reading:
     expected: tuple[Group, ...] = ()
 
 
-def judge(check: Check, reading: Reading, now: datetime, *, grouped: bool, keep: Container[Group] = ()) -> tuple[Result, ...]:
+def judge(
+    check: Check, reading: Reading, now: datetime, *, grouped: bool, keep: Container[Group] = ()
+) -> tuple[Result, ...]:
     """Return the summary of ``check``, and a Result per org that is not well.
 
     Args:
@@ -78,7 +80,7 @@ def judge(check: Check, reading: Reading, now: datetime, *, grouped: bool, keep:
     orgs = [_judge_one(check, group, numbers, now) for group, numbers in reading.numbers.items() if group is not None]
     seen = {group.values for group in reading.numbers if group is not None}
     orgs += [
-        _empty(check, group, f"no rows of {group.label}, which is expected")
+        _empty(check, group, f"{group.label} is expected, but has no rows")
         for group in reading.expected
         if group.values not in seen
     ]
@@ -89,7 +91,12 @@ def judge(check: Check, reading: Reading, now: datetime, *, grouped: bool, keep:
 
 def unmeasured(check: Check, why: str) -> Result:
     """Return the Result of a check that could not run, with the reason for people."""
-    return Result(check=check.name, outcome=Outcome.UNMEASURED, severity=check.error_severity, sentence=f"could not be measured: {why}")
+    return Result(
+        check=check.name,
+        outcome=Outcome.UNMEASURED,
+        severity=check.error_severity,
+        sentence=f"could not be measured: {why}",
+    )
 
 
 def _judge_one(check: Check, group: Group | None, numbers: Numbers, now: datetime) -> Result:
@@ -101,16 +108,31 @@ def _judge_one(check: Check, group: Group | None, numbers: Numbers, now: datetim
         return _empty(check, group, "no rows in the partition")
     if rows == 0:
         if check.on_empty_where is not None:
-            return Result(check=check.name, group=group, outcome=Outcome.NO_DATA, severity=Severity.of(check.on_empty_where),
-                          rows=0, sentence=f"{in_partition} rows in the partition, but none left by where {check.where}")
-        return Result(check=check.name, group=group, outcome=Outcome.PASS, rows=0, violations=0 if check.kind.judged == "violations" else None,
-                      threshold=str(check.ladder[0][1]), sentence=f"no rows left by where {check.where}, so nothing to hold against it")
+            return Result(
+                check=check.name,
+                group=group,
+                outcome=Outcome.NO_DATA,
+                severity=Severity.of(check.on_empty_where),
+                rows=0,
+                sentence=f"{in_partition} rows in the partition, but none left by where {check.where}",
+            )
+        return Result(
+            check=check.name,
+            group=group,
+            outcome=Outcome.PASS,
+            rows=0,
+            violations=0 if check.kind.judged == "violations" else None,
+            threshold=str(check.ladder[0][1]),
+            sentence=f"no rows left by where {check.where}, so nothing to hold against it",
+        )
     if check.kind.judged == "violations":
         return _judge_violations(check, group, rows, _int_or_zero(raw, "violations"), _int(raw.get("unknown")))
     return _judge_value(check, group, rows, raw["value"], now)
 
 
-def _judge_violations(check: Check, group: Group | None, rows: int | None, violations: int, unknown: int | None) -> Result:
+def _judge_violations(
+    check: Check, group: Group | None, rows: int | None, violations: int, unknown: int | None
+) -> Result:
     if check.kind.nulls and check.nulls != "fail":
         violations -= unknown or 0
         if check.nulls == "skip" and rows is not None:
@@ -119,12 +141,23 @@ def _judge_violations(check: Check, group: Group | None, rows: int | None, viola
     for severity, tolerance in check.ladder:
         if isinstance(tolerance, Tolerance) and tolerance.exceeded(violations, rows or 0):
             broken = severity, tolerance
-    return Result(check=check.name, group=group, outcome=Outcome.PASS if broken[0] is None else Outcome.FAIL, severity=broken[0], rows=rows,
-                  violations=violations, unknown=unknown, observed=violations, threshold=str(broken[1]),
-                  sentence=_violations_sentence(check, rows, violations, broken))
+    return Result(
+        check=check.name,
+        group=group,
+        outcome=Outcome.PASS if broken[0] is None else Outcome.FAIL,
+        severity=broken[0],
+        rows=rows,
+        violations=violations,
+        unknown=unknown,
+        observed=violations,
+        threshold=str(broken[1]),
+        sentence=_violations_sentence(check, rows, violations, broken),
+    )
 
 
-def _violations_sentence(check: Check, rows: int | None, violations: int, broken: tuple[Severity | None, Tolerance | Bounds]) -> str:
+def _violations_sentence(
+    check: Check, rows: int | None, violations: int, broken: tuple[Severity | None, Tolerance | Bounds]
+) -> str:
     demand = str(check.kind)
     if violations == 0:
         return f"all {rows} rows hold: {demand}" if rows is not None else f"holds: {demand}"
@@ -144,14 +177,35 @@ def _judge_value(check: Check, group: Group | None, rows: int | None, number: ob
     for severity, bounds in check.ladder:
         if isinstance(bounds, Bounds) and not bounds.holds(value):
             broken = severity, bounds
-    shown = format_duration(value) if isinstance(value, timedelta) else f"{float(value):.10g}" if value.denominator != 1 else str(value)
+    shown = (
+        format_duration(value)
+        if isinstance(value, timedelta)
+        else f"{float(value):.10g}"
+        if value.denominator != 1
+        else str(value)
+    )
     wanted = f"within {broken[1]}" if broken[0] is None else f"outside {broken[1]} ({broken[0]})"
-    return Result(check=check.name, group=group, outcome=Outcome.PASS if broken[0] is None else Outcome.FAIL, severity=broken[0], rows=rows,
-                  observed=_plain(value), threshold=str(broken[1]), sentence=f"{check.kind} is {shown}, {wanted}")
+    return Result(
+        check=check.name,
+        group=group,
+        outcome=Outcome.PASS if broken[0] is None else Outcome.FAIL,
+        severity=broken[0],
+        rows=rows,
+        observed=_plain(value),
+        threshold=str(broken[1]),
+        sentence=f"{check.kind} is {shown}, {wanted}",
+    )
 
 
 def _empty(check: Check, group: Group | None, sentence: str, rows: int | None = 0) -> Result:
-    return Result(check=check.name, group=group, outcome=Outcome.NO_DATA, severity=check.empty_severity, rows=rows, sentence=sentence)
+    return Result(
+        check=check.name,
+        group=group,
+        outcome=Outcome.NO_DATA,
+        severity=check.empty_severity,
+        rows=rows,
+        sentence=sentence,
+    )
 
 
 def _summary(check: Check, orgs: list[Result], bad: list[Result]) -> Result:
@@ -164,14 +218,28 @@ def _summary(check: Check, orgs: list[Result], bad: list[Result]) -> Result:
     if not bad:
         quiet = [r for r in orgs if r.outcome is Outcome.NO_DATA]
         outcome = Outcome.NO_DATA if len(quiet) == len(orgs) else Outcome.PASS
-        sentence = f"all {len(orgs)} orgs hold: {check.kind}" if not quiet else f"{len(orgs) - len(quiet)} of {len(orgs)} orgs hold: {check.kind}; the others have no rows"
+        sentence = (
+            f"all {len(orgs)} orgs hold: {check.kind}"
+            if not quiet
+            else f"{len(orgs) - len(quiet)} of {len(orgs)} orgs hold: {check.kind}; the others have no rows"
+        )
     else:
         outcome = bad[0].outcome
         sentence = f"{len(bad)} of {len(orgs)} orgs are not well: " + name_worst(bad)
     worst = bad[0] if bad else None
-    return Result(check=check.name, outcome=outcome, severity=worst.severity if worst else None, rows=sum(rows) if rows else None,
-                  violations=violations, unknown=sum(unknown) if unknown else None, observed=violations,
-                  threshold=(worst.threshold if worst else None) or str(check.ladder[0][1]), sentence=sentence, orgs=len(orgs), orgs_bad=len(bad))
+    return Result(
+        check=check.name,
+        outcome=outcome,
+        severity=worst.severity if worst else None,
+        rows=sum(rows) if rows else None,
+        violations=violations,
+        unknown=sum(unknown) if unknown else None,
+        observed=violations,
+        threshold=(worst.threshold if worst else None) or str(check.ladder[0][1]),
+        sentence=sentence,
+        orgs=len(orgs),
+        orgs_bad=len(bad),
+    )
 
 
 def name_worst(bad: Iterable[Result]) -> str:
@@ -185,7 +253,12 @@ _ORDER = {Outcome.FAIL: 0, Outcome.NO_DATA: 1, Outcome.UNMEASURED: 2}
 
 
 def _worst_first(result: Result) -> tuple[object, ...]:
-    return (-(result.severity or 0), _ORDER.get(result.outcome, 3), -(result.violations or 0), result.group.sort_key if result.group else ())
+    return (
+        -(result.severity or 0),
+        _ORDER.get(result.outcome, 3),
+        -(result.violations or 0),
+        result.group.sort_key if result.group else (),
+    )
 
 
 def _int(value: object) -> int | None:

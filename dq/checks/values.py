@@ -47,7 +47,9 @@ class OneOf(PredicateKind):
     """
 
     column: str
-    values: tuple[Literal_, ...] = field(converter=lambda v: (v,) if isinstance(v, str) or not isinstance(v, Iterable) else tuple(v))
+    values: tuple[Literal_, ...] = field(
+        converter=lambda v: (v,) if isinstance(v, str) or not isinstance(v, Iterable) else tuple(v)
+    )
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""

@@ -140,7 +140,9 @@ class Check:
             rungs = {severity: 0 if self.tolerance is None else self.tolerance}
         if self.kind.judged == "value":
             if self.tolerance is not None or self.severity is not None:
-                raise DeclarationError("a tolerance does not fit a kind that measures a value; give bounds such as at_least(1)")
+                raise DeclarationError(
+                    "a tolerance does not fit a kind that measures a value; give bounds such as at_least(1)"
+                )
             if not rungs:
                 raise DeclarationError("it has no bounds; give one per severity, e.g. critical=at_least(1)")
             return ladder(rungs, _bounds)
@@ -180,7 +182,12 @@ class Check:
                 )
         except DeclarationError as error:
             yield str(error)
-        for words in (self.on_empty if self.on_empty != "ok" else None, self.on_empty_where, self.on_error, *self.notify):
+        for words in (
+            self.on_empty if self.on_empty != "ok" else None,
+            self.on_empty_where,
+            self.on_error,
+            *self.notify,
+        ):
             if words is not None:
                 try:
                     Severity.of(words)
@@ -221,7 +228,9 @@ class Suite:
     checks: tuple[Check, ...] = field(converter=tuple, kw_only=True)
     by: By | None = field(default=None, kw_only=True)
     sla: Sla | None = field(default=None, kw_only=True)
-    every: timedelta | None = field(default=None, converter=lambda v: None if v is None else parse_duration(v), kw_only=True)
+    every: timedelta | None = field(
+        default=None, converter=lambda v: None if v is None else parse_duration(v), kw_only=True
+    )
     notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
     owner: str | None = field(default=None, kw_only=True)
     runbook: str | None = field(default=None, kw_only=True)

@@ -1,12 +1,12 @@
 """The errors that dq raises on purpose.
 
-    DqError                     base: one clear sentence and an exit code
-    ├── UsageError         (2)  wrong use: arguments, declarations, configuration
-    │   ├── DeclarationError    a check, suite, SLA or reconciliation that cannot mean anything
-    │   ├── ConfigError         dq.toml or routes.toml, with the place
-    │   └── GuardError          SQL that is not the one read-only expression it must be
-    ├── MeasureError       (3)  the database could not answer
-    └── StoreError         (3)  dq's own store could not be read or written
+DqError                     base: one clear sentence and an exit code
+├── UsageError         (2)  wrong use: arguments, declarations, configuration
+│   ├── DeclarationError    a check, suite, SLA or reconciliation that cannot mean anything
+│   ├── ConfigError         dq.toml or routes.toml, with the place
+│   └── GuardError          SQL that is not the one read-only expression it must be
+├── MeasureError       (3)  the database could not answer
+└── StoreError         (3)  dq's own store could not be read or written
 """
 
 

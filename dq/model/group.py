@@ -56,7 +56,10 @@ class Group:
     @property
     def label(self) -> str:
         """The value as people read it; a NULL org is shown as what it is."""
-        shown = (f"(no {c})" if v is None else "(empty)" if v == "" else v for c, v in zip(self.columns, self.values, strict=True))
+        shown = (
+            f"(no {c})" if v is None else "(empty)" if v == "" else v
+            for c, v in zip(self.columns, self.values, strict=True)
+        )
         return " / ".join(shown)
 
     @property

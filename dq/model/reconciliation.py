@@ -114,7 +114,9 @@ class Allowance:
         return all(part.exceeded(abs(discrepancy), abs(baseline)) for part in parts)
 
     def __str__(self) -> str:
-        return " and ".join(str(part) if part.is_share else f"{part} records" for part in (self.share, self.count) if part)
+        return " and ".join(
+            str(part) if part.is_share else f"{part} records" for part in (self.share, self.count) if part
+        )
 
 
 @frozen
@@ -154,7 +156,9 @@ class Reconciliation:
     on_empty: str | Severity | None = field(default=None, kw_only=True)
     on_error: str | Severity | None = field(default=None, kw_only=True)
     sla: Sla | None = field(default=None, kw_only=True)
-    every: timedelta | None = field(default=None, converter=lambda v: None if v is None else parse_duration(v), kw_only=True)
+    every: timedelta | None = field(
+        default=None, converter=lambda v: None if v is None else parse_duration(v), kw_only=True
+    )
     notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
     owner: str | None = field(default=None, kw_only=True)
     runbook: str | None = field(default=None, kw_only=True)
@@ -181,7 +185,9 @@ class Reconciliation:
                 if stage not in names:
                     yield f"explained {known.name!r}: there is no stage {stage!r}"
         for total in self.totals:
-            if (total.query is None) is (total.sum_of is None) or (total.query is None) is not (total.datasource is None):
+            if (total.query is None) is (total.sum_of is None) or (total.query is None) is not (
+                total.datasource is None
+            ):
                 yield f"total {total.name!r}: give either datasource= and query=, or sum_of="
             if total.sum_of is not None and total.sum_of not in names:
                 yield f"total {total.name!r}: there is no stage {total.sum_of!r}"

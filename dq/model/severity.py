@@ -30,9 +30,7 @@ class Severity(enum.IntEnum):
         try:
             return cls[word.upper()] if isinstance(word, str) and word == word.lower() else cls(None)
         except (KeyError, ValueError):
-            raise DeclarationError(
-                f"unknown severity {word!r}; use one of {', '.join(map(str, cls))}"
-            ) from None
+            raise DeclarationError(f"unknown severity {word!r}; use one of {', '.join(map(str, cls))}") from None
 
 
 class Outcome(enum.StrEnum):

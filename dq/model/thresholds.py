@@ -38,7 +38,9 @@ class Tolerance:
         if isinstance(value, Tolerance):
             return value
         if isinstance(value, Bounds):
-            raise DeclarationError(f"bounds ({value}) do not fit a kind that counts rows; give a tolerance such as 0 or '1%'")
+            raise DeclarationError(
+                f"bounds ({value}) do not fit a kind that counts rows; give a tolerance such as 0 or '1%'"
+            )
         if isinstance(value, int) and not isinstance(value, bool):
             if value < 0:
                 raise DeclarationError(f"the tolerance {value} is negative")
@@ -103,6 +105,7 @@ class Bounds:
 
     def wider_than(self, other: Bounds) -> bool:
         """Return whether it allows everything that ``other`` allows, and more."""
+
         def at_most(a: Fraction | timedelta | None, b: Fraction | timedelta | None) -> bool:
             return a is None or (b is not None and a <= b)  # type: ignore[operator]  # ladders of one kind only
 

@@ -92,7 +92,10 @@ def guard_aggregate(text: str, dialect: str, refused: Collection[str] = ()) -> e
         GuardError: when it is not one expression with an aggregate in it, or holds what a predicate may not hold.
     """
     select = _parse_select(f"SELECT {text}\n", text, dialect)
-    if any(value for key, value in select.args.items() if key not in ("expressions", "kind")) or len(select.expressions) != 1:
+    if (
+        any(value for key, value in select.args.items() if key not in ("expressions", "kind"))
+        or len(select.expressions) != 1
+    ):
         raise GuardError(f"{_quote(text)} is not one aggregate expression")
     aggregate = select.expressions[0]
     if isinstance(aggregate, exp.Alias) or not any(aggregate.find_all(exp.AggFunc, exp.Anonymous)):
@@ -147,12 +150,18 @@ def _refuse(tree: exp.Expression, text: str, refused: Collection[str]) -> None:
         if isinstance(node, _STATE):
             raise GuardError(f"{_quote(text)} holds {node.key.upper()}, which does more than read")
         if isinstance(node, exp.Placeholder | exp.Parameter | exp.SessionParameter):
-            raise GuardError(f"{_quote(text)} holds the parameter {node.sql()}; write the value, or Jinja such as {{{{ params.x }}}}")
+            raise GuardError(
+                f"{_quote(text)} holds the parameter {node.sql()}; write the value, or Jinja such as {{{{ params.x }}}}"
+            )
         if isinstance(node, exp.Func):
-            names = {node.name.lower()} if isinstance(node, exp.Anonymous) else {name.lower() for name in node.sql_names()}
+            names = (
+                {node.name.lower()} if isinstance(node, exp.Anonymous) else {name.lower() for name in node.sql_names()}
+            )
             bad = names & banned
             if bad:
-                raise GuardError(f"{_quote(text)} calls {min(bad)}, which reads files or the network, sleeps or changes state")
+                raise GuardError(
+                    f"{_quote(text)} calls {min(bad)}, which reads files or the network, sleeps or changes state"
+                )
         if isinstance(node, exp.Table) and isinstance(node.this, exp.Literal | exp.Identifier) and _is_file(node.name):
             raise GuardError(f"{_quote(text)} reads the file {node.name!r}; declare it as a Table")
 
@@ -162,7 +171,11 @@ def _is_file(name: str) -> bool:
 
 
 def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0].replace("\x1b[4m", "").replace("\x1b[0m", "").rstrip(".") if text.strip() else "unknown"
+    return (
+        text.strip().splitlines()[0].replace("\x1b[4m", "").replace("\x1b[0m", "").rstrip(".")
+        if text.strip()
+        else "unknown"
+    )
 
 
 def _quote(text: str) -> str:

@@ -39,7 +39,13 @@ class StrictSQLite(SQLite):
         IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ["`", '"', ("[", "]")]
 
 
-_SQLGLOT = {"postgresql": "postgres", "mssql": "tsql", "mariadb": "mysql", "awsathena": "athena", "sqlite": "strictsqlite"}
+_SQLGLOT = {
+    "postgresql": "postgres",
+    "mssql": "tsql",
+    "mariadb": "mysql",
+    "awsathena": "athena",
+    "sqlite": "strictsqlite",
+}
 _FOLDS_UPPER = ("snowflake", "oracle")
 
 
@@ -169,7 +175,9 @@ class Compiler:
         present = _and([exp.Not(this=exp.Is(this=self._column(c), expression=exp.Null())) for c in measure.of])
         counted = exp.alias_(exp.Count(this=exp.Star()), "dq_rows", quoted=True)
         inner = self._from(exp.select(*keys, counted), partition=self.interval, where=measure.where, also=present)
-        inner = _group_by(inner, len(keys)).having(exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1)))
+        inner = _group_by(inner, len(keys)).having(
+            exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1))
+        )
         rows = exp.Coalesce(this=exp.Sum(this=self._column("dq_rows")), expressions=[exp.Literal.number(0)])
         return exp.select(*(self._column(c) for c in self.columns), rows).from_(inner.subquery("repeated"))
 
@@ -198,7 +206,9 @@ class Compiler:
         return guard_aggregate(self.render(measure.of), self.dialect_of_sqlglot, self.refused)
 
     def _needs_own(self, measure: Measure) -> bool:
-        return measure.where is not None or any(self._aggregate(measure).find_all(exp.Distinct, exp.PercentileCont, exp.Quantile, exp.Median))
+        return measure.where is not None or any(
+            self._aggregate(measure).find_all(exp.Distinct, exp.PercentileCont, exp.Quantile, exp.Median)
+        )
 
     def _predicate(self, predicate: Predicate) -> exp.Expression:
         if isinstance(predicate, Sql):
@@ -223,7 +233,14 @@ class Compiler:
         assert isinstance(query, exp.Query)  # noqa: S101  # the guard lets nothing else through
         return query
 
-    def _from(self, select: exp.Select, *, partition: Interval | None, where: str | None = None, also: exp.Expression | None = None) -> exp.Select:
+    def _from(
+        self,
+        select: exp.Select,
+        *,
+        partition: Interval | None,
+        where: str | None = None,
+        also: exp.Expression | None = None,
+    ) -> exp.Select:
         conditions = [] if also is None else [also]
         if partition is not None and self.table.partition is not None:
             column = self._column(self.table.partition)
@@ -268,7 +285,13 @@ class Compiler:
             text = value.isoformat()
         if self.dialect == "sqlite":
             return exp.Literal.string(text)
-        kind = "date" if not isinstance(value, datetime) else "datetime" if self.dialect_of_sqlglot == "mysql" else "timestamp"
+        kind = (
+            "date"
+            if not isinstance(value, datetime)
+            else "datetime"
+            if self.dialect_of_sqlglot == "mysql"
+            else "timestamp"
+        )
         return exp.Cast(this=exp.Literal.string(text), to=exp.DataType.build(kind, dialect=self.dialect_of_sqlglot))
 
     def _sql(self, tree: exp.Expression) -> str:
@@ -283,10 +306,14 @@ def table_parts(name: str) -> tuple[str, ...]:
     """
     if "/" in name or name.lower().endswith((".parquet", ".csv", ".json")):
         return (name,)
-    parts = tuple(a.replace('""', '"') if a else b for a, b in re.findall(r'(?:^|\.)(?:"((?:[^"]|"")+)"|([^".]+))(?=\.|$)', name))
+    parts = tuple(
+        a.replace('""', '"') if a else b for a, b in re.findall(r'(?:^|\.)(?:"((?:[^"]|"")+)"|([^".]+))(?=\.|$)', name)
+    )
     spelled = ".".join(f'"{p}"' for p in parts)
     if not 1 <= len(parts) <= 3 or len(re.sub(r'"', "", spelled)) != len(re.sub(r'"', "", name)):
-        raise GuardError(f"{name!r} is not the name of a table; write e.g. sales.orders, or \"a.b\" for a name with a dot")
+        raise GuardError(
+            f'{name!r} is not the name of a table; write e.g. sales.orders, or "a.b" for a name with a dot'
+        )
     return parts
 
 

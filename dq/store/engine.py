@@ -36,7 +36,9 @@ def open_store(url: str) -> Engine:
         options = {"isolation_level": "READ COMMITTED"} if parsed.get_backend_name() in ("mysql", "mariadb") else {}
         engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite", **options)
     except (ArgumentError, NoSuchModuleError):
-        raise ConfigError("store: its url is not of the form dialect://host/database with a dialect that is installed") from None
+        raise ConfigError(
+            "store: its url is not of the form dialect://host/database with a dialect that is installed"
+        ) from None
     except ImportError as error:
         raise ConfigError(f"store: the Python package {error.name!r} is not installed") from None
     if engine.dialect.name == "sqlite":
@@ -44,7 +46,9 @@ def open_store(url: str) -> Engine:
             try:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise StoreError(f"store: the folder {Path(parsed.database).parent} cannot be made: {error.strerror}") from None
+                raise StoreError(
+                    f"store: the folder {Path(parsed.database).parent} cannot be made: {error.strerror}"
+                ) from None
         _embedded(engine)
     return engine
 

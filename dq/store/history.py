@@ -82,7 +82,9 @@ def _bounded(results: Iterable[Result]) -> Iterable[Result]:
 
 def scans_recorded(connection: Connection, run: Run) -> frozenset[str]:
     """Return the scans that have results in the run."""
-    return frozenset(connection.execute(select(t.result.c.scan).where(t.result.c.run_id == run.id).distinct()).scalars())
+    return frozenset(
+        connection.execute(select(t.result.c.scan).where(t.result.c.run_id == run.id).distinct()).scalars()
+    )
 
 
 def lock_run(connection: Connection, run: Run) -> Run:
@@ -108,7 +110,11 @@ def latest_run(connection: Connection, environment: str, suite: str, interval: I
     query = select(t.run).where(t.run.c.environment == environment, t.run.c.suite == suite, t.run.c.version > 0)
     if interval is not None:
         query = query.where(t.run.c.interval_start == interval.start, t.run.c.interval_end == interval.end)
-    query = query.order_by(t.run.c.interval_start.desc(), func.coalesce(t.run.c.closed_at, t.run.c.started_at).desc(), t.run.c.started_at.desc())
+    query = query.order_by(
+        t.run.c.interval_start.desc(),
+        func.coalesce(t.run.c.closed_at, t.run.c.started_at).desc(),
+        t.run.c.started_at.desc(),
+    )
     found = connection.execute(query.limit(1)).first()
     return None if found is None else with_results(connection, _run(found))
 
@@ -126,16 +132,26 @@ def unclosed(connection: Connection, environment: str, before: datetime) -> tupl
     """Return the runs with results that nobody closed, last touched before that time."""
     open_version = t.run.c.version > func.coalesce(t.run.c.closed_version, 0)
     query = select(t.run).where(t.run.c.environment == environment, open_version, t.run.c.started_at < before)
-    touched = [(_run(row), connection.execute(select(func.max(t.result.c.at)).where(t.result.c.run_id == row.id)).scalar()) for row in connection.execute(query).all()]
+    touched = [
+        (_run(row), connection.execute(select(func.max(t.result.c.at)).where(t.result.c.run_id == row.id)).scalar())
+        for row in connection.execute(query).all()
+    ]
     return tuple(run for run, at in touched if at is None or at < before)
 
 
-def still_bad(connection: Connection, environment: str, suite: str, before: datetime, limit: int = 20) -> tuple[tuple[Interval, str], ...]:
+def still_bad(
+    connection: Connection, environment: str, suite: str, before: datetime, limit: int = 20
+) -> tuple[tuple[Interval, str], ...]:
     """Return the older partitions whose latest run is not well, newest first, with the worst sentence of each."""
     latest: dict[Interval, Row[Any]] = {}
     query = (
         select(t.run)
-        .where(t.run.c.environment == environment, t.run.c.suite == suite, t.run.c.version > 0, t.run.c.interval_start < before)
+        .where(
+            t.run.c.environment == environment,
+            t.run.c.suite == suite,
+            t.run.c.version > 0,
+            t.run.c.interval_start < before,
+        )
         .order_by(t.run.c.interval_start.desc(), t.run.c.started_at.desc())
         .limit(20 * limit)
     )
@@ -153,7 +169,9 @@ def still_bad(connection: Connection, environment: str, suite: str, before: date
     return tuple(bad[:limit])
 
 
-def open_orgs(connection: Connection, environment: str, kind: str, subject: str, columns: Sequence[str]) -> frozenset[Group]:
+def open_orgs(
+    connection: Connection, environment: str, kind: str, subject: str, columns: Sequence[str]
+) -> frozenset[Group]:
     """Return the orgs of the subject that have an open incident: their Results are kept even when they are well."""
     query = select(t.incident.c.org).where(
         t.incident.c.environment == environment, t.incident.c.kind == kind, t.incident.c.subject == subject,
