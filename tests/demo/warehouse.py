@@ -15,6 +15,7 @@ import duckdb
 
 DATA = Path(__file__).parent.parent / "data"
 AGARI_DAY = "2016-04-28"
+PROVINCE = ("region_code", "region_name", "province_code", "province_name", "province_abbr", "totale_casi")
 RDAS = 22058
 """RDAs of the published report; the counts of its ten orgs are in ``agari_2016-04-28.csv``."""
 
@@ -24,26 +25,33 @@ def build(folder: Path, until: datetime.date) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("warehouse.duckdb", "warehouse.duckdb.wal", "archive.sqlite"):
         (folder / name).unlink(missing_ok=True)
-    agari = list(csv.DictReader((DATA / "agari_2016-04-28.csv").open(encoding="utf-8")))
+    with (DATA / "agari_2016-04-28.csv").open(encoding="utf-8") as published:
+        agari = list(csv.DictReader(published))
     with duckdb.connect(str(folder / "warehouse.duckdb")) as warehouse:
         for table, file in (("nation_daily", "stage_national"), ("region_daily", "stage_region")):
-            warehouse.execute(f"CREATE TABLE {table} AS SELECT * FROM '{DATA / file}.parquet' WHERE report_date <= ?", [until])
+            warehouse.execute(
+                f"CREATE TABLE {table} AS SELECT * FROM '{DATA / file}.parquet' WHERE report_date <= ?", [until]
+            )
         for table, column in (("collector_counts", "collector_msgs"), ("nrt_database_counts", "nrt_db_msgs")):
             warehouse.execute(f"CREATE TABLE {table} (day DATE, org_id INTEGER, msgs BIGINT)")
-            warehouse.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", [[AGARI_DAY, row["org_id"], row[column]] for row in agari])
+            warehouse.executemany(
+                f"INSERT INTO {table} VALUES (?, ?, ?)", [[AGARI_DAY, row["org_id"], row[column]] for row in agari]
+            )
         provinces = warehouse.execute(
-            f"SELECT CAST(report_date AS TEXT), region_code, region_name, province_code, province_name, province_abbr, totale_casi"
-            f" FROM '{DATA / 'stage_province.parquet'}' WHERE report_date <= ?", [until]
-        ).fetchall()  # fmt: skip
+            f"SELECT CAST(report_date AS TEXT), {', '.join(PROVINCE)} FROM '{DATA / 'stage_province.parquet'}'"
+            " WHERE report_date <= ?",
+            [until],
+        ).fetchall()
     archive = sqlite3.connect(folder / "archive.sqlite")
     with archive:
-        archive.execute("CREATE TABLE province_daily (report_date TEXT, region_code TEXT, region_name TEXT, province_code TEXT,"
-                        " province_name TEXT, province_abbr TEXT, totale_casi INTEGER)")  # fmt: skip
+        archive.execute(f"CREATE TABLE province_daily (report_date TEXT, {' TEXT, '.join(PROVINCE)} INTEGER)")
         archive.executemany("INSERT INTO province_daily VALUES (?, ?, ?, ?, ?, ?, ?)", provinces)
         archive.execute("CREATE INDEX province_daily_date ON province_daily (report_date)")
         for table, column in (("aggregate_counts", "agg_msgs"), ("database_counts", "db_msgs")):
             archive.execute(f"CREATE TABLE {table} (day TEXT, org_id TEXT, msgs INTEGER)")
-            archive.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", [(AGARI_DAY, row["org_id"], int(row[column])) for row in agari])
+            archive.executemany(
+                f"INSERT INTO {table} VALUES (?, ?, ?)", [(AGARI_DAY, row["org_id"], int(row[column])) for row in agari]
+            )
         archive.execute("CREATE TABLE rda_counts (day TEXT, rdas INTEGER)")
         archive.execute("INSERT INTO rda_counts VALUES (?, ?)", (AGARI_DAY, RDAS))
     archive.close()
