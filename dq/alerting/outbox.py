@@ -189,10 +189,11 @@ def tell_event(wire: Wire, event: int) -> None:
     now = wire.clock()
     mine = outbox.c.id == event
     with wire.engine.begin() as connection:
+        # Locked by its key first: MariaDB and MySQL deadlock when one pump begins at the index and another at the row.
+        row = connection.execute(select(outbox).where(mine).with_for_update()).one()
         lease = {"lease_until": now + LEASE, "lease_owner": wire.owner}
         if connection.execute(outbox.update().where(mine, _sendable(wire, now)).values(**lease)).rowcount != 1:
             return
-        row = connection.execute(select(outbox).where(mine)).one()
     message = messages.load_message(row.message)
     channel = wire.channels.get(row.channel)
     if channel is None:
@@ -232,6 +233,8 @@ def _settle(wire: Wire, connection: Connection, row: Any, message: Message, rece
         settled["next_at"] = now + backoff(attempts, receipt.after, random.random())  # noqa: S311  # jitter is no secret
     else:
         settled["dead_at"] = now
-    connection.execute(outbox.update().where(outbox.c.id == row.id, outbox.c.sent_at.is_(None)).values(**settled))
+    mine = outbox.c.id == row.id
+    connection.execute(select(outbox.c.id).where(mine).with_for_update())
+    connection.execute(outbox.update().where(mine, outbox.c.sent_at.is_(None)).values(**settled))
     if "dead_at" in settled or attempts == TRIES_BEFORE_FALLBACK:
         wire.dead_letter(connection, row.channel, message, receipt.error, f"event {row.id}", dead="dead_at" in settled)
