@@ -90,7 +90,7 @@ def declared(receivers: Receivers, kind: str) -> dict[str, object]:
             **web,
         },
         "pagerduty": {"routing_key": "env:pagerduty", "url": receivers.pagerduty.url, **web},
-        "victorops": {"url": "env:victorops", "routing_key": "sales team", **web},
+        "victorops": {"url": "env:victorops", "routing_key": "sales/team?", **web},
     }[kind]
 
 
@@ -287,7 +287,7 @@ def test_victorops_opens_and_recovers_under_one_entity(receivers):
     assert oncall.send(RESOLVED).delivered
     assert receivers.victorops.open_keys == set()
     assert [event["message_type"] for event in receivers.victorops.events] == ["CRITICAL", "RECOVERY"]
-    assert receivers.victorops.routing_keys == ["sales%20team"] * 2
+    assert receivers.victorops.routing_keys == ["sales%2Fteam%3F"] * 2
 
 
 def test_victorops_takes_the_address_as_the_vendor_shows_it(receivers):

@@ -161,6 +161,11 @@ def test_an_escaped_text_fits_and_never_opens_a_mention(text, limit):
     assert text.startswith(back) or out == slack.escaped(text, 10**6)
 
 
+@pytest.mark.parametrize(("limit", "out"), [(12, "a&lt;b&amp;c"), (11, "a&lt;b…"), (8, "a&lt;b…"), (5, "a…")])
+def test_an_escape_is_never_cut(limit, out):
+    assert slack.escaped("a<b&c", limit) == out
+
+
 @given(st.text(min_size=1).filter(str.strip), st.text(min_size=1).filter(str.strip))
 def test_an_identity_is_stable_printable_and_never_shared(a, b):
     one, other = truncate.identity(a), truncate.identity(b)
@@ -217,11 +222,11 @@ HUGE = evolve(
     MESSAGE,
     title="T" * 50_000,
     summary="S" * 50_000,
-    facts=tuple((f"fact {i}", "f" * 5_000) for i in range(30)),
+    facts=tuple((f"fact {i:>055}", "f" * 5_000) for i in range(30)),
     columns=tuple(f"column {i}" for i in range(12)),
     rows=tuple(tuple(f"{row}-{column} 🚀" for column in range(12)) for row in range(500)),
     omitted=1_000_000,
-    links=tuple((f"link {i}", f"https://example.org/{i}") for i in range(30)),
+    links=tuple((f"link {i:>055}", f"https://example.org/{i:>072}") for i in range(30)),
 )
 EMPTY = Message(
     key="k", status="firing", severity=Severity.INFO, environment="", subject="", title="", summary="", at=AT
@@ -302,6 +307,12 @@ def test_slack_says_how_much_it_left_out():
     assert f"{1_000_000 + 500 - shown:,} further rows left out" in context
     assert "20 further facts left out" in context
     assert "25 further links left out" in context
+
+
+def test_a_table_in_slack_stays_in_its_box():
+    body = check_slack(evolve(MESSAGE, columns=("a",), rows=(("``` <!channel> ``` *x*",),)))
+    table = next(text for text in _texts(body["blocks"]) if text.startswith("```"))
+    assert table.split("```") == ["", "\na\n''' &lt;!channel&gt; ''' *x*\n", ""]
 
 
 def test_pagerduty_drops_rows_before_anything_else_and_says_so():
