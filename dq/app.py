@@ -7,6 +7,7 @@ decides on the report in one transaction; the pump speaks to the world outside o
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from dq import events
+from dq.alerting.channels import build as build_channel
 from dq.alerting.config import AlertConfig, load_alerting
 from dq.alerting.fold import News, apply_findings, declared_labels, declared_links, news_of
 from dq.alerting.pump import PumpReport, enqueue_event, open_channels
@@ -27,7 +29,8 @@ from dq.alerting.pump import pump as pump_alerts
 from dq.checks.judge import unmeasured
 from dq.checks.plan import STAGES, plan, scan_ids
 from dq.datasource import Datasource, SqlDatasource
-from dq.execute import Context, execute, expected_sql
+from dq.context import Context, expected_sql
+from dq.execute import execute
 from dq.ledger import reconcile as reconcile_stages
 from dq.model.check import Suite
 from dq.model.errors import ConfigError, DeclarationError, DqError, GuardError, StoreError, UsageError
@@ -42,7 +45,8 @@ from dq.model.result import Result, Run, RunKind
 from dq.model.severity import Outcome, Severity
 from dq.plugins import load_plugin, plugin_names
 from dq.project import Project, load_project
-from dq.reports.discrepancy import Rendered, render
+from dq.reports import Rendered
+from dq.reports.discrepancy import render
 from dq.sla import observations
 from dq.sla.callback import call_on_miss
 from dq.sla.evaluate import SlaVerdict
@@ -206,11 +210,13 @@ def _measure(
 @contextmanager
 def _datasources(project: Project) -> Iterator[Callable[[str], Datasource]]:
     opened: dict[str, Datasource] = {}
+    opening = threading.Lock()  # the stages of a reconciliation are counted side by side
 
     def connect(name: str) -> Datasource:
-        if name not in opened:
-            opened[name] = _open_datasource(project, name)
-        return opened[name]
+        with opening:
+            if name not in opened:
+                opened[name] = _open_datasource(project, name)
+            return opened[name]
 
     try:
         yield connect
@@ -225,9 +231,16 @@ def _open_datasource(project: Project, name: str) -> Datasource:
     password = settings.password.reveal() if settings.password is not None else None
     scheme = url.partition(":")[0]
     if scheme in plugin_names("dq.datasources"):
-        made: Datasource = load_plugin("dq.datasources", scheme)(name, url, password)  # type: ignore[operator]  # a plug-in is a callable
+        made: Datasource = load_plugin("dq.datasources", scheme)(name, url, password)
         return made
-    return SqlDatasource.of(name, url, password=password, timeout=settings.timeout, read_only=settings.read_only)
+    return SqlDatasource.of(
+        name,
+        url,
+        password=password,
+        timeout=settings.timeout,
+        read_only=settings.read_only,
+        max_connections=settings.max_connections,
+    )
 
 
 def _context(project: Project, interval: Interval, now: datetime) -> Context:
@@ -484,7 +497,7 @@ def sla_check(project: Project, now: datetime | None = None, *, pump: bool = Tru
     """
     now = now or judgement_time()
     told: list[SlaVerdict] = []
-    for declared in (*project.suites.values(), *project.reconciliations.values()):
+    for declared in _all(project):
         if declared.sla is None:
             continue
         with _transaction(project) as connection:
@@ -514,7 +527,7 @@ def pump(project: Project) -> PumpReport:
     _close_abandoned(project)
     engine = _store(project)
     alerting = _alerting(project)
-    channels = open_channels(alerting, lambda reference: project.secret(reference, str(ROUTES)).reveal())
+    channels = open_channels(alerting, _secrets(project))
     try:
         report = pump_alerts(engine, alerting, channels, environment=project.environment)
         with engine.begin() as connection:
@@ -541,6 +554,10 @@ def _close_abandoned(project: Project) -> None:
             close(project, run.suite, run.interval, run.origin, pump=False)
         except UsageError:
             continue  # its declaration is gone or does not load just now; it stays open, and is tried again
+
+
+def _secrets(project: Project) -> Callable[[str], str]:
+    return lambda reference: project.secret(reference, str(ROUTES)).reveal()
 
 
 def _alerting(project: Project) -> AlertConfig:
@@ -733,7 +750,7 @@ def lint(project: Project) -> tuple[Problem, ...]:
     except DqError as error:
         told.append(Problem("error", str(error)))
     interval = Interval.of_day(judgement_time().date() - timedelta(days=1))
-    for declared in (*project.suites.values(), *project.reconciliations.values()):
+    for declared in _all(project):
         place = f"{project.source_of(declared.name)}: {_kind(declared)} {declared.name!r}"
         told += [Problem("error", problem) for problem in sql_problems(project, declared, interval)]
         if alerting is not None:
@@ -888,16 +905,10 @@ def doctor(project: Project) -> tuple[Finding, ...]:
 
 
 def _channel_problems(project: Project, alerting: AlertConfig) -> dict[str, str]:
-    from dq.alerting.channels import build
-
     problems: dict[str, str] = {}
     for name, channel in alerting.channels.items():
         try:
-            build(
-                name,
-                channel.settings,
-                lambda reference, name=name: project.secret(reference, f"{ROUTES}: channels.{name}").reveal(),
-            )  # type: ignore[misc]  # a bound default
+            build_channel(name, channel.settings, _secrets(project))
             problems[name] = ""
         except DqError as error:
             problems[name] = str(error)
@@ -916,6 +927,10 @@ def upgrade(project: Project) -> str:
         StoreError: when it cannot be reached or a migration breaks.
     """
     return upgrade_store(_engine(*_store_address(project)))
+
+
+def _all(project: Project) -> tuple[Declared, ...]:
+    return (*project.suites.values(), *project.reconciliations.values())
 
 
 def _reconciliation(project: Project, declared: str | Reconciliation) -> Reconciliation:

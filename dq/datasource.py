@@ -29,15 +29,15 @@ CONNECT_TRIES = 3
 
 
 class Datasource(Protocol):
-    """What a plug-in of the entry point group ``dq.datasources`` has to offer.
+    """What a plug-in of the entry point group ``dq.datasources`` has to offer."""
 
-    Attributes:
-        name: as in ``dq.toml``.
-        dialect: SQLAlchemy's name of the dialect, e.g. ``postgresql``.
-    """
+    @property
+    def name(self) -> str:
+        """As in ``dq.toml``."""
 
-    name: str
-    dialect: str
+    @property
+    def dialect(self) -> str:
+        """SQLAlchemy's name of the dialect, e.g. ``postgresql``."""
 
     def fetch(self, sql: str) -> list[Row]:
         """Return all rows of one read-only statement.
@@ -68,9 +68,24 @@ class SqlDatasource:
 
     @classmethod
     def of(
-        cls, name: str, url: str, *, password: str | None = None, timeout: timedelta, read_only: bool = True
+        cls,
+        name: str,
+        url: str,
+        *,
+        password: str | None = None,
+        timeout: timedelta,
+        read_only: bool = True,
+        max_connections: int = 4,
     ) -> SqlDatasource:
         """Return the datasource ``name`` at the SQLAlchemy address ``url``; nothing is connected yet.
+
+        Args:
+            name: as in ``dq.toml``.
+            url: with or without the password.
+            password: of the user in ``url``.
+            timeout: how long one statement may take.
+            read_only: whether sessions are opened so where the database can.
+            max_connections: how many a server is asked for at once; an embedded engine has a file, not connections.
 
         Raises:
             ConfigError: when the address is malformed or its driver is not installed.
@@ -84,9 +99,9 @@ class SqlDatasource:
                 parsed = parsed.set(drivername=postgres_driver())
             if read_only and parsed.get_backend_name() == "sqlite":
                 parsed = _read_only_file(parsed)
-            engine = create_engine(
-                parsed, connect_args=_connect_args(parsed.get_backend_name(), parsed.database, read_only)
-            )
+            backend = parsed.get_backend_name()
+            pool = {} if backend in ("sqlite", "duckdb") else {"pool_size": max_connections, "max_overflow": 0}
+            engine = create_engine(parsed, connect_args=_connect_args(backend, parsed.database, read_only), **pool)
         except ArgumentError:
             raise ConfigError(f"{place}: its url is not of the form dialect://host/database") from None
         except NoSuchModuleError as error:

@@ -1,0 +1,425 @@
+"""From a declaration to an incident, on real files: what is stored, folded, judged and told, and how often."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+import dq
+from dq import app
+from dq.model.errors import DeclarationError, StoreError, UsageError
+from dq.model.interval import Interval
+from dq.model.severity import Outcome, Severity
+from dq.project import Project
+from tests.receivers import Receivers
+
+TOML = """
+environment = "ep_test"
+[store]
+url = "sqlite:///var/store.sqlite"
+[datasources.live]
+url = "sqlite:///live.sqlite"
+"""
+CHECKS = """
+from dq import *
+calls = []
+def missed(dag, task_list, blocking_task_list, slas, blocking_tis):
+    with open({notes!r}, "a") as notes:
+        notes.write(f"{{dag.dag_id}}|{{task_list}}|{{slas[0].task_id}}\\n")
+orders = Suite("orders", Table("live", "orders", partition="day"), owner="sales", sla=Sla(due="06:00", on_miss=missed), checks=[
+    Check("positive", Rows("amount > 0"), warning="1%", critical="40%"),
+    Check("by org", NotNull("amount"), error=0, by=By("org")),
+])
+pipe = Reconciliation("pipe", by="org", to="mail", error=0, stages=[
+    Stage("in", Table("live", "orders", partition="day")), Stage("out", Table("live", "shipped", partition="day"))])
+"""
+ROUTES = """
+[channels.team]
+type = "slack"
+webhook = "env:SLACK_WEBHOOK"
+allow_http = true
+[channels.oncall]
+type = "pagerduty"
+routing_key = "env:PD_KEY"
+url = "env:PD_URL"
+allow_http = true
+[channels.mail]
+type = "email"
+host = "env:SMTP_HOST"
+port = "env:SMTP_PORT"
+starttls = "off"
+from = "dq@example.org"
+to = ["team@example.org"]
+[route]
+channels = ["team"]
+[[route.routes]]
+matchers = ['severity="critical"']
+channels = ["team", "oncall"]
+"""
+D1, D2, D3 = (Interval.of_day(f"2024-06-{day}") for day in (24, 25, 26))
+
+
+def morning(interval: Interval, hour: int = 5) -> datetime:
+    return interval.end + timedelta(hours=hour)
+
+
+class World:
+    """A project, its data and its receivers."""
+
+    def __init__(self, root: Path, receivers: Receivers, notes: Path) -> None:
+        self.root = root
+        self.receivers = receivers
+        self.notes = notes
+
+    @property
+    def project(self) -> Project:
+        return app.open_project(self.root)
+
+    def load(
+        self, interval: Interval, amounts: list[tuple[str | None, float | None]], shipped: int | None = None
+    ) -> None:
+        with sqlite3.connect(self.root / "live.sqlite") as live:
+            live.execute("CREATE TABLE IF NOT EXISTS orders (day TEXT, org TEXT, amount REAL)")
+            live.execute("CREATE TABLE IF NOT EXISTS shipped (day TEXT, org TEXT)")
+            for table in ("orders", "shipped"):
+                live.execute(f"DELETE FROM {table} WHERE day = ?", (str(interval),))
+            live.executemany(
+                "INSERT INTO orders VALUES (?, ?, ?)", [(str(interval), org, amount) for org, amount in amounts]
+            )
+            live.executemany(
+                "INSERT INTO shipped VALUES (?, ?)",
+                [(str(interval), org) for org, _ in amounts[: len(amounts) if shipped is None else shipped]],
+            )
+        live.close()
+
+    def run(
+        self, name: str, interval: Interval, hour: int = 5, origin: str = "cli", **settings: bool
+    ) -> dq.model.result.Run:  # type: ignore[name-defined]
+        return app.run(self.project, name, interval, origin=origin, now=morning(interval, hour), **settings)
+
+    def rows(self, sql: str) -> list[tuple[object, ...]]:
+        engine = create_engine(f"sqlite:///{self.root}/var/store.sqlite")
+        with engine.connect() as connection:
+            found = [tuple(row) for row in connection.execute(text(sql))]
+        engine.dispose()
+        return found
+
+    @property
+    def open_incidents(self) -> list[tuple[object, ...]]:
+        return self.rows(
+            "SELECT kind, subject, part, org, severity FROM dq_incident WHERE ended_at IS NULL ORDER BY id"
+        )
+
+    @property
+    def told(self) -> list[str]:
+        return [post["text"].splitlines()[0] for post in self.receivers.slack.posts]
+
+
+@pytest.fixture
+def world(make_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    notes = tmp_path / "notes"
+    notes.touch()
+    root = make_project(TOML, {"checks/orders.py": CHECKS.format(notes=str(notes)), "alerting/routes.toml": ROUTES})
+    with Receivers() as receivers:
+        environment = {"SLACK_WEBHOOK": receivers.slack.webhook, "PD_KEY": "k" * 32, "PD_URL": receivers.pagerduty.url,
+                       "SMTP_HOST": receivers.smtp.host, "SMTP_PORT": str(receivers.smtp.port)}  # fmt: skip
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        made = World(root, receivers, notes)
+        made.load(D1, [("a", 1.0), ("b", 2.0)])
+        yield made  # type: ignore[misc]
+
+
+def test_a_good_run_is_recorded_and_tells_nobody(world: World) -> None:
+    run = world.run("orders", D1)
+    assert (run.ok, run.exit_code(), run.worst, run.closed_version) == (True, 0, None, run.version)
+    document = json.loads(json.dumps(run.to_json()))
+    assert list(document) == ["run", "environment", "suite", "kind", "interval", "exit_code", "results"]
+    assert document["environment"] == "ep_test"
+    assert document["interval"] == {"start": "2024-06-24T00:00:00+00:00", "end": "2024-06-25T00:00:00+00:00"}
+    assert list(document["results"][0])[:10] == [
+        "check",
+        "group",
+        "outcome",
+        "severity",
+        "rows",
+        "violations",
+        "unknown",
+        "observed",
+        "threshold",
+        "sentence",
+    ]
+    assert world.open_incidents == []
+    assert world.told == []
+    assert app.latest_run(world.project, "orders", D1) == run
+
+
+def test_severity_rises_and_falls_and_everyone_is_told_once(world: World) -> None:
+    world.load(D1, [("a", 1.0), ("a", 1.0), ("a", -1.0)])
+    assert world.run("orders", D1).exit_code() == 0
+    assert world.told == ["🟡 EP_TEST - orders: positive fails"]
+    assert world.receivers.pagerduty.open_keys == set()
+    world.load(D2, [("a", -1.0), ("a", None), ("b", 1.0)])
+    assert world.run("orders", D2).exit_code() == 1
+    assert world.open_incidents == [("suite", "orders", "positive", "", 4), ("suite", "orders", "by org", '["a"]', 3)]
+    assert world.receivers.pagerduty.open_keys == {"ep_test/suite/orders"}
+    told = len(world.told)
+    # The same again, and a close for nothing: no news.
+    app.close(world.project, "orders", D2, "cli", now=morning(D2))
+    assert len(world.told) == told
+    world.load(D3, [("a", 1.0)])
+    assert world.run("orders", D3).ok
+    assert world.open_incidents == []
+    assert world.receivers.pagerduty.open_keys == set()
+    (alert,) = world.receivers.pagerduty.alerts.values()
+    assert (alert.opens, alert.resolves) == (1, 1)
+    assert world.told[-1].startswith("✅ EP_TEST - orders")
+
+
+def test_a_back_fill_closes_nothing_that_is_newer(world: World) -> None:
+    world.load(D2, [("a", -1.0)])
+    world.run("orders", D2)
+    before = world.open_incidents
+    assert world.run("orders", D1).ok
+    assert world.open_incidents == before
+    assert world.receivers.pagerduty.open_keys == {"ep_test/suite/orders"}
+    world.load(D2, [("a", 1.0)])
+    assert world.run("orders", D2, origin="repair").ok
+    assert world.open_incidents == []
+
+
+def test_a_repeated_scan_makes_the_run_closable_again(world: World) -> None:
+    world.load(D1, [("a", -1.0)])
+    first = world.run("orders", D1)
+    world.load(D1, [("a", 1.0)])
+    app.scan(world.project, "orders", D1, "cli", "scan", morning(D1))
+    app.scan(world.project, "orders", D1, "cli", "scan_by_org", morning(D1))
+    again = app.close(world.project, "orders", D1, "cli", now=morning(D1))
+    assert (again.id, again.version) == (first.id, first.version + 2)
+    assert world.open_incidents == []
+    assert len(world.rows("SELECT * FROM dq_event WHERE name = 'run_closed'")) == 2
+
+
+def test_nothing_is_stored_or_told_unless_asked(world: World) -> None:
+    world.load(D1, [("a", -1.0)])
+    run = dq.run("orders", "2024-06-24", project=world.root)
+    assert not run.ok
+    assert not (world.root / "var").exists()
+    assert world.told == []
+    stored = dq.run("orders", "2024-06-24", project=world.root, store=True)
+    assert stored.id
+    assert world.open_incidents == []
+    app.pump(world.project)
+    assert world.told == []
+
+
+def test_a_declaration_runs_without_a_project(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    suite = dq.Suite("s", dq.Table("x", "orders", partition="day"), checks=[dq.Check("c", dq.Rows("amount > 0"))])
+    assert dq.run(suite, "2024-06-24", datasources={"x": f"sqlite:///{world.root}/live.sqlite"}).ok
+    with pytest.raises(UsageError, match=r"there is no dq.toml"):
+        dq.run(suite, "2024-06-24")
+    pipe = dq.Reconciliation(
+        "p",
+        by="org",
+        stages=[
+            dq.Stage("in", dq.Table("x", "orders", partition="day")),
+            dq.Stage("out", dq.Table("x", "shipped", partition="day")),
+        ],
+    )
+    ledger = dq.reconcile(pipe, "2024-06-24", to="2024-06-25", datasources={"x": f"sqlite:///{world.root}/live.sqlite"})
+    assert [str(row.interval) for row in ledger.rows] == ["2024-06-24", "2024-06-24"]
+
+
+def test_a_partition_without_rows_is_no_pass_and_late(world: World) -> None:
+    run = world.run("orders", D2, hour=5)
+    assert {r.outcome for r in run.summaries} == {Outcome.NO_DATA}
+    assert world.notes.read_text() == ""
+    run = world.run("orders", D2, hour=7, origin="again")
+    assert run.exit_code() == 1
+    assert world.notes.read_text() == "orders|orders on 2024-06-25T00:00:00+00:00|orders\n"
+    assert world.receivers.pagerduty.open_keys == {"ep_test/suite/orders", "ep_test/sla/orders"}
+    world.load(D2, [("a", 1.0)])
+    assert world.run("orders", D2, hour=9, origin="third").ok
+    assert world.receivers.pagerduty.open_keys == set()
+    assert all((a.opens, a.resolves) == (1, 1) for a in world.receivers.pagerduty.alerts.values())
+    assert len(world.notes.read_text().splitlines()) == 1
+
+
+def test_a_miss_is_found_without_a_run_and_resolved_by_one(world: World) -> None:
+    (never,) = app.sla_check(world.project, morning(D1, 7))
+    assert (never.answer, never.expectation.interval, never.late) == ("never_started", D1, timedelta(hours=1))
+    assert world.receivers.pagerduty.open_keys == {"ep_test/sla/orders"}
+    app.sla_check(world.project, morning(D1, 8))
+    world.run("orders", D1, hour=9)
+    assert world.receivers.pagerduty.open_keys == set()
+    assert [v.answer for v in app.sla_check(world.project, morning(D2, 5))] == ["met_after_miss"]
+    assert [v.answer for v in app.sla_check(world.project, morning(D2, 7))] == ["met_after_miss", "never_started"]
+    assert world.receivers.pagerduty.open_keys == {"ep_test/sla/orders"}
+    (alert,) = world.receivers.pagerduty.alerts.values()
+    assert (alert.opens, alert.resolves) == (2, 1)
+    assert len(world.notes.read_text().splitlines()) == 2
+
+
+def test_a_miss_that_is_over_when_it_is_noticed_is_told_once_and_pages_nobody(world: World) -> None:
+    world.run("orders", D1, hour=8)
+    assert world.rows("SELECT ended FROM dq_incident WHERE kind = 'sla'") == [("recovered_untold",)]
+    assert world.receivers.pagerduty.events == []
+    assert len(world.told) == 1
+    app.pump(world.project)
+    assert len(world.told) == 1
+
+
+def test_the_discrepancy_mail_is_sent_once_per_version_of_the_run(world: World) -> None:
+    world.load(D1, [("a", 1.0), ("b", 2.0)], shipped=1)
+    assert world.run("pipe", D1).exit_code() == 1
+    app.close(world.project, "pipe", D1, "cli", now=morning(D1))
+    (mail,) = world.receivers.smtp.messages
+    assert mail["Subject"] == "ep_test - pipe - 2024-06-24: 1 of 2 orgs differs (error)"
+    assert app.report(world.project, "pipe", D1).subject == mail["Subject"]
+    run, ledger = app.reconcile(world.project, "pipe", Interval(D1.start, D2.end), now=morning(D2))
+    assert len(ledger.rows) == 2
+    assert run.exit_code() == 1
+    assert [row[1] for row in world.open_incidents] == ["pipe"]
+    app.send_report(world.project, "pipe", D1)
+    assert [m["Subject"] for m in world.receivers.smtp.messages].count(mail["Subject"]) == 2
+
+
+def test_what_could_not_be_measured_is_told_as_that(world: World) -> None:
+    (world.root / "live.sqlite").rename(world.root / "gone.sqlite")
+    run = world.run("orders", D1)
+    assert run.exit_code() == 3
+    assert {r.outcome for r in run.results} == {Outcome.UNMEASURED}
+    assert world.receivers.pagerduty.open_keys == {"ep_test/suite/orders"}
+    (world.root / "gone.sqlite").rename(world.root / "live.sqlite")
+    assert world.run("orders", D1, origin="again").ok
+    assert world.receivers.pagerduty.open_keys == set()
+
+
+def airflow(
+    world: World, states: dict[str, str], *, scans: tuple[str, ...] = (), due: bool | None = None
+) -> dq.model.result.Run:  # type: ignore[name-defined]
+    if due is not None:
+        assert app.due(world.project, "orders", D1, "airflow:d:r", morning(D1), wanted=due) is due
+    for scan in scans:
+        app.scan(world.project, "orders", D1, "airflow:d:r", scan, morning(D1))
+    return app.close(world.project, "orders", D1, "airflow:d:r", states=states, now=morning(D1))
+
+
+def test_close_reads_the_states_of_scans_that_recorded_nothing(world: World) -> None:
+    skipped = airflow(world, {"scan": "skipped", "scan_by_org": "skipped"}, due=False)
+    assert (skipped.results, skipped.closed_version) == ((), None)
+    assert app.gate(world.project, "orders", D1, "airflow:d:r", Severity.ERROR)
+    upstream = airflow(world, {"scan": "upstream_failed", "scan_by_org": "upstream_failed"}, due=None)
+    assert upstream.results == ()
+    assert app.due(world.project, "orders", D1, "airflow:d:r", morning(D1))
+    failed = airflow(world, {"scan": "failed", "scan_by_org": "upstream_failed"})
+    assert {(r.check, r.outcome) for r in failed.results} == {
+        ("positive", Outcome.UNMEASURED),
+        ("by org", Outcome.UNMEASURED),
+    }
+    assert not app.gate(world.project, "orders", D1, "airflow:d:r", Severity.ERROR)
+    mended = airflow(world, {"scan": "success", "scan_by_org": "success"}, scans=("scan", "scan_by_org"))
+    assert mended.ok
+    assert world.open_incidents == []
+
+
+def test_a_failed_extract_is_told_without_a_record_of_should_run(world: World) -> None:
+    run = airflow(world, {"scan": "upstream_failed", "scan_by_org": "upstream_failed"})
+    assert run.exit_code() == 3
+    assert world.rows("SELECT state FROM dq_observation") == [("failed",)]
+
+
+def test_the_gate_does_not_open_on_silence(world: World) -> None:
+    with pytest.raises(StoreError, match="recorded no results"):
+        app.gate(world.project, "orders", D1, "airflow:d:other", Severity.ERROR)
+    world.load(D1, [("a", 1.0), ("a", 1.0), ("a", -1.0)])
+    world.run("orders", D1)
+    assert app.gate(world.project, "orders", D1, "cli", Severity.ERROR)
+    assert not app.gate(world.project, "orders", D1, "cli", Severity.WARNING)
+
+
+def test_every_says_when_a_suite_is_due(world: World) -> None:
+    path = world.root / "checks/orders.py"
+    path.write_text(path.read_text().replace('owner="sales"', 'owner="sales", every="2h"'))
+    project = world.project
+    begin = morning(D1)
+    assert app.due(project, "orders", D1, "first", begin)
+    app.run(project, "orders", D1, origin="first", now=begin)
+    assert not app.due(project, "orders", D1, "second", begin + timedelta(minutes=90))
+    assert app.due(project, "orders", D1, "first", begin + timedelta(minutes=90))
+    assert app.due(project, "orders", D1, "third", begin + timedelta(hours=2) - timedelta(seconds=30))
+
+
+def test_a_run_that_nobody_closed_is_closed_by_the_pump(world: World) -> None:
+    world.load(D1, [("a", -1.0)])
+    app.scan(world.project, "orders", D1, "airflow:d:r", "scan", datetime.now(UTC) - timedelta(hours=1))
+    app.pump(world.project)
+    assert world.open_incidents == []
+    app.scan(world.project, "orders", D1, "airflow:d:r2", "scan", datetime.now(UTC) - timedelta(hours=3))
+    app.pump(world.project)
+    assert [row[2] for row in world.open_incidents if row[0] == "suite"] == ["positive"]
+
+
+@pytest.mark.parametrize(
+    "predicate", ["amount > 0; DROP TABLE orders", "amount + 1", "amount > (SELECT 1)", "amount > {{ nothing }}"]
+)
+def test_a_predicate_that_is_not_one_boolean_expression_is_refused_with_its_place(world: World, predicate: str) -> None:
+    path = world.root / "checks/orders.py"
+    path.write_text(path.read_text().replace("amount > 0", predicate))
+    with pytest.raises(DeclarationError) as refused:
+        app.run(world.project, "orders", D1)
+    assert str(refused.value).startswith("checks/orders.py: suite 'orders', check 'positive': ")
+    assert [p.sentence for p in app.lint(world.project) if p.level == "error"] == [str(refused.value)]
+
+
+def test_lint_warns_of_what_may_surprise_and_knows_the_channels(world: World) -> None:
+    sentences = [p.sentence for p in app.lint(world.project)]
+    assert any("check 'by org': By has no expected=, so absent orgs are invisible" in s for s in sentences)
+    path = world.root / "checks/orders.py"
+    path.write_text(
+        path.read_text()
+        .replace('to="mail"', 'to="post"')
+        .replace('owner="sales"', 'owner="sales", notify={"critical": ["pigeon"]}')
+    )
+    errors = [p.sentence for p in app.lint(world.project) if p.level == "error"]
+    assert any("pigeon" in s for s in errors)
+    assert any("to= names the channel 'post'" in s for s in errors)
+
+
+def test_doctor_looks_at_every_part_and_shows_no_secret(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {f.state for f in app.doctor(world.project)} == {"ok"}
+    monkeypatch.delenv("SLACK_WEBHOOK")
+    monkeypatch.setenv("PD_KEY", "tooshort-secret")
+    (world.root / "live.sqlite").unlink()
+    monkeypatch.setenv("DQ_NOW", "2024-06-25T06:00:00+00:00")
+    found = {f.what: (f.state, f.sentence) for f in app.doctor(world.project)}
+    assert {what: state for what, (state, _) in found.items()} == {
+        "project": "ok", "clock": "warn", "store": "ok", "datasource live": "broken", "channel team": "broken", "channel oncall": "broken", "channel mail": "ok",
+    }  # fmt: skip
+    assert "tooshort-secret" not in str(found)
+
+
+def test_the_replay_clock_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DQ_NOW", "2024-06-25T06:00:00+02:00")
+    assert app.judgement_time() == datetime(2024, 6, 25, 4, tzinfo=UTC)
+    for wrong in ("yesterday", "2024-06-25T06:00:00"):
+        monkeypatch.setenv("DQ_NOW", wrong)
+        with pytest.raises(UsageError, match="is not an ISO time with a zone"):
+            app.judgement_time()
+
+
+def test_a_refused_routes_file_costs_no_result(world: World) -> None:
+    (world.root / "alerting/routes.toml").write_text("[channels.team]\ntype = 'slack'\nwebhok = 'env:X'\n")
+    world.load(D1, [("a", -1.0)])
+    assert world.run("orders", D1).exit_code() == 1
+    assert len(world.open_incidents) == 1
+    (world.root / "alerting/routes.toml").write_text(ROUTES)
+    app.pump(world.project)
+    assert world.receivers.pagerduty.open_keys == {"ep_test/suite/orders"}
