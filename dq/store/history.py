@@ -124,7 +124,7 @@ def runs(connection: Connection, environment: str, suite: str | None = None, lim
     query = select(t.run).where(t.run.c.environment == environment, t.run.c.version > 0)
     if suite is not None:
         query = query.where(t.run.c.suite == suite)
-    rows = connection.execute(query.order_by(t.run.c.started_at.desc(), t.run.c.id).limit(limit)).all()
+    rows = connection.execute(query.order_by(t.run.c.started_at.desc(), t.run.c.interval_start.desc(), t.run.c.id).limit(limit)).all()
     return tuple(with_results(connection, _run(row)) for row in rows)
 
 
