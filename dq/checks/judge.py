@@ -80,7 +80,7 @@ def judge(
     orgs = [_judge_one(check, group, numbers, now) for group, numbers in reading.numbers.items() if group is not None]
     seen = {group.values for group in reading.numbers if group is not None}
     orgs += [
-        _empty(check, group, f"{group.label} is expected, but has no rows")
+        _empty(check, group, "it is expected, but has no rows")
         for group in reading.expected
         if group.values not in seen
     ]

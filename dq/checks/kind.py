@@ -55,7 +55,7 @@ class ValueKind:
         """Yield what is wrong with the declaration itself, a clause each."""
         yield from ()
 
-    def value(self, number: object, now: datetime) -> Fraction | timedelta | None:
+    def value(self, number: object, now: datetime) -> Fraction | timedelta | None:  # noqa: ARG002  # ages need it
         """Return the number to judge, exactly; None where SQL gave NULL.
 
         Raises:

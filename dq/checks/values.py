@@ -37,6 +37,10 @@ class NotNull(PredicateKind):
         return f"{self.column} is not NULL"
 
 
+def _values(value: Literal_ | Iterable[Literal_]) -> tuple[Literal_, ...]:
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+
+
 @frozen
 class OneOf(PredicateKind):
     """The column has one of the values. A NULL is a violation unless ``nulls=`` says otherwise.
@@ -47,9 +51,7 @@ class OneOf(PredicateKind):
     """
 
     column: str
-    values: tuple[Literal_, ...] = field(
-        converter=lambda v: (v,) if isinstance(v, str) or not isinstance(v, Iterable) else tuple(v)
-    )
+    values: tuple[Literal_, ...] = field(converter=_values)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""

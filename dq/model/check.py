@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from attrs import field, frozen
 
@@ -27,6 +27,10 @@ def _words(value: str | Iterable[str]) -> tuple[str, ...]:
 
 def _routes(value: Mapping[str, str | Iterable[str]]) -> dict[str, tuple[str, ...]]:
     return {severity: _words(channels) for severity, channels in value.items()}
+
+
+def _every(value: str | timedelta | None) -> timedelta | None:
+    return None if value is None else parse_duration(value)
 
 
 @frozen
@@ -58,9 +62,9 @@ class Kind(Protocol):
         shares: whether a share of the rows is a threshold it knows.
     """
 
-    judged: Literal["violations", "value"]
-    nulls: bool
-    shares: bool
+    judged: ClassVar[Literal["violations", "value"]]
+    nulls: ClassVar[bool]
+    shares: ClassVar[bool]
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
@@ -205,6 +209,10 @@ def _bounds(value: object) -> Bounds:
     raise DeclarationError(f"{value!r} is not a range for a measured value; write e.g. at_least(1) or at_most(100)")
 
 
+def _checks(value: Iterable[Check]) -> tuple[Check, ...]:
+    return tuple(value)
+
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -225,12 +233,10 @@ class Suite:
 
     name: str
     table: Table
-    checks: tuple[Check, ...] = field(converter=tuple, kw_only=True)
+    checks: tuple[Check, ...] = field(converter=_checks, kw_only=True)
     by: By | None = field(default=None, kw_only=True)
     sla: Sla | None = field(default=None, kw_only=True)
-    every: timedelta | None = field(
-        default=None, converter=lambda v: None if v is None else parse_duration(v), kw_only=True
-    )
+    every: timedelta | None = field(default=None, converter=_every, kw_only=True)
     notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
     owner: str | None = field(default=None, kw_only=True)
     runbook: str | None = field(default=None, kw_only=True)

@@ -37,7 +37,8 @@ class IncidentKey:
     def group(self) -> str:
         """The default group, ``environment/kind/subject``: one page for a suite, whatever the number of orgs.
 
-        It is the pagers' dedup key (at most 255 characters for PagerDuty), so it never changes while an incident is open.
+        It is the pagers' dedup key (at most 255 characters for PagerDuty), so it never changes while an incident is
+        open.
         """
         return f"{self.environment}/{self.kind}/{self.subject}"
 

@@ -12,7 +12,6 @@ from dq.model.interval import Interval
 from dq.model.result import Result
 from dq.model.severity import Severity
 
-
 Count = int | Decimal
 """A count, or a sum: whole numbers are int."""
 

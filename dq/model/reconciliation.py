@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 from attrs import field, frozen
 
-from dq.model.check import _NAME, Table, _routes, _words
-from dq.model.duration import parse_duration
+from dq.model.check import _NAME, Table, _every, _routes, _words
 from dq.model.errors import DeclarationError
 from dq.model.group import By
 from dq.model.severity import Severity
 from dq.model.sla import Sla
 from dq.model.thresholds import Tolerance, ladder
+
+
+def _by(value: By | str) -> By:
+    return By(value) if isinstance(value, str) else value
+
+
+def _by_or_none(value: By | str | None) -> By | None:
+    return None if value is None else _by(value)
 
 
 @frozen
@@ -36,7 +44,7 @@ class Stage:
     name: str
     table: Table
     measure: str = field(default="count(*)", kw_only=True)
-    by: By | None = field(default=None, converter=lambda v: By(v) if isinstance(v, str) else v, kw_only=True)
+    by: By | None = field(default=None, converter=_by_or_none, kw_only=True)
     org: str | None = field(default=None, kw_only=True)
     title: str = field(default="", kw_only=True)
     short: str = field(default="", kw_only=True)
@@ -111,12 +119,25 @@ class Allowance:
     def exceeded(self, discrepancy: int | Decimal, baseline: int | Decimal) -> bool:
         """Return whether a discrepancy of that many records (of either sign) is more than is allowed."""
         parts = [part for part in (self.share, self.count) if part is not None]
-        return all(part.exceeded(abs(discrepancy), abs(baseline)) for part in parts)
+        size, whole = abs(Fraction(discrepancy)), abs(Fraction(baseline))
+        return all(part.exceeded(size, whole) for part in parts)
 
     def __str__(self) -> str:
         return " and ".join(
             str(part) if part.is_share else f"{part} records" for part in (self.share, self.count) if part
         )
+
+
+def _stages(value: Iterable[Stage]) -> tuple[Stage, ...]:
+    return tuple(value)
+
+
+def _losses(value: Iterable[Explained]) -> tuple[Explained, ...]:
+    return tuple(value)
+
+
+def _totals(value: Iterable[Total]) -> tuple[Total, ...]:
+    return tuple(value)
 
 
 @frozen
@@ -142,10 +163,10 @@ class Reconciliation:
     """
 
     name: str
-    by: By = field(converter=lambda v: By(v) if isinstance(v, str) else v, kw_only=True)
-    stages: tuple[Stage, ...] = field(converter=tuple, kw_only=True)
-    explained: tuple[Explained, ...] = field(default=(), converter=tuple, kw_only=True)
-    totals: tuple[Total, ...] = field(default=(), converter=tuple, kw_only=True)
+    by: By = field(converter=_by, kw_only=True)
+    stages: tuple[Stage, ...] = field(converter=_stages, kw_only=True)
+    explained: tuple[Explained, ...] = field(default=(), converter=_losses, kw_only=True)
+    totals: tuple[Total, ...] = field(default=(), converter=_totals, kw_only=True)
     info: object = field(default=None, kw_only=True)
     warning: object = field(default=None, kw_only=True)
     error: object = field(default=None, kw_only=True)
@@ -156,9 +177,7 @@ class Reconciliation:
     on_empty: str | Severity | None = field(default=None, kw_only=True)
     on_error: str | Severity | None = field(default=None, kw_only=True)
     sla: Sla | None = field(default=None, kw_only=True)
-    every: timedelta | None = field(
-        default=None, converter=lambda v: None if v is None else parse_duration(v), kw_only=True
-    )
+    every: timedelta | None = field(default=None, converter=_every, kw_only=True)
     notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
     owner: str | None = field(default=None, kw_only=True)
     runbook: str | None = field(default=None, kw_only=True)

@@ -17,7 +17,10 @@ from dq.model.severity import Outcome, Severity
 
 
 class Exit(enum.IntEnum):
-    """The exit codes of every ``dq`` command. Where several hold: USAGE, then UNMEASURED, then FAILED, then UNDELIVERED."""
+    """The exit codes of every ``dq`` command.
+
+    Where several hold: USAGE, then UNMEASURED, then FAILED, then UNDELIVERED.
+    """
 
     GOOD = 0
     FAILED = 1

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 
 from attrs import frozen
 
@@ -52,7 +53,7 @@ class Tolerance:
             except (ValueError, ZeroDivisionError):
                 share = None
         elif isinstance(value, float | Decimal):
-            share = Fraction(str(value)) if value == value and abs(value) < 1 else Fraction(1)
+            share = Fraction(str(value)) if value == value and -1 < value < 1 else Fraction(1)
         if share is None:
             raise DeclarationError(f"{value!r} is not a tolerance; an int is a count of rows, '1%' or 0.01 is a share")
         if not 0 < share < 1:
@@ -61,7 +62,7 @@ class Tolerance:
             )
         return cls(share, is_share=True)
 
-    def exceeded(self, violations: int | Decimal, rows: int | Decimal) -> bool:
+    def exceeded(self, violations: int | Decimal | Fraction, rows: int | Decimal | Fraction) -> bool:
         """Return whether ``violations`` of ``rows`` rows are more than it allows.
 
         A share of no rows is exceeded by any violation at all.
@@ -96,7 +97,9 @@ class Bounds:
         Raises:
             TypeError: when a number is held against durations or the other way round.
         """
-        return (self.low is None or not value < self.low) and (self.high is None or not value > self.high)  # type: ignore[operator]  # mixed kinds raise TypeError, which the declaration check prevents
+        low_ok = self.low is None or self.low <= value  # type: ignore[operator]  # see Raises; no Check is of mixed kinds
+        high_ok = self.high is None or value <= self.high  # type: ignore[operator]  # as above
+        return low_ok and high_ok
 
     @property
     def is_duration(self) -> bool:
@@ -180,13 +183,14 @@ def ladder(rungs: dict[Severity, object], parse: Callable[[object], Tolerance | 
         DeclarationError: when counts and shares are mixed, or a severer rung allows no more than a milder one.
     """
     parsed = tuple((severity, parse(rungs[severity])) for severity in sorted(rungs))
-    for (mild, a), (severe, b) in zip(parsed, parsed[1:], strict=False):
+    for (mild, a), (severe, b) in pairwise(parsed):
         if isinstance(a, Tolerance) and isinstance(b, Tolerance):
             if a.is_share is not b.is_share:
                 raise DeclarationError(f"the thresholds mix a count and a share: {mild} {a}, {severe} {b}")
             ordered = b.wider_than(a)
         else:
-            assert isinstance(a, Bounds) and isinstance(b, Bounds)  # noqa: S101  # one parser makes one kind
+            assert isinstance(a, Bounds)  # noqa: S101  # one parser makes one kind
+            assert isinstance(b, Bounds)  # noqa: S101  # as above
             if a.is_duration is not b.is_duration:
                 raise DeclarationError(f"the thresholds mix a number and a duration: {mild} {a}, {severe} {b}")
             ordered = b.wider_than(a)
