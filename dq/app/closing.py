@@ -1,0 +1,321 @@
+"""Closing: results become incidents, promises are judged, reports decided, all in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from attrs import evolve
+from sqlalchemy import select
+from sqlalchemy.engine import Connection
+
+from dq import events
+from dq.alerting.fold import News, apply_findings, declared_labels, declared_links, news_of
+from dq.alerting.pump import PumpReport, enqueue_event
+from dq.app.session import Declared, all_declared, judgement_time, kind_of, start_run, transaction
+from dq.app.telling import deliver, deliver_quietly, report_message
+from dq.checks.judge import unmeasured
+from dq.checks.plan import plan, scan_ids
+from dq.model.errors import StoreError, UsageError
+from dq.model.incident import IncidentKey
+from dq.model.interval import Interval
+from dq.model.observation import Observation
+from dq.model.reconciliation import Reconciliation
+from dq.model.result import Result, Run
+from dq.model.severity import Outcome, Severity
+from dq.project import Project
+from dq.reports.discrepancy import render
+from dq.sla import observations
+from dq.sla.callback import call_on_miss
+from dq.sla.evaluate import SlaVerdict
+from dq.sla.findings import findings, new_misses
+from dq.sla.sighting import sighting
+from dq.store import history
+from dq.store import schema as t
+from dq.store.artefact import ledger_from_json
+
+ABANDONED = timedelta(hours=2)
+"""A run that recorded nothing for that long and was not closed is closed by the pump."""
+
+SLACK_OF_EVERY = timedelta(minutes=1)
+"""A suite is due that much early, so that a scheduler's jitter does not skip a whole round."""
+
+
+def due(
+    project: Project, name: str, interval: Interval, origin: str, now: datetime | None = None, *, wanted: bool = True
+) -> bool:
+    """Return whether the run is due, and remember it for the close.
+
+    Args:
+        wanted: what the caller's own condition says; a run that is not wanted is not due.
+
+    Raises:
+        UsageError: when there is no such declaration.
+        StoreError: when the store cannot be used.
+    """
+    declared = project.find(name)
+    now = now or judgement_time()
+    with transaction(project) as connection:
+        run = start_run(connection, project, declared, interval, origin, now)
+        is_due = wanted
+        if wanted and declared.every is not None:
+            others = [r for r in history.runs(connection, project.environment, name, 2) if r.id != run.id]
+            is_due = not others or now - others[0].started_at >= declared.every - SLACK_OF_EVERY
+        history.record_due(connection, run, is_due)
+    return is_due
+
+
+def close(
+    project: Project,
+    declared: str | Declared,
+    interval: Interval,
+    origin: str,
+    *,
+    states: Mapping[str, str] | None = None,
+    now: datetime | None = None,
+    alert: bool = True,
+    pump: bool = True,
+) -> Run:
+    """Fold the results of a run into incidents, judge its SLA, decide on its report, and tell. Harmless when repeated.
+
+    Args:
+        states: what became of the scans' tasks (``success``, ``failed``, ``upstream_failed``, ``skipped``); a scan that
+            recorded nothing is unmeasured, unless it was skipped.
+        now: the time of the judgement.
+        alert: whether the results become incidents and messages; if not, the run counts as closed all the same.
+        pump: whether to deliver at once; what fails there is delivered by the next pump.
+
+    Raises:
+        UsageError: when there is no such declaration.
+        StoreError: when the store cannot be used.
+    """
+    declared = project.find(declared) if isinstance(declared, str) else declared
+    now = now or judgement_time()
+    missed: tuple[SlaVerdict, ...] = ()
+    with transaction(project) as connection:
+        run = start_run(connection, project, declared, interval, origin, now)
+        run = history.lock_run(connection, run)
+        upstream_failed = _record_missing(connection, run, declared, states or {}, now)
+        run = history.lock_run(connection, run)
+        if run.version > (run.closed_version or 0):
+            state = sighting(run, upstream_failed=upstream_failed)
+            seen = Observation(kind=run.kind, subject=run.suite, interval=interval, state=state, at=now, source="close")
+            observations.record(connection, run.environment, seen)
+            if alert:
+                news = [] if _is_range(run) else [news_of(run, declared)]
+                sla_news, missed = _judge_sla(connection, project, declared, now, only=interval)
+                _fold(connection, [*news, *sla_news], now)
+                _decide_report(connection, run, declared, now)
+            body = {"run": run.id, "interval": str(interval), "worst": str(run.worst or ""), "alert": alert}
+            events.append(connection, run.environment, events.EventName.RUN_CLOSED, run.suite, body, now)
+            history.mark_closed(connection, run, now)
+            run = evolve(run, closed_version=run.version)
+    _call_back(project, missed, origin, now)
+    if pump and alert:
+        deliver_quietly(project)
+    return run
+
+
+def _record_missing(
+    connection: Connection, run: Run, declared: Declared, states: Mapping[str, str], now: datetime
+) -> bool:
+    """Record scans that left no results as unmeasured; return whether a task before them failed."""
+    was_due = history.was_due(connection, run)
+    if was_due is False:
+        return False
+    recorded = history.scans_recorded(connection, run)
+    upstream = False
+    for scan_id in scan_ids(declared):
+        state = states.get(scan_id)
+        if scan_id in recorded and state != "upstream_failed":
+            continue
+        if state in ("upstream_failed", "failed"):
+            why = (
+                "a task before the checks failed, so there was nothing to check"
+                if state == "upstream_failed"
+                else "its task failed before it recorded anything"
+            )
+            upstream = upstream or state == "upstream_failed"
+            history.record_scan(connection, run, scan_id, _unmeasured(declared, scan_id, why), now)
+    return upstream
+
+
+def _unmeasured(declared: Declared, scan_id: str, why: str) -> list[Result]:
+    if isinstance(declared, Reconciliation):
+        return [
+            Result(
+                check=stage.name,
+                outcome=Outcome.UNMEASURED,
+                severity=declared.error_severity,
+                sentence=f"could not be measured: {why}",
+            )
+            for stage in declared.compared
+        ]
+    return [unmeasured(check, why) for scan in plan(declared) if scan.id == scan_id for check in scan.checks]
+
+
+def _judge_sla(
+    connection: Connection, project: Project, declared: Declared, now: datetime, only: Interval | None = None
+) -> tuple[list[News], tuple[SlaVerdict, ...]]:
+    """Return the news about the SLA of ``declared``, and the verdicts that tell of a miss for the first time."""
+    if declared.sla is None:
+        return [], ()
+    recorded, still_open = _sla_incidents(connection, project.environment, declared.name)
+    verdicts = observations.judge(
+        connection, project.environment, kind_of(declared), declared.name, declared.sla, still_open, now, only=only
+    )
+    return _sla_news(connection, project, declared, verdicts, recorded, now)
+
+
+def _sla_news(
+    connection: Connection,
+    project: Project,
+    declared: Declared,
+    verdicts: tuple[SlaVerdict, ...],
+    recorded: frozenset[IncidentKey],
+    now: datetime,
+) -> tuple[list[News], tuple[SlaVerdict, ...]]:
+    environment = project.environment
+    found = findings(verdicts, environment, declared_labels(declared), recorded, declared_links(declared))
+    missed = new_misses(verdicts, environment, recorded)
+    for verdict in missed:
+        body = {
+            "interval": str(verdict.expectation.interval),
+            "answer": str(verdict.answer),
+            "due": verdict.expectation.due_at.isoformat(),
+        }
+        events.append(connection, environment, events.EventName.SLA_MISSED, declared.name, body, now)
+    # One piece of news per finding: a miss that is noticed only when it is over is folded as bad, then as well.
+    return [
+        News(environment=environment, kind="sla", subject=declared.name, findings=(finding,)) for finding in found
+    ], missed
+
+
+def _sla_incidents(
+    connection: Connection, environment: str, subject: str
+) -> tuple[frozenset[IncidentKey], tuple[Interval, ...]]:
+    rows = connection.execute(
+        select(t.incident.c.part, t.incident.c.interval_start, t.incident.c.interval_end, t.incident.c.ended_at).where(
+            t.incident.c.environment == environment, t.incident.c.kind == "sla", t.incident.c.subject == subject
+        )
+    ).all()
+    recorded = frozenset(IncidentKey(environment, "sla", subject, row.part) for row in rows)
+    return recorded, tuple(Interval(row.interval_start, row.interval_end) for row in rows if row.ended_at is None)
+
+
+def _is_range(run: Run) -> bool:
+    """Whether the run compared several days: a look back, from which nobody is paged."""
+    return run.kind == "reconciliation" and run.interval.is_longer_than_day
+
+
+def _fold(connection: Connection, news: list[News], now: datetime) -> None:
+    for change in apply_findings(connection, news, now).changes:
+        incident = change.after
+        if incident is None:
+            continue
+        if incident.ended_at is not None:
+            name = events.EventName.INCIDENT_ENDED
+        else:
+            name = events.EventName.INCIDENT_CHANGED if change.before else events.EventName.INCIDENT_OPENED
+        key = incident.key
+        body = {
+            "answer": str(change.answer),
+            "kind": key.kind,
+            "part": key.part,
+            "org": key.org,
+            "severity": str(incident.severity),
+            "interval": str(incident.interval),
+            "sentence": incident.sentence,
+        }
+        events.append(connection, key.environment, name, key.subject, body, now)
+
+
+def _decide_report(connection: Connection, run: Run, declared: Declared, now: datetime) -> None:
+    """Put the discrepancy e-mail into the outbox, once per version of the run."""
+    if not isinstance(declared, Reconciliation) or not declared.to:
+        return
+    document = history.get_artefact(connection, run)
+    if document is None:
+        return
+    rendered = render(ledger_from_json(document), now=now)
+    message = report_message(run, rendered, now)
+    for channel in declared.to:
+        enqueue_event(connection, channel, message, f"report/{channel}/{run.id}/{run.version}")
+
+
+def _call_back(project: Project, missed: tuple[SlaVerdict, ...], origin: str, now: datetime) -> None:
+    dag_id = origin.split(":")[1] if origin.startswith("airflow:") else None
+    for verdict in missed:
+        problem = call_on_miss(verdict.expectation.sla, verdict, dag_id=dag_id)
+        if problem is not None:
+            with transaction(project) as connection:
+                events.append(
+                    connection,
+                    project.environment,
+                    events.EventName.CALLBACK_FAILED,
+                    verdict.expectation.subject,
+                    {"problem": problem},
+                    now,
+                )
+
+
+def gate(project: Project, name: str, interval: Interval, origin: str, stop_at: Severity) -> bool:
+    """Return whether the next stage may start: nothing in the run is at or above ``stop_at``.
+
+    Raises:
+        StoreError: when the run was due and yet recorded nothing, which is no good news.
+    """
+    declared = project.find(name)
+    with transaction(project) as connection:
+        run = start_run(connection, project, declared, interval, origin, judgement_time())
+        run = history.with_results(connection, run)
+        if not run.results and history.was_due(connection, run) is not False:
+            raise StoreError(f"the run of {name} for {interval} recorded no results, so nothing can be said of it")
+    return not any(result.at_or_above(stop_at) for result in run.results)
+
+
+def sla_check(project: Project, now: datetime | None = None, *, pump: bool = True) -> tuple[SlaVerdict, ...]:
+    """Judge every promise of the project now, page for new misses, and return the verdicts.
+
+    Raises:
+        StoreError: when the store cannot be used.
+    """
+    now = now or judgement_time()
+    told: list[SlaVerdict] = []
+    for declared in all_declared(project):
+        if declared.sla is None:
+            continue
+        with transaction(project) as connection:
+            recorded, still_open = _sla_incidents(connection, project.environment, declared.name)
+            verdicts = observations.judge(
+                connection, project.environment, kind_of(declared), declared.name, declared.sla, still_open, now
+            )
+            news, missed = _sla_news(connection, project, declared, verdicts, recorded, now)
+            _fold(connection, news, now)
+        _call_back(project, missed, "sla check", now)
+        told += verdicts
+    if pump:
+        deliver_quietly(project)
+    return tuple(told)
+
+
+def pump(project: Project) -> PumpReport:
+    """Deliver what has been decided, close what nobody closed, number new events.
+
+    Raises:
+        ConfigError: when ``alerting/routes.toml`` is refused.
+        StoreError: when the store cannot be used.
+    """
+    _close_abandoned(project)
+    return deliver(project)
+
+
+def _close_abandoned(project: Project) -> None:
+    now = datetime.now(UTC)
+    with transaction(project) as connection:
+        left = history.unclosed(connection, project.environment, now - ABANDONED)
+    for run in left:
+        try:
+            close(project, run.suite, run.interval, run.origin, pump=False)
+        except UsageError:
+            continue  # its declaration is gone or does not load just now; it stays open, and is tried again

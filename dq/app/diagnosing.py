@@ -1,0 +1,89 @@
+"""Doctor: how every part that a run needs is doing."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from attrs import frozen
+
+from dq.alerting.channels import build as build_channel
+from dq.alerting.config import AlertConfig
+from dq.app.session import open_datasource, store_engine, transaction
+from dq.app.telling import ROUTES, alerting_of, secrets_of
+from dq.model.errors import DqError
+from dq.project import Project
+
+
+@frozen
+class Finding:
+    """One line of ``dq doctor``.
+
+    Attributes:
+        state: ``ok``, ``warn`` or ``broken``.
+        what: the part that was looked at.
+        sentence: how it is.
+    """
+
+    state: Literal["ok", "warn", "broken"]
+    what: str
+    sentence: str
+
+
+def doctor(project: Project) -> tuple[Finding, ...]:
+    """Look at every part that a run needs, and tell how it is. Never shows a secret."""
+    told = [
+        Finding(
+            "ok",
+            "project",
+            f"environment {project.environment}, {len(project.suites)} suites,"
+            f" {len(project.reconciliations)} reconciliations",
+        )
+    ]
+    told += [Finding("broken", "declarations", failure) for failure in project.failures]
+    if os.environ.get("DQ_NOW"):
+        told.append(Finding("warn", "clock", f"DQ_NOW={os.environ['DQ_NOW']}: everything is judged as of that time"))
+    try:
+        with transaction(project):
+            pass
+        dialect = store_engine(project).dialect.name
+        hint = "; use PostgreSQL or MariaDB where tasks run on several hosts" if dialect == "sqlite" else ""
+        remote = dialect == "sqlite" and _remote_executor()
+        told.append(Finding("broken" if remote else "ok", "store", f"{dialect}, migrated{hint}"))
+    except DqError as error:
+        told.append(Finding("broken", "store", str(error)))
+    for name in project.datasources:
+        try:
+            source = open_datasource(project, name)
+            source.fetch("SELECT 1")
+            source.close()
+            told.append(Finding("ok", f"datasource {name}", f"{source.dialect}, answers"))
+        except DqError as error:
+            told.append(Finding("broken", f"datasource {name}", str(error)))
+    try:
+        alerting = alerting_of(project)
+        for name, problem in _channel_problems(project, alerting).items():
+            told.append(
+                Finding("broken" if problem else "ok", f"channel {name}", problem or alerting.channels[name].type)
+            )
+        if not alerting.channels:
+            told.append(Finding("warn", "channels", f"{ROUTES} has none: nobody will be told"))
+    except DqError as error:
+        told.append(Finding("broken", "channels", str(error)))
+    return tuple(told)
+
+
+def _channel_problems(project: Project, alerting: AlertConfig) -> dict[str, str]:
+    problems: dict[str, str] = {}
+    for name, channel in alerting.channels.items():
+        try:
+            build_channel(name, channel.settings, secrets_of(project))
+            problems[name] = ""
+        except DqError as error:
+            problems[name] = str(error)
+    return problems
+
+
+def _remote_executor() -> bool:
+    executor = os.environ.get("AIRFLOW__CORE__EXECUTOR", "")
+    return any(word in executor for word in ("Celery", "Kubernetes", "Edge", "Ecs", "Batch"))

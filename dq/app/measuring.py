@@ -1,0 +1,187 @@
+"""Measuring: scans become recorded results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from attrs import frozen
+
+from dq.app.closing import close
+from dq.app.linting import refuse_bad_sql
+from dq.app.session import (
+    Declared,
+    context_of,
+    datasources,
+    find_reconciliation,
+    judgement_time,
+    kind_of,
+    start_run,
+    transaction,
+)
+from dq.checks.judge import unmeasured
+from dq.checks.plan import STAGES, plan, scan_ids
+from dq.execute import execute
+from dq.ledger import reconcile as reconcile_stages
+from dq.model.errors import DqError, UsageError
+from dq.model.interval import Interval
+from dq.model.ledger import Ledger
+from dq.model.reconciliation import Reconciliation
+from dq.model.result import Result, Run
+from dq.project import Project
+from dq.store import history
+from dq.store.artefact import ledger_from_json, ledger_to_json
+
+Progress = Callable[[str], None]
+
+
+def run(
+    project: Project,
+    declared: str | Declared,
+    interval: Interval,
+    *,
+    origin: str = "cli",
+    store: bool = True,
+    alert: bool = True,
+    now: datetime | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Measure a suite or reconciliation for one interval, and close the run.
+
+    Args:
+        project: where its datasources are.
+        declared: the name, or the declaration itself.
+        interval: the partition.
+        origin: who started it.
+        store: whether the results are recorded; without it nobody is alerted either.
+        alert: whether the results become incidents and messages.
+        now: the time of the judgement.
+        progress: is told in a few words what goes on.
+
+    Raises:
+        UsageError: when there is no such declaration, or its SQL is refused.
+        StoreError: when the store cannot be used.
+    """
+    declared = project.find(declared) if isinstance(declared, str) else declared
+    now = now or judgement_time()
+    tell = progress or (lambda _: None)
+    refuse_bad_sql(project, declared, interval)
+    if not store:
+        results: list[Result] = []
+        for scan_id in scan_ids(declared):
+            tell(f"{declared.name} {interval}: {scan_id}")
+            results += _measure(project, declared, interval, scan_id, now).results
+        return Run(
+            id="",
+            environment=project.environment,
+            suite=declared.name,
+            kind=kind_of(declared),
+            interval=interval,
+            origin=origin,
+            started_at=now,
+            results=tuple(sorted(results, key=lambda r: r.group is not None)),
+        )
+    for scan_id in scan_ids(declared):
+        tell(f"{declared.name} {interval}: {scan_id}")
+        scan(project, declared, interval, origin, scan_id, now)
+    tell(f"{declared.name} {interval}: close")
+    return close(project, declared, interval, origin, now=now, alert=alert, pump=alert)
+
+
+def scan(
+    project: Project,
+    declared: str | Declared,
+    interval: Interval,
+    origin: str,
+    scan_id: str,
+    now: datetime | None = None,
+) -> tuple[Result, ...]:
+    """Measure one scan and record its results; a repetition replaces them.
+
+    Raises:
+        UsageError: when there is no such declaration or scan.
+        StoreError: when the store cannot be used.
+    """
+    declared = project.find(declared) if isinstance(declared, str) else declared
+    now = now or judgement_time()
+    with transaction(project) as connection:
+        run = start_run(connection, project, declared, interval, origin, now)
+    measured = _measure(project, declared, interval, scan_id, now, run)
+    with transaction(project) as connection:
+        history.record_scan(connection, run, scan_id, measured.results, now)
+        if measured.ledger is not None:
+            history.put_artefact(connection, run, ledger_to_json(measured.ledger))
+    return measured.results
+
+
+@frozen
+class _Measured:
+    results: tuple[Result, ...]
+    ledger: Ledger | None = None
+
+
+def _measure(
+    project: Project, declared: Declared, interval: Interval, scan_id: str, now: datetime, run: Run | None = None
+) -> _Measured:
+    context = context_of(project, interval, now)
+    with datasources(project) as connect:
+        if isinstance(declared, Reconciliation):
+            older: tuple[tuple[Interval, str], ...] = ()
+            if run is not None:
+                with transaction(project) as connection:
+                    older = history.still_bad(connection, project.environment, declared.name, interval.start)
+            ledger = reconcile_stages(declared, connect, context, project.environment, older)
+            return _Measured(ledger.results, ledger)
+        wanted = next((s for s in plan(declared) if s.id == scan_id), None)
+        if wanted is None:
+            raise UsageError(f"suite {declared.name!r} has no scan {scan_id!r}; it has {', '.join(scan_ids(declared))}")
+        try:
+            source = connect(declared.table.datasource)
+        except DqError as error:
+            return _Measured(tuple(unmeasured(check, str(error)) for check in wanted.checks))
+        keep: frozenset[object] = frozenset()
+        if run is not None and wanted.columns:
+            with transaction(project) as connection:
+                keep = history.open_orgs(connection, project.environment, "suite", declared.name, wanted.columns)
+        return _Measured(execute(wanted, declared.table, declared.by_of, source, context, keep))  # type: ignore[arg-type]  # a set of groups
+
+
+def reconcile(
+    project: Project,
+    declared: str | Reconciliation,
+    interval: Interval,
+    *,
+    origin: str = "cli",
+    store: bool = True,
+    alert: bool = True,
+    now: datetime | None = None,
+) -> tuple[Run, Ledger]:
+    """Measure a reconciliation and return its run and its ledger. Several days are one comparison and page nobody.
+
+    Raises:
+        UsageError: when there is no such reconciliation, or its SQL is refused.
+        StoreError: when the store cannot be used.
+    """
+    declared = find_reconciliation(project, declared)
+    now = now or judgement_time()
+    refuse_bad_sql(project, declared, interval)
+    if not store:
+        ledger = _measure(project, declared, interval, STAGES, now).ledger
+        assert ledger is not None  # noqa: S101  # a reconciliation always makes one
+        run = Run(
+            id="",
+            environment=project.environment,
+            suite=declared.name,
+            kind="reconciliation",
+            interval=interval,
+            origin=origin,
+            started_at=now,
+            results=ledger.results,
+        )
+        return run, ledger
+    scan(project, declared, interval, origin, STAGES, now)
+    done = close(project, declared, interval, origin, now=now, alert=alert, pump=alert)
+    with transaction(project) as connection:
+        document = history.get_artefact(connection, done)
+    assert document is not None  # noqa: S101  # the scan has just put it there
+    return done, ledger_from_json(document)

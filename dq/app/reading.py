@@ -1,0 +1,59 @@
+"""Reading back what was stored."""
+
+from __future__ import annotations
+
+from dq.app.session import find_reconciliation, judgement_time, transaction
+from dq.model.errors import UsageError
+from dq.model.interval import Interval
+from dq.model.ledger import Ledger
+from dq.model.result import Run
+from dq.project import Project
+from dq.reports import Rendered
+from dq.reports.discrepancy import render
+from dq.store import history
+from dq.store.artefact import ledger_from_json
+
+
+def runs(project: Project, suite: str | None = None, limit: int = 30) -> tuple[Run, ...]:
+    """Return the newest stored runs, newest first."""
+    with transaction(project) as connection:
+        return history.runs(connection, project.environment, suite, limit)
+
+
+def latest_run(project: Project, name: str, interval: Interval) -> Run | None:
+    """Return the latest stored run of that interval; None: there is none."""
+    with transaction(project) as connection:
+        return history.latest_run(connection, project.environment, name, interval)
+
+
+def ledger(project: Project, name: str, interval: Interval | None = None) -> tuple[Run, Ledger]:
+    """Return the latest stored run and ledger of a reconciliation, of ``interval`` or the newest one.
+
+    Raises:
+        UsageError: when there is none.
+    """
+    declared = find_reconciliation(project, name)
+    with transaction(project) as connection:
+        found = history.latest_run(connection, project.environment, declared.name, interval)
+        document = history.get_artefact(connection, found) if found is not None else None
+    if found is None or document is None:
+        when = f" for {interval}" if interval is not None else ""
+        raise UsageError(
+            f"there is no stored run of {name!r}{when} in environment {project.environment!r};"
+            f" run `dq reconcile {name}` first"
+        )
+    return found, ledger_from_json(document)
+
+
+def report(project: Project, name: str, interval: Interval | None = None) -> Rendered:
+    """Return the discrepancy report of the latest stored run.
+
+    Raises:
+        UsageError: when there is none.
+    """
+    return render(ledger(project, name, interval)[1], now=judgement_time())
+
+
+def render_ledger(ledger: Ledger) -> Rendered:
+    """Return the discrepancy report of ``ledger``."""
+    return render(ledger, now=judgement_time())

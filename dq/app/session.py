@@ -1,0 +1,204 @@
+"""Where everything begins: the project, the clock, the store's transactions, the datasources."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from dq.context import Context
+from dq.datasource import Datasource, SqlDatasource
+from dq.model.check import Suite
+from dq.model.errors import ConfigError, StoreError, UsageError
+from dq.model.interval import Interval
+from dq.model.reconciliation import Reconciliation
+from dq.model.result import Run, RunKind
+from dq.plugins import load_plugin, plugin_names
+from dq.project import Project, load_project
+from dq.store import ensure, history, open_store
+from dq.store import upgrade as upgrade_store
+
+Declared = Suite | Reconciliation
+
+
+def open_project(path: Path | None = None) -> Project:
+    """Return the project that ``path`` (a file or folder; None: ``DQ_HOME`` or the working directory) lies in.
+
+    Raises:
+        ConfigError: when there is none, or its ``dq.toml`` is refused.
+    """
+    return load_project(path)
+
+
+def judgement_time() -> datetime:
+    """Return the time at which things are judged: now, or ``DQ_NOW`` (an ISO time with a zone) to replay history.
+
+    Delivery never reads it: leases and retries live in real time.
+
+    Raises:
+        UsageError: when ``DQ_NOW`` is no such time.
+    """
+    text = os.environ.get("DQ_NOW")
+    if not text:
+        return datetime.now(UTC)
+    try:
+        now = datetime.fromisoformat(text)
+    except ValueError:
+        now = None
+    if now is None or now.tzinfo is None:
+        raise UsageError(f"DQ_NOW={text!r} is not an ISO time with a zone, e.g. 2026-11-20T06:00:00+00:00")
+    return now.astimezone(UTC)
+
+
+def all_declared(project: Project) -> tuple[Declared, ...]:
+    """Return every suite and reconciliation of the project."""
+    return (*project.suites.values(), *project.reconciliations.values())
+
+
+def find_reconciliation(project: Project, declared: str | Reconciliation) -> Reconciliation:
+    """Return the reconciliation that ``declared`` is or names.
+
+    Raises:
+        UsageError: when there is none of that name.
+    """
+    found = project.find(declared) if isinstance(declared, str) else declared
+    if not isinstance(found, Reconciliation):
+        raise UsageError(f"{found.name!r} is a suite, not a reconciliation; use `dq run {found.name}`")
+    return found
+
+
+def kind_of(declared: Declared) -> RunKind:
+    """Return the kind of run that a declaration makes."""
+    return "suite" if isinstance(declared, Suite) else "reconciliation"
+
+
+def context_of(project: Project, interval: Interval, now: datetime) -> Context:
+    """Return what the SQL of a run may depend on."""
+    return Context(interval, now, dict(project.params), project.refuse_functions)
+
+
+@contextmanager
+def datasources(project: Project) -> Iterator[Callable[[str], Datasource]]:
+    """Give a function that opens datasources by name, once each; all are closed in the end."""
+    opened: dict[str, Datasource] = {}
+    opening = threading.Lock()  # the stages of a reconciliation are counted side by side
+
+    def connect(name: str) -> Datasource:
+        with opening:
+            if name not in opened:
+                opened[name] = open_datasource(project, name)
+            return opened[name]
+
+    try:
+        yield connect
+    finally:
+        for datasource in opened.values():
+            datasource.close()
+
+
+def open_datasource(project: Project, name: str) -> Datasource:
+    """Return the datasource ``name``; nothing is connected yet.
+
+    Raises:
+        ConfigError: when there is none, a secret is missing, or its driver is not installed.
+    """
+    settings = project.datasource_settings(name)
+    url = settings.url.reveal_url()
+    password = settings.password.reveal() if settings.password is not None else None
+    scheme = url.partition(":")[0]
+    if scheme in plugin_names("dq.datasources"):
+        made: Datasource = load_plugin("dq.datasources", scheme)(name, url, password)
+        return made
+    return SqlDatasource.of(
+        name,
+        url,
+        password=password,
+        timeout=settings.timeout,
+        read_only=settings.read_only,
+        max_connections=settings.max_connections,
+    )
+
+
+def dialect_of(project: Project, datasource: str) -> str:
+    """Return SQLAlchemy's name of a datasource's dialect, without connecting to it.
+
+    Raises:
+        ConfigError: when there is no such datasource, or its address cannot be found out or read.
+    """
+    url = project.datasource_settings(datasource).url.reveal_url()
+    scheme = url.partition(":")[0]
+    if scheme in plugin_names("dq.datasources"):
+        return open_datasource(project, datasource).dialect
+    try:
+        return make_url(url).get_backend_name()
+    except SQLAlchemyError:
+        raise ConfigError(f"datasource {datasource!r}: its url is not of the form dialect://host/database") from None
+
+
+@contextmanager
+def transaction(project: Project) -> Iterator[Connection]:
+    """Give a connection to the store inside a transaction.
+
+    Raises:
+        StoreError: when the store cannot be used.
+    """
+    try:
+        with store_engine(project).begin() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        original = str(getattr(error, "orig", None) or error).strip().splitlines()
+        raise StoreError(f"the store cannot be used: {original[0] if original else type(error).__name__}") from None
+
+
+def start_run(
+    connection: Connection, project: Project, declared: Declared, interval: Interval, origin: str, now: datetime
+) -> Run:
+    """Return the run of that identity, made where it is not there yet."""
+    return history.start_run(connection, project.environment, declared.name, kind_of(declared), interval, origin, now)
+
+
+def store_engine(project: Project) -> Engine:
+    """Return the engine of the project's store, which is at the newest migration.
+
+    Raises:
+        StoreError: when it cannot be reached or is not migrated.
+    """
+    return _ready(*_store_address(project))
+
+
+def _store_address(project: Project) -> tuple[str, str | None, int]:
+    password = project.store.password
+    return project.store.url.reveal_url(), None if password is None else password.reveal(), os.getpid()
+
+
+@lru_cache(maxsize=8)
+def _engine(url: str, password: str | None, _pid: int) -> Engine:
+    """One engine per process: a connection must not cross a fork, and Airflow forks its workers."""
+    try:
+        address = make_url(url) if password is None else make_url(url).set(password=password)
+    except SQLAlchemyError:
+        raise ConfigError("store: its url is not of the form dialect://host/database") from None
+    return open_store(address.render_as_string(hide_password=False))
+
+
+@lru_cache(maxsize=8)
+def _ready(url: str, password: str | None, pid: int) -> Engine:
+    engine = _engine(url, password, pid)
+    ensure(engine)
+    return engine
+
+
+def upgrade(project: Project) -> str:
+    """Bring the store to the newest migration; return what was done.
+
+    Raises:
+        StoreError: when it cannot be reached or a migration breaks.
+    """
+    return upgrade_store(_engine(*_store_address(project)))
