@@ -13,7 +13,6 @@ from dq import events
 from dq.alerting.config import AlertConfig, load_alerting
 from dq.alerting.pump import PumpReport, enqueue_event, open_channels
 from dq.alerting.pump import pump as pump_alerts
-from dq.app.closing import pump
 from dq.app.reading import ledger
 from dq.app.session import find_reconciliation, store_engine, transaction
 from dq.model.errors import DqError, StoreError, UsageError
@@ -104,4 +103,4 @@ def send_report(project: Project, name: str, interval: Interval | None = None) -
                 report_message(found, render(stored, now=now), now),
                 f"report/{channel}/{found.id}/{now.isoformat()}",
             )
-    return pump(project)
+    return deliver(project)
