@@ -46,11 +46,16 @@ def parse(text: str) -> AlertConfig:
 def test_what_it_means() -> None:
     config = parse(GOOD)
     assert config.fallback == "team"
-    assert {c.name: (c.type, c.pages) for c in config.channels.values()} == {"team": ("slack", False), "oncall": ("pagerduty", True)}
+    assert {c.name: (c.type, c.pages) for c in config.channels.values()} == {
+        "team": ("slack", False),
+        "oncall": ("pagerduty", True),
+    }
     assert config.channels["oncall"].settings["routing_key"] == "env:PD_KEY"
     deep = Route(matchers=(Matcher.parse("owner=sales"),), group_by=("environment", "subject", "check"))
     critical = (Matcher("severity", "=", "critical"), Matcher("environment", "!~", "dev.*"))
-    assert config.route == Route(channels=("team",), routes=(Route(matchers=critical, channels=("oncall",), continue_=True, routes=(deep,)),))
+    assert config.route == Route(
+        channels=("team",), routes=(Route(matchers=critical, channels=("oncall",), continue_=True, routes=(deep,)),)
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,12 +68,20 @@ def test_what_it_means() -> None:
         ('type = "slack"', 'type = "slak"', "channels.team.type: "),
         ('["oncall"]', '["oncal"]', "route.routes[0].channels: there is no channel 'oncal'; did you mean 'oncall'?"),
         ('channels = ["team"]', "", "route.channels: it is missing"),
-        ('[route]\nchannels = ["team"]', '[route]\nchannels = ["team"]\nmatchers = ["a=b"]', "the top route takes everything"),
+        (
+            '[route]\nchannels = ["team"]',
+            '[route]\nchannels = ["team"]\nmatchers = ["a=b"]',
+            "the top route takes everything",
+        ),
         ("continue = true", 'continue = "yes"', "route.routes[0].continue: it must be true or false"),
         ("continue = true", "continu = true", "route.routes[0].continu: unknown key; did you mean 'continue'?"),
         ('"owner=sales"', '"owner"', "route.routes[0].routes[0].matchers: 'owner' is not a matcher"),
         ('"owner=sales"', "'owner=~\"(\"'", 'the matcher owner=~"(" is not a regular expression'),
-        ('"environment", "subject", "check"', '"check"', "route.routes[0].routes[0].group_by: it must name environment and subject"),
+        (
+            '"environment", "subject", "check"',
+            '"check"',
+            "route.routes[0].routes[0].group_by: it must name environment and subject",
+        ),
         ('matchers = ["owner=sales"]', "matchers = [1]", "matchers: it must be a list of texts"),
         ("[[route.routes.routes]]", "[route.routes.routes]", "route.routes[0].routes: it must be a list of tables"),
         ("[channels.team]", "[channels.'te am']", "channels.te am: a name is made of"),
@@ -99,7 +112,8 @@ def test_a_file_that_is_not_there_routes_nothing_and_one_that_is_no_toml_is_refu
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("continue = true", ""), ("sales", "sale"), ("env:PD_KEY", "env:PD_KEY_2"), ('fallback = "team"', "")]
+    ("old", "new"),
+    [("continue = true", ""), ("sales", "sale"), ("env:PD_KEY", "env:PD_KEY_2"), ('fallback = "team"', "")],
 )
 def test_the_fingerprint_changes_with_what_it_says(old: str, new: str) -> None:
     assert parse(GOOD).fingerprint == parse(GOOD + "\n# a comment").fingerprint

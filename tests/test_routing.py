@@ -58,7 +58,13 @@ def test_what_is_no_matcher_is_refused(text: str) -> None:
         Matcher.parse(text)
 
 
-def when(*matchers: str, to: tuple[str, ...] | None = None, go_on: bool = False, by: tuple[str, ...] | None = None, routes: tuple[Route, ...] = ()) -> Route:
+def when(
+    *matchers: str,
+    to: tuple[str, ...] | None = None,
+    go_on: bool = False,
+    by: tuple[str, ...] | None = None,
+    routes: tuple[Route, ...] = (),
+) -> Route:
     return Route(matchers=tuple(map(Matcher.parse, matchers)), channels=to, continue_=go_on, group_by=by, routes=routes)
 
 
@@ -68,7 +74,8 @@ TREE = when(
     to=("default",),
     routes=(
         when(
-            'owner="a"', to=("a",),
+            'owner="a"',
+            to=("a",),
             routes=(
                 when('env="testing"', to=("a-testing",), by=BY_CHECK),
                 when('env="production"', to=("a-production",), go_on=True),
@@ -78,7 +85,7 @@ TREE = when(
         when('owner=~"b|c"', to=("bc",), by=BY_CHECK),
         when('kind="role"', by=BY_CHECK, routes=(when('env="testing"', routes=(when('wait="long"', to=()),)),)),
     ),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(
@@ -108,10 +115,17 @@ def test_a_route_can_tell_nobody() -> None:
 
 
 TREES = st.recursive(
-    st.builds(lambda m, go_on, to: when(*m, go_on=go_on, to=to), st.lists(st.sampled_from(["a=1", "a!=1", "b=~1|2"]), max_size=2), st.booleans(), st.sampled_from([None, ("x",), ("y",)])),
-    lambda children: st.builds(lambda route, kids: evolve(route, routes=tuple(kids)), children, st.lists(children, max_size=3)),
+    st.builds(
+        lambda m, go_on, to: when(*m, go_on=go_on, to=to),
+        st.lists(st.sampled_from(["a=1", "a!=1", "b=~1|2"]), max_size=2),
+        st.booleans(),
+        st.sampled_from([None, ("x",), ("y",)]),
+    ),
+    lambda children: st.builds(
+        lambda route, kids: evolve(route, routes=tuple(kids)), children, st.lists(children, max_size=3)
+    ),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @given(TREES, st.sampled_from(["", "1", "2"]), st.sampled_from(["", "1", "2"]))
@@ -140,16 +154,36 @@ def test_somebody_always_takes_it_and_only_with_reason(tree: Route, a: str, b: s
 
 START = datetime(2026, 11, 20, tzinfo=UTC)
 INCIDENT = Incident(
-    id=1, key=IncidentKey("EP_STAGE", "suite", "covid", "amount", '["14"]'), severity=Severity.ERROR, outcome=Outcome.FAIL, sentence="",
-    observed="", threshold="", links={}, interval=Interval.of_day("2026-11-20"), opened_at=START, changed_at=START,
-    labels={"check": "amount", "org": "14", "severity": "stale", "environment": "lie", "_notify": '{"critical": ["pagerduty:oncall"], "warning": ["team"]}'},
-)  # fmt: skip
+    id=1,
+    key=IncidentKey("EP_STAGE", "suite", "covid", "amount", '["14"]'),
+    severity=Severity.ERROR,
+    outcome=Outcome.FAIL,
+    sentence="",
+    observed="",
+    threshold="",
+    links={},
+    interval=Interval.of_day("2026-11-20"),
+    opened_at=START,
+    changed_at=START,
+    labels={
+        "check": "amount",
+        "org": "14",
+        "severity": "stale",
+        "environment": "lie",
+        "_notify": '{"critical": ["pagerduty:oncall"], "warning": ["team"]}',
+    },
+)
 TYPES = {"team": "slack", "oncall": "pagerduty", "mail": "email"}
 
 
 def test_labels_follow_the_key_and_the_severity_of_now() -> None:
     labels = labels_of(INCIDENT)
-    assert (labels["environment"], labels["severity"], labels["kind"], labels["org"]) == ("EP_STAGE", "error", "suite", "14")
+    assert (labels["environment"], labels["severity"], labels["kind"], labels["org"]) == (
+        "EP_STAGE",
+        "error",
+        "suite",
+        "14",
+    )
     assert "_notify" not in labels
 
 
@@ -174,7 +208,9 @@ def test_a_notify_that_leads_nowhere_is_told_and_stops_nothing() -> None:
 
 def test_keys_of_a_finer_grouping() -> None:
     assert message_key(INCIDENT, ("environment", "subject")) == "EP_STAGE/suite/covid"
-    assert message_key(INCIDENT, ("check", "environment", "subject", "org")) == "EP_STAGE/suite/covid/check=amount/org=14"
+    assert (
+        message_key(INCIDENT, ("check", "environment", "subject", "org")) == "EP_STAGE/suite/covid/check=amount/org=14"
+    )
     long = evolve(INCIDENT, labels={"check": "x" * 300})
     other = evolve(INCIDENT, labels={"check": "x" * 299 + "y"})
     keys = {message_key(i, BY_CHECK) for i in (long, other)}
@@ -214,8 +250,8 @@ def test_the_path_says_why() -> None:
         ({1: 3}, {}, {1: 3}, True, "unsettled"),
         ({1: 3}, {}, {}, True, "dead"),
     ],
-)  # fmt: skip
-def test_why_a_channel_is_told(told: dict, trying: dict | None, desired: dict, dead: bool, why: str) -> None:  # noqa: FBT001  # a column of the table
+)
+def test_why_a_channel_is_told(told: dict, trying: dict | None, desired: dict, *, dead: bool, why: str) -> None:
     assert reason(told, trying, desired, dead=dead) == why
 
 

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from attrs import define, evolve, field, frozen
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.sql.expression import ColumnElement
 
 from dq.alerting import messages
 from dq.alerting.channels import Channel, build

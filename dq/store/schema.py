@@ -52,7 +52,7 @@ class Utc(TypeDecorator[datetime]):
 
 metadata = MetaData()
 # TEXT holds 64 KB on MariaDB and MySQL: less than a report, or the state of ten thousand incidents.
-_LONG = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+_LONG = Text().with_variant(mysql.LONGTEXT(), "mysql").with_variant(mysql.LONGTEXT(), "mariadb")
 _ID = BigInteger().with_variant(Integer(), "sqlite")
 _BLOB = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql").with_variant(mysql.LONGBLOB(), "mariadb")
 
