@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import asdict
@@ -23,6 +23,7 @@ WORST_NAMED = 10
 """How many orgs and table rows a message names before it counts the others."""
 
 _NOUNS = {"suite": ("check", "checks"), "reconciliation": ("stage", "stages"), "sla": ("partition", "partitions")}
+_WELL = {"sla": ("has arrived", "have arrived")}
 _FAILS = {"suite": ("fails", "fail"), "reconciliation": ("differs", "differ"), "sla": ("is late", "are late")}
 
 
@@ -42,7 +43,7 @@ def firing(key: str, incidents: Iterable[Incident], told: State, at: datetime) -
     orgs = _orgs(worst)
     facts = [
         ("Severity", str(first.severity)),
-        ("Since", f"{_clock(since)} ({format_duration(max(at - since, at - at))})"),
+        ("Since", f"{_clock(since)} ({_lasted(since, at)})"),
         ("Partition", _newest_partition(worst)),
     ]
     if len(parts) == 1 and first.observed:
@@ -97,15 +98,16 @@ def resolved(previous: Message, incidents: Iterable[Incident], severity: Severit
             f"Still open at {worst}, but no longer routed to this channel: {_what(_by_part(still), _orgs(still))}."
         )
     else:
-        what = _well_again(gone) if gone else "well again"
+        removed = bool(gone) and all(i.ended == "vanished" for i in gone)
+        what = "no longer declared" if removed else _well_again(gone) if gone else "well again"
         summary = f"Before: {previous.title.removeprefix(head)}."
     if since is not None:
         facts.append(("Since", _clock(since)))
         if not still:
-            facts += [("Until", _clock(until)), ("Lasted", format_duration(max(until - since, at - at)))]
-            what += f" after {format_duration(max(until - since, at - at))}"
-    if removed := sorted({i.key.part for i in gone if i.ended == "vanished"}):
-        facts.append(("No longer declared", ", ".join(removed)))
+            facts += [("Until", _clock(until)), ("Lasted", _lasted(since, until))]
+            what += "" if removed else f" after {_lasted(since, until)}"
+    if vanished := sorted({i.key.part for i in gone if i.ended == "vanished"}):
+        facts.append(("No longer declared", ", ".join(vanished)))
     if owner := _owner(known):
         facts.append(("Owner", owner))
     return Message(
@@ -141,7 +143,7 @@ def episode(key: str, incidents: Iterable[Incident], at: datetime) -> Message:
         summary=f"It began and ended before anybody was told. {_summary(_by_part(worst))}",
         at=at,
         since=since,
-        facts=(("Worst severity", str(first.severity)), ("Lasted", format_duration(max(until - since, at - at)))),
+        facts=(("Worst severity", str(first.severity)), ("Lasted", _lasted(since, until))),
         columns=columns,
         rows=rows,
         omitted=max(len(worst) - WORST_NAMED, 0),
@@ -234,10 +236,9 @@ def _what(parts: Mapping[str, Sequence[Incident]], orgs: Sequence[str]) -> str:
 
 def _well_again(ended: Sequence[Incident]) -> str:
     parts = _by_part(ended)
-    first = ended[0]
-    if len(parts) > 1:
-        return f"{len(parts)} {_NOUNS[first.key.kind][1]} are well again"
-    return f"{first.key.part} {'is no longer declared' if first.ended == 'vanished' else 'is well again'}"
+    kind = ended[0].key.kind
+    one, many = _WELL.get(kind, ("is well again", "are well again"))
+    return f"{ended[0].key.part} {one}" if len(parts) == 1 else f"{len(parts)} {_NOUNS[kind][1]} {many}"
 
 
 def _summary(parts: Mapping[str, Sequence[Incident]]) -> str:
@@ -300,6 +301,10 @@ def _changed(told: State, desired: State) -> str:
         ("recovered or no longer told here", len(told.keys() - desired.keys())),
     )
     return ", ".join(f"{count} {word}" for word, count in counts if count)
+
+
+def _lasted(since: datetime, until: datetime) -> str:
+    return format_duration(max(until - since, timedelta(0)))
 
 
 def _clock(at: datetime) -> str:

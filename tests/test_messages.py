@@ -1,0 +1,112 @@
+"""What a person on call reads first: titles and facts, by kind and outcome."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dq.alerting.messages import episode, firing, resolved, undelivered
+from dq.model.incident import Incident, IncidentKey
+from dq.model.interval import Interval
+from dq.model.severity import Outcome, Severity
+
+START = datetime(2026, 11, 20, 6, tzinfo=UTC)
+END = START + timedelta(hours=3, minutes=40)
+
+
+def incident(
+    kind: str, part: str, outcome: str = "fail", org: str = "", severity: int = 3, *, over: str | None = None
+) -> Incident:
+    return Incident(
+        id=hash((part, org)),
+        key=IncidentKey("ep_stage", kind, "covid", part, org and f'["{org}"]'),  # type: ignore[arg-type]  # a literal by another way
+        severity=Severity(severity),
+        outcome=Outcome(outcome),
+        sentence="74 of 340 missing (21.8%)",
+        observed="74",
+        threshold="1%",
+        labels={"owner": "data", **({"org": org} if org else {})},
+        links={"Runbook": "https://wiki/covid"},
+        interval=Interval.of_day("2026-11-19"),
+        opened_at=START,
+        changed_at=START,
+        ended_at=END if over else None,
+        ended=over,  # type: ignore[arg-type]  # a literal by another way
+    )
+
+
+@pytest.mark.parametrize(
+    ("incidents", "what"),
+    [
+        ([incident("suite", "amount")], "amount fails"),
+        ([incident("suite", "amount", "unmeasured")], "amount could not be measured"),
+        ([incident("suite", "amount", "no_data", org="14")], "amount has no data for org 14"),
+        ([incident("suite", "a"), incident("suite", "b")], "2 checks fail"),
+        (
+            [incident("suite", "a"), incident("suite", "b", "unmeasured"), incident("suite", "c")],
+            "2 checks fail, 1 check could not be measured",
+        ),
+        (
+            [incident("reconciliation", "DB", org="1"), incident("reconciliation", "DB", org="2")],
+            "DB differs for 2 orgs",
+        ),
+        ([incident("reconciliation", "DB"), incident("reconciliation", "NRT")], "2 stages differ"),
+        ([incident("sla", "2026-11-19")], "2026-11-19 is late"),
+        ([incident("sla", f"2026-11-{day}") for day in range(10, 15)], "5 partitions are late"),
+    ],
+)
+def test_a_title_says_where_and_what(incidents: list[Incident], what: str) -> None:
+    message = firing("k", incidents, {}, END)
+    assert message.title == f"EP_STAGE - covid: {what}"
+    assert (message.status, message.key, message.environment, message.since) == ("firing", "k", "ep_stage", START)
+
+
+def test_facts_come_in_the_order_of_the_questions() -> None:
+    message = firing("k", [incident("suite", "amount", org="14", severity=4)], {1: 3}, END)
+    assert message.facts == (
+        ("Severity", "critical"),
+        ("Since", "2026-11-20 06:00 UTC (3h40m)"),
+        ("Partition", "2026-11-19"),
+        ("Observed", "74 (threshold 1%)"),
+        ("Orgs", "14"),
+        ("Changed", "1 new, 1 recovered or no longer told here"),
+        ("Owner", "data"),
+    )
+    assert message.summary == "amount, org 14: 74 of 340 missing (21.8%)."
+    assert message.columns == ("Check", "Org", "Severity", "Finding")
+    assert message.rows == (("amount", "14", "critical", "74 of 340 missing (21.8%)"),)
+    assert message.links == (("Runbook", "https://wiki/covid"),)
+
+
+@pytest.mark.parametrize(
+    ("incidents", "what"),
+    [
+        ([incident("suite", "amount", over="recovered")], "amount is well again after 3h40m"),
+        ([incident("suite", "amount", over="vanished")], "no longer declared"),
+        (
+            [incident("suite", "a", over="recovered"), incident("suite", "b", over="recovered")],
+            "2 checks are well again after 3h40m",
+        ),
+        ([incident("sla", "2026-11-19", over="recovered")], "2026-11-19 has arrived after 3h40m"),
+        (
+            [incident("suite", "a", over="recovered"), incident("suite", "b", severity=2)],
+            "no longer told here, still warning",
+        ),
+        ([], "well again after 3h40m"),
+    ],
+)
+def test_what_recovered_and_how_long_it_lasted(incidents: list[Incident], what: str) -> None:
+    before = firing("k", [incident("suite", "amount", severity=4)], {}, START)
+    message = resolved(before, incidents, Severity.CRITICAL, END)
+    assert message.title == f"EP_STAGE - covid: {what}"
+    assert (message.status, message.key, message.severity) == ("resolved", "k", Severity.CRITICAL)
+
+
+def test_an_episode_and_a_dead_letter_are_events() -> None:
+    told = episode("k", [incident("suite", "amount", over="recovered")], END)
+    letter = undelivered(firing("k", [incident("suite", "amount")], {}, END), "oncall", "HTTP 403", dead=True, at=END)
+    assert told.status == letter.status == "event"
+    assert told.title == "EP_STAGE - covid: bad 2026-11-20 06:00 UTC to 2026-11-20 09:40 UTC, recovered"
+    assert letter.title == "EP_STAGE - oncall could not be told: covid: amount fails"
+    assert letter.summary.startswith("oncall could not be told this firing message (HTTP 403). amount: 74 of 340")
