@@ -585,7 +585,7 @@ def test_no_script_of_an_org_runs(browser):
 
 
 def test_the_pictures_in_the_docs_can_be_made_again(browser, tmp_path):
-    for width, path in render_png.write(tmp_path).items():
+    for (_, width), path in render_png.write(tmp_path).items():
         for picture in (path, DOCS / path.name):
             data = picture.read_bytes()
             assert data.startswith(b"\x89PNG\r\n\x1a\n")
