@@ -27,7 +27,7 @@ from dq.context import Context, expected_groups
 from dq.datasource import Datasource
 from dq.model.check import Table
 from dq.model.errors import DqError, MeasureError
-from dq.model.group import Group
+from dq.model.group import By, Group
 from dq.model.interval import Interval
 from dq.model.ledger import Column, Count, Ledger, LedgerRow
 from dq.model.reconciliation import Allowance, Explained, Reconciliation, Stage, Total
@@ -71,7 +71,7 @@ def reconcile(
     counted_losses = [known.counted for known in declared.explained if known.counted is not None]
     with ThreadPoolExecutor(STAGES_AT_ONCE) as pool:
         counting = [
-            pool.submit(_count, declared, stage, connect, context, by_day)
+            pool.submit(_count, declared, stage, connect, context, by_day=by_day)
             for stage in (*declared.stages, *counted_losses)
         ]
         totalling = [
@@ -93,17 +93,24 @@ def reconcile(
         )
     )
     totals = tuple(
-        (total.name, *((_sum_of(stages[total.sum_of])) if total.sum_of is not None else next(queried)))
+        (total.name, *(_sum_of(stages[total.sum_of]) if total.sum_of is not None else next(queried)))
         for total in declared.totals
     )
     return Ledger(
-        reconciliation=declared.name, pipeline=declared.title, environment=environment, interval=context.interval,
-        columns=tuple(_columns(declared)), rows=tuple(sorted(rows, key=_worst_first)), totals=totals, results=results,
-        severity=max((r.severity for r in results if r.severity is not None), default=None), still_bad=still_bad,
-    )  # fmt: skip
+        reconciliation=declared.name,
+        pipeline=declared.title,
+        environment=environment,
+        interval=context.interval,
+        columns=tuple(_columns(declared)),
+        rows=tuple(sorted(rows, key=_worst_first)),
+        totals=totals,
+        results=results,
+        severity=max((r.severity for r in results if r.severity is not None), default=None),
+        still_bad=still_bad,
+    )
 
 
-def _count(declared: Reconciliation, stage: Stage, connect: _Connect, context: Context, by_day: bool) -> _Counted:
+def _count(declared: Reconciliation, stage: Stage, connect: _Connect, context: Context, *, by_day: bool) -> _Counted:
     by = declared.by_of(stage)
     columns = by.columns if stage.org is None else ()
     try:
@@ -133,14 +140,18 @@ def _count(declared: Reconciliation, stage: Stage, connect: _Connect, context: C
 
 
 def _number(value: object) -> Count:
-    exact = Decimal(str(value))
+    try:
+        exact = Decimal(str(value))
+    except ArithmeticError:
+        raise MeasureError(f"the count is {value!r}, which is not a number") from None
     if not exact.is_finite():
         raise MeasureError(f"the count is {value}, which is not a finite number")
     return int(exact) if exact == exact.to_integral_value() else exact
 
 
 def _total(total: Total, connect: _Connect, context: Context) -> tuple[Count | None, str]:
-    assert total.query is not None and total.datasource is not None  # noqa: S101  # checked when it was declared
+    assert total.query is not None  # noqa: S101  # checked when it was declared
+    assert total.datasource is not None  # noqa: S101  # as above
     try:
         datasource = connect(total.datasource)
         rows = datasource.fetch(
@@ -151,8 +162,6 @@ def _total(total: Total, connect: _Connect, context: Context) -> tuple[Count | N
         return (None, "there is no value") if rows[0][0] is None else (_number(rows[0][0]), "")
     except DqError as error:
         return None, str(error)
-    except ArithmeticError:
-        return None, "its query does not return a number"
 
 
 def _sum_of(counted: _Counted) -> tuple[Count | None, str]:
@@ -165,7 +174,7 @@ def _expected(declared: Reconciliation, connect: _Connect, context: Context) -> 
     if expected is None:
         return ()
     try:
-        wanted = type(by)(by.columns, expected)
+        wanted = By(by.columns, expected)
         groups = expected_groups(wanted, declared.baseline.table, connect(declared.baseline.table.datasource), context)
         return tuple(declared.by.group(group.values) for group in groups)
     except DqError as error:
@@ -176,12 +185,13 @@ def _rows(
     declared: Reconciliation, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]
 ) -> Iterator[LedgerRow]:
     ladder, measured = declared.ladder, tuple(_measured(declared, stages, losses))
+    counted_losses = [k for k in declared.explained if all(c.error is None for _, c in _stands_on(k, stages, losses))]
     for key in dict.fromkeys(key for counted in (*stages.values(), *losses.values()) for key in counted.counts):
         interval, values = key
         org = Group(declared.by.columns, values)
         counts = {name: counted.counts.get(key) for name, counted in stages.items()}
         explained: dict[str, Count] = {}
-        for known in declared.explained:
+        for known in counted_losses:
             if known.derived is not None:
                 explained[known.name] = (counts[known.derived[0]] or 0) - (counts[known.derived[1]] or 0)
             else:
@@ -212,12 +222,29 @@ def _rows(
         if not baseline and any(discrepancy.values()):
             notes.append(f"{declared.baseline.heading} is zero")
         notes += [note for name, note in declared.notes.items() if name == org.label]
-        yield LedgerRow(interval=interval, org=org, counts=counts, explained=explained, discrepancy=discrepancy, share=share,
-                        severity=severity, notes=tuple(notes))  # fmt: skip
+        yield LedgerRow(
+            interval=interval,
+            org=org,
+            counts=counts,
+            explained=explained,
+            discrepancy=discrepancy,
+            share=share,
+            severity=severity,
+            notes=tuple(notes),
+        )
 
 
 def _explains(known: Explained, stage: Stage) -> bool:
     return not known.stages or stage.name in known.stages
+
+
+def _stands_on(
+    known: Explained, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]
+) -> list[tuple[str, _Counted]]:
+    """Return the counts, by name, that an explained loss is made of."""
+    if known.derived is not None:
+        return [(name, stages[name]) for name in known.derived]
+    return [(known.name, losses[known.name])]
 
 
 def _measured(
@@ -235,11 +262,7 @@ def _why_unmeasured(
     needed = [(declared.baseline.name, stages[declared.baseline.name]), (stage.name, stages[stage.name])]
     for known in declared.explained:
         if _explains(known, stage):
-            needed += (
-                [(name, stages[name]) for name in known.derived or ()]
-                if known.derived
-                else [(known.name, losses[known.name])]
-            )
+            needed += _stands_on(known, stages, losses)
     return next(
         (f"{name} could not be counted: {counted.error}" for name, counted in needed if counted.error is not None), None
     )
@@ -315,33 +338,58 @@ def _judge_stage(
             if share is not None
             else f"{abs(missing)} {what}, {declared.baseline.heading} is zero"
         )
-        bad.append(Result(
-            check=stage.name, group=row.org, outcome=Outcome.FAIL, severity=broken[0], rows=_whole(baseline), violations=_whole(abs(missing)),
-            observed=missing, threshold=str(broken[1]), sentence=f"{of} at {stage.heading}; more than the {broken[1]} that {broken[0]} allows",
-            partition=None if single else row.interval,
-        ))  # fmt: skip
+        bad.append(
+            Result(
+                check=stage.name,
+                group=row.org,
+                outcome=Outcome.FAIL,
+                severity=broken[0],
+                rows=int(baseline),
+                violations=int(_size(missing)),
+                observed=missing,
+                threshold=str(broken[1]),
+                sentence=f"{of} at {stage.heading}; more than the {broken[1]} that {broken[0]} allows",
+                partition=None if single else row.interval,
+            )
+        )
     seen = {row.org.values for row in rows}
     bad += [
-        Result(check=stage.name, group=org, outcome=Outcome.NO_DATA, severity=declared.empty_severity, rows=0,
-               sentence=f"{org.label} is expected, but no stage has rows of it")
-        for org in expected if org.values not in seen and declared.empty_severity is not None
-    ]  # fmt: skip
+        Result(
+            check=stage.name,
+            group=org,
+            outcome=Outcome.NO_DATA,
+            severity=declared.empty_severity,
+            rows=0,
+            sentence=f"{org.label} is expected, but no stage has rows of it",
+        )
+        for org in expected
+        if org.values not in seen and declared.empty_severity is not None
+    ]
     bad.sort(key=lambda r: (-(r.severity or 0), -(r.violations or 0), r.group.sort_key if r.group else ()))
     lines = len(rows) + sum(org.values not in seen for org in expected)
     unit = "orgs" if single else "org-days"
     worst = bad[0] if bad else None
     yield Result(
-        check=stage.name, outcome=worst.outcome if worst else Outcome.PASS, severity=worst.severity if worst else None,
-        rows=_whole(sum(row.counts[declared.baseline.name] or 0 for row in rows)),
-        violations=_whole(sum(abs(row.discrepancy[stage.name]) for row in rows)), observed=sum(row.discrepancy[stage.name] for row in rows),
-        threshold=(worst.threshold if worst else None) or str(declared.ladder[0][1]), orgs=lines, orgs_bad=len(bad),
-        sentence=f"{len(bad)} of {lines} {unit} differ: {name_worst(bad)}" if bad else f"all {lines} {unit} agree at {stage.heading}",
-    )  # fmt: skip
+        check=stage.name,
+        outcome=worst.outcome if worst else Outcome.PASS,
+        severity=worst.severity if worst else None,
+        rows=int(sum(row.counts[declared.baseline.name] or 0 for row in rows)),
+        violations=int(sum(_size(row.discrepancy[stage.name]) for row in rows)),
+        observed=sum(row.discrepancy[stage.name] for row in rows),
+        threshold=(worst.threshold if worst else None) or str(declared.ladder[0][1]),
+        sentence=(
+            f"{len(bad)} of {lines} {unit} differ: {name_worst(bad)}"
+            if bad
+            else f"all {lines} {unit} agree at {stage.heading}"
+        ),
+        orgs=lines,
+        orgs_bad=len(bad),
+    )
     yield from bad
 
 
-def _whole(value: Count) -> int:
-    return int(value)
+def _size(count: Count) -> Count:
+    return -count if count < 0 else count
 
 
 def _columns(declared: Reconciliation) -> Iterator[Column]:
@@ -357,7 +405,7 @@ def _columns(declared: Reconciliation) -> Iterator[Column]:
 def _worst_first(row: LedgerRow) -> tuple[object, ...]:
     return (
         -(row.severity or 0),
-        -max((abs(d) for d in row.discrepancy.values()), default=0),
+        -max((_size(d) for d in row.discrepancy.values()), default=0),
         row.interval,
         row.org.sort_key,
     )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dq import By, Explained, Reconciliation, Stage, Table
-from dq.datasource import Datasource, SqlDatasource
 from dq.context import Context
+from dq.datasource import Datasource, Row, SqlDatasource
 from dq.ledger import reconcile
 from dq.loader import load_declarations
 from dq.model.errors import MeasureError
@@ -51,12 +52,15 @@ def test_the_published_report_to_the_digit(
         declared["message_pipeline"], connect, Context(Interval.of_day(warehouse.AGARI_DAY), NOW), "prod"
     )
     assert [column.heading for column in ledger.columns] == [
-        "Collector Msgs", "Agg Msgs", "DB Msgs", "Discrepancy", "Discr %", "NRT DB Msgs", "NRT Discrepancy", "NRT Discr %", "Skipped",
+        "Collector Msgs", "Agg Msgs", "DB Msgs", "Discrepancy", "Discr %",
+        "NRT DB Msgs", "NRT Discrepancy", "NRT Discr %", "Skipped",
     ]  # fmt: skip
     printed = {
         row.org.label: (
-            row.counts["collector"], row.counts["aggregate"], row.counts["database"], row.discrepancy["database"], percent(row.share["database"]),
-            row.counts["nrt"], row.discrepancy["nrt"], percent(row.share["nrt"]), row.explained["Skipped"],
+            row.counts["collector"], row.counts["aggregate"],
+            row.counts["database"], row.discrepancy["database"], percent(row.share["database"]),
+            row.counts["nrt"], row.discrepancy["nrt"], percent(row.share["nrt"]),
+            row.explained["Skipped"],
         )
         for row in ledger.rows
     }  # fmt: skip
@@ -127,19 +131,22 @@ def test_one_day_is_judged_per_org(connect: Callable[[str], Datasource], declare
     assert ledger.totals[0] == ("cases in the nation", 26_736_948, "")
 
 
+Answer = Sequence[tuple[object, ...]] | None
+
+
 class Rows:
     """A datasource of fixed answers: what is tested here is the arithmetic, not an engine."""
 
     dialect = "sqlite"
 
-    def __init__(self, name: str, rows: list[tuple[object, ...]] | None) -> None:
+    def __init__(self, name: str, rows: Answer) -> None:
         self.name = name
         self.rows = rows
 
-    def fetch(self, sql: str) -> list[tuple[object, ...]]:
+    def fetch(self, sql: str) -> list[Row]:
         if self.rows is None:
             raise MeasureError(f"datasource {self.name!r}: connection refused")
-        return self.rows
+        return list(self.rows)
 
     def close(self) -> None: ...
 
@@ -148,8 +155,8 @@ def ledger_of(
     interval: Interval = DAY,
     by: By | None = None,
     explained: tuple[Explained, ...] = (),
-    settings: dict[str, object] | None = None,
-    **stages: list[tuple[object, ...]] | None,
+    settings: dict[str, Any] | None = None,
+    **stages: Answer,
 ) -> Ledger:
     tables = {name: Table(name, "t", partition="day") for name in stages}
     made = Reconciliation(
@@ -158,7 +165,7 @@ def ledger_of(
         stages=[Stage(name, tables[name]) for name in stages if name != "dead"],
         explained=explained,
         **(settings or {"critical": 0}),
-    )  # type: ignore[arg-type]
+    )
     return reconcile(made, lambda name: Rows(name, stages[name]), Context(interval, NOW), "prod")
 
 
@@ -204,9 +211,7 @@ def test_an_expected_org_without_rows_is_a_result() -> None:
         ([("1", 5)], None, Outcome.UNMEASURED, "b could not be counted"),
     ],
 )
-def test_a_stage_that_is_empty_or_silent_is_not_a_pass(
-    a: list[tuple[object, ...]] | None, b: list[tuple[object, ...]] | None, outcome: Outcome, words: str
-) -> None:
+def test_a_stage_that_is_empty_or_silent_is_not_a_pass(a: Answer, b: Answer, outcome: Outcome, words: str) -> None:
     (summary,) = ledger_of(a=a, b=b).results
     assert (summary.outcome, summary.severity) == (outcome, Severity.CRITICAL)
     assert words in summary.sentence
@@ -215,6 +220,23 @@ def test_a_stage_that_is_empty_or_silent_is_not_a_pass(
 def test_a_broken_stage_takes_no_other_down() -> None:
     ledger = ledger_of(a=[("1", 5)], b=None, c=[("1", 5)])
     assert {r.check: r.outcome for r in ledger.results} == {"b": Outcome.UNMEASURED, "c": Outcome.PASS}
+
+
+def test_what_is_no_number_costs_one_stage() -> None:
+    ledger = ledger_of(a=[("1", 5)], b=[("1", "five")], c=[("1", float("nan"))], d=[("1", 5)])
+    assert {r.check: r.outcome for r in ledger.results} == {
+        "b": Outcome.UNMEASURED,
+        "c": Outcome.UNMEASURED,
+        "d": Outcome.PASS,
+    }
+    assert "the count is 'five', which is not a number" in ledger.results[0].sentence
+
+
+def test_a_loss_that_could_not_be_counted_is_no_number() -> None:
+    derived = Explained("skipped", derived=("a", "b"), stages="b")
+    dead = Explained("dead letters", counted=Stage("dead", Table("dead", "dead_letters", partition="day")), stages="b")
+    ledger = ledger_of(explained=(derived, dead), a=[("1", 5)], b=None, c=[("1", 5)], dead=None)
+    assert [(row.explained, row.discrepancy) for row in ledger.rows] == [({}, {"c": 0})]
 
 
 def test_explained_losses_are_taken_off() -> None:
