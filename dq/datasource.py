@@ -95,8 +95,7 @@ class SqlDatasource:
             parsed = make_url(url)
             if password is not None:
                 parsed = parsed.set(password=password)
-            if parsed.drivername in ("postgresql", "postgres"):
-                parsed = parsed.set(drivername=postgres_driver())
+            parsed = with_driver(parsed)
             if read_only and parsed.get_backend_name() == "sqlite":
                 parsed = _read_only_file(parsed)
             backend = parsed.get_backend_name()
@@ -189,11 +188,16 @@ class SqlDatasource:
         return f"datasource {self.name!r}: {text.rstrip('.')}"
 
 
-def postgres_driver() -> str:
-    """Return the driver to use: Airflow 2.11's SQLAlchemy 1.4 does not know psycopg 3."""
+def with_driver(url: URL) -> URL:
+    """Return ``url`` with the driver that dq's extras install, where it names none.
+
+    Airflow 2.11's SQLAlchemy 1.4 does not know psycopg 3.
+    """
     import sqlalchemy
 
-    return "postgresql+psycopg2" if sqlalchemy.__version__.startswith("1.") else "postgresql+psycopg"
+    postgres = "postgresql+psycopg2" if sqlalchemy.__version__.startswith("1.") else "postgresql+psycopg"
+    drivers = {"postgresql": postgres, "postgres": postgres, "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
+    return url.set(drivername=drivers.get(url.drivername, url.drivername))
 
 
 def _connect_args(backend: str, database: str | None, read_only: bool) -> dict[str, Any]:

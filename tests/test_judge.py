@@ -161,7 +161,7 @@ def test_a_grouped_check_knows_who_is_expected() -> None:
         summary.orgs,
         summary.orgs_bad,
     ) == (None, FAIL, C, 18, 6, 3, 2)
-    assert "7: 7 is expected, but has no rows" in summary.sentence
+    assert "7: it is expected, but has no rows" in summary.sentence
 
 
 def test_the_well_are_counted_and_kept_only_when_asked() -> None:

@@ -8,7 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
+from dq import app
+from dq.datasource import with_driver
 from dq.model.errors import ConfigError, UsageError
 from dq.plugins import load_plugin
 from dq.project import find_root, load_project
@@ -424,3 +427,26 @@ def test_two_projects_with_equal_files_live_side_by_side(tmp_path: Path) -> None
 def test_the_settings_alone_do_not_run_declarations(make_project: MakeProject) -> None:
     project = load_project(make_project("", {"checks/bad.py": "1 / 0"}), declarations=False)
     assert (project.suites, project.failures) == ({}, ())
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("env:DQ_TEST_URL", "the environment variable DQ_TEST_URL is not set"),
+        ("postgrsql://h/d", "there is no SQL dialect 'postgrsql'; did you mean 'postgresql'?"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_told_once_by_lint(make_project: MakeProject, url: str, said: str) -> None:
+    two = (
+        "from dq import Check, Rows, Suite, Table\n"
+        "two = Suite('two', Table('w', 't', partition='d'), checks=[Check('a', Rows('x')), Check('b', Rows('y'))])\n"
+    )
+    root = make_project(f"[datasources.w]\nurl = '{url}'", {"checks/two.py": two})
+    (problem,) = [p.sentence for p in app.lint(load_project(root)) if p.level == "error"]
+    assert problem.startswith("checks/two.py: suite 'two': ") and said in problem
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "mariadb"])
+def test_an_address_that_names_no_driver_gets_the_one_that_the_extra_installs(scheme: str) -> None:
+    assert with_driver(make_url(f"{scheme}://h/d")).drivername == f"{scheme}+pymysql"
+    assert with_driver(make_url(f"{scheme}+other://h/d")).drivername == f"{scheme}+other"

@@ -87,6 +87,11 @@ def sql_problems(project: Project, declared: Declared, interval: Interval) -> It
         return context.compiler(dialect_of(project, datasource), table, columns)  # type: ignore[arg-type]  # the caller's table
 
     if isinstance(declared, Suite):
+        try:
+            _ = compiler(declared.table.datasource, declared.table, ()).dialect_of_sqlglot
+        except DqError as error:
+            yield f"{place}: {error}"  # once, and not for every check
+            return
         for wanted in plan(declared):
             for check in wanted.checks:
                 try:

@@ -87,7 +87,7 @@ def project_option(command: Command) -> Command:
         "project_path",
         type=click.Path(path_type=Path),
         metavar="PATH",
-        help="The project: the folder of dq.toml. Default: found upwards from here, else DQ_HOME.",
+        help="The project: the folder of dq.toml. Default: DQ_HOME, else found upwards from here.",
     )(command)
 
 

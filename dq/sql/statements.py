@@ -15,12 +15,14 @@ from typing import ClassVar
 
 from attrs import field, frozen
 from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
 from sqlglot.dialects.sqlite import SQLite
 
 from dq.model.check import Table
 from dq.model.errors import GuardError
 from dq.model.interval import Interval
 from dq.model.measure import In, Literal_, Measure, Predicate, Present, Range, Sql
+from dq.plugins import suggest
 from dq.sql.guard import guard_aggregate, guard_predicate, guard_query
 
 MOST_MEASURES = 200
@@ -47,6 +49,7 @@ _SQLGLOT = {
     "sqlite": "strictsqlite",
 }
 _FOLDS_UPPER = ("snowflake", "oracle")
+_TESTED = ("duckdb", "mariadb", "mysql", "postgresql", "sqlite")
 
 
 @frozen
@@ -86,8 +89,15 @@ class Compiler:
 
     @property
     def dialect_of_sqlglot(self) -> str:
-        """The name of the dialect as sqlglot has it."""
-        return _SQLGLOT.get(self.dialect, self.dialect)
+        """The name of the dialect as sqlglot has it.
+
+        Raises:
+            GuardError: when it has none of that name, e.g. because the address of the datasource is mistyped.
+        """
+        name = _SQLGLOT.get(self.dialect, self.dialect)
+        if Dialect.get(name) is None:
+            raise GuardError(f"there is no SQL dialect {self.dialect!r}; {suggest(self.dialect, _TESTED)}, and more")
+        return name
 
     def statements(self, measures: Iterable[Measure]) -> tuple[Statement, ...]:
         """Return the statements that answer ``measures``, as few as is fast.

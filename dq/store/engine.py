@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from dq.datasource import postgres_driver
+from dq.datasource import with_driver
 from dq.model.errors import ConfigError, StoreError
 from dq.store.schema import metadata
 
@@ -29,9 +29,7 @@ def open_store(url: str) -> Engine:
         StoreError: when the folder of an embedded store cannot be made.
     """
     try:
-        parsed = make_url(url)
-        if parsed.drivername in ("postgresql", "postgres"):
-            parsed = parsed.set(drivername=postgres_driver())
+        parsed = with_driver(make_url(url))
         # MariaDB and MySQL read an old snapshot and lock gaps by default: closes of two suites would deadlock.
         options = {"isolation_level": "READ COMMITTED"} if parsed.get_backend_name() in ("mysql", "mariadb") else {}
         engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite", **options)
