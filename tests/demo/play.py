@@ -168,7 +168,10 @@ BREAKS: dict[str, Break] = {
 
 @contextmanager
 def process(arguments: list[str], log: Path, env: Mapping[str, str], **more: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run ``python ARGUMENTS`` in a process group of its own, and end the whole group however the demo ends."""
+    """Run ``python ARGUMENTS`` in a process group of its own, and end the whole group however the demo ends.
+
+    One that reads from us ends when we stop writing; it is given half a second for that.
+    """
     with log.open("w", encoding="utf-8") as out:
         given = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out, **more}
         running = subprocess.Popen(
@@ -177,7 +180,10 @@ def process(arguments: list[str], log: Path, env: Mapping[str, str], **more: Any
     try:
         yield running
     finally:
-        for number, patience in ((signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+        for pipe in filter(None, (running.stdin, running.stdout)):
+            with suppress(BrokenPipeError):
+                pipe.close()
+        for number, patience in ((0, 0.5 if running.stdin else 0), (signal.SIGTERM, 2), (signal.SIGKILL, 10)):
             with suppress(ProcessLookupError):
                 os.killpg(running.pid, number)
             with suppress(subprocess.TimeoutExpired):
@@ -332,10 +338,13 @@ def play(folder: Path, broken: Break, show: Callable[[Path, Act], None], shared:
     with ExitStack() as started:
         runner = shared or started.enter_context(airflow(folder, project / "dags"))
         env = started.enter_context(receivers(folder, broken.listening))
-        build(project / "var" / "demo", broken.order[0].arrived)
+        arrived = broken.order[0].arrived
+        build(project / "var" / "demo", arrived)
         report = reconcile(folder, project)
         for number, scene in enumerate(broken.order, start=1):
-            build(project / "var" / "demo", scene.arrived)
+            if scene.arrived != arrived:
+                arrived = scene.arrived
+                build(project / "var" / "demo", arrived)
             known = received(folder)
             runs = {dag: runner.run(dag, project, scene, env) for dag in DAGS}
             act = Act(scene, runs, received(folder)[len(known) :])

@@ -5,7 +5,7 @@ usage: python -m tests.demo.runs TEMPLATE
 It reads requests from stdin, a JSON object per line, and answers each with a line on stdout::
 
     {"dag": "daily_checks", "dags": "FOLDER", "logical_date": "2024-06-27T00:00:00+00:00", "env": {"DQ_NOW": ...}}
-    {"dag": "daily_checks", "state": "success", "tasks": {"load": "success", ...}, "seconds": 2.1}
+    {"dag": "daily_checks", "run_id": "...", "state": "success", "tasks": {"load": "success", ...}, "seconds": 2.1}
 
 What Airflow prints and logs goes to stderr, from its import on, which is therefore late. The process ends when stdin
 does, so nothing is left when its parent is gone.
@@ -47,9 +47,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     bag = import_module("airflow.dag_processing.dagbag").DagBag(request["dags"])
     if bag.import_errors:
         return {"error": next(iter(bag.import_errors.values())).strip().splitlines()[-1]}
-    run = bag.dags[request["dag"]].test(logical_date=datetime.fromisoformat(request["logical_date"]))
+    date = datetime.fromisoformat(request["logical_date"])
+    run = bag.dags[request["dag"]].test(logical_date=date, run_after=date)  # the same date is the same DAG run
     tasks = {instance.task_id: str(instance.state) for instance in run.get_task_instances()}
-    return {"dag": request["dag"], "state": str(run.state), "tasks": tasks, "seconds": time.monotonic() - began}
+    seconds = time.monotonic() - began
+    return {"dag": run.dag_id, "run_id": run.run_id, "state": str(run.state), "tasks": tasks, "seconds": seconds}
 
 
 def main(template: Path, requests: IO[str], answers: IO[str]) -> None:
@@ -64,3 +66,4 @@ if __name__ == "__main__":
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     main(Path(sys.argv[1]), sys.stdin, channel)
+    os._exit(0)  # nothing is left to do, and taking Airflow down in good order takes seconds

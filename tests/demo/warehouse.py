@@ -20,13 +20,18 @@ RDAS = 22058
 """RDAs of the published report; the counts of its ten orgs are in ``agari_2016-04-28.csv``."""
 
 
+def agari() -> list[dict[str, str]]:
+    """Return the counts of the published report, an org a row."""
+    with (DATA / f"agari_{AGARI_DAY}.csv").open(encoding="utf-8") as rows:
+        return list(csv.DictReader(rows))
+
+
 def build(folder: Path, until: datetime.date) -> None:
     """Make ``warehouse.duckdb`` and ``archive.sqlite`` in ``folder``, with what had arrived by ``until`` (included)."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("warehouse.duckdb", "warehouse.duckdb.wal", "archive.sqlite"):
         (folder / name).unlink(missing_ok=True)
-    with (DATA / "agari_2016-04-28.csv").open(encoding="utf-8") as published:
-        agari = list(csv.DictReader(published))
+    published = agari()
     with duckdb.connect(str(folder / "warehouse.duckdb")) as warehouse:
         for table, file in (("nation_daily", "stage_national"), ("region_daily", "stage_region")):
             warehouse.execute(
@@ -35,7 +40,7 @@ def build(folder: Path, until: datetime.date) -> None:
         for table, column in (("collector_counts", "collector_msgs"), ("nrt_database_counts", "nrt_db_msgs")):
             warehouse.execute(f"CREATE TABLE {table} (day DATE, org_id INTEGER, msgs BIGINT)")
             warehouse.executemany(
-                f"INSERT INTO {table} VALUES (?, ?, ?)", [[AGARI_DAY, row["org_id"], row[column]] for row in agari]
+                f"INSERT INTO {table} VALUES (?, ?, ?)", [[AGARI_DAY, row["org_id"], row[column]] for row in published]
             )
         provinces = warehouse.execute(
             f"SELECT CAST(report_date AS TEXT), {', '.join(PROVINCE)} FROM '{DATA / 'stage_province.parquet'}'"
@@ -50,7 +55,8 @@ def build(folder: Path, until: datetime.date) -> None:
         for table, column in (("aggregate_counts", "agg_msgs"), ("database_counts", "db_msgs")):
             archive.execute(f"CREATE TABLE {table} (day TEXT, org_id TEXT, msgs INTEGER)")
             archive.executemany(
-                f"INSERT INTO {table} VALUES (?, ?, ?)", [(AGARI_DAY, row["org_id"], int(row[column])) for row in agari]
+                f"INSERT INTO {table} VALUES (?, ?, ?)",
+                [(AGARI_DAY, row["org_id"], int(row[column])) for row in published],
             )
         archive.execute("CREATE TABLE rda_counts (day TEXT, rdas INTEGER)")
         archive.execute("INSERT INTO rda_counts VALUES (?, ?)", (AGARI_DAY, RDAS))
