@@ -443,10 +443,11 @@ def test_two_closes_at_once_open_one_incident(empty_server: Engine) -> None:
     assert 1 <= dirty(empty_server)["prod/suite/orders"] <= 4
 
 
+@pytest.mark.soak
 def test_the_store_says_what_the_pure_function_says(
     empty_store: Engine, histories: Callable[[int, int], Iterator[Random]]
 ) -> None:
-    for rng in histories(4, 200):
+    for rng in histories(4, 100):
         subject, incidents = f"s{rng.getrandbits(60):x}", dict[int, Incident]()
         keys = [evolve(k, subject=subject) for k in KEYS]
         for number in range(12):
