@@ -75,6 +75,7 @@ class PumpReport:
         dead: messages that were given up.
         waiting: what a channel still does not know after a failed try, now or earlier.
         problems: what a person must mend, a sentence each.
+        reasons: why something is waiting, a sentence per channel and reason.
     """
 
     sent: int = 0
@@ -82,6 +83,7 @@ class PumpReport:
     dead: int = 0
     waiting: int = 0
     problems: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
 
     @property
     def undelivered(self) -> bool:
@@ -121,7 +123,10 @@ def pump(
             wire.problems.append(f"the group {group} cannot be told: {type(error).__name__}")
     for event in due_events(wire):
         tell_event(wire, event)
-    return PumpReport(**wire.counts, waiting=_waiting(wire), problems=tuple(dict.fromkeys(wire.problems)))
+    waiting = _waiting(wire)
+    reasons = dict.fromkeys(f"the channel {channel} waits to be told: {error}" for channel, error in waiting)
+    problems = dict.fromkeys(wire.problems)
+    return PumpReport(**wire.counts, waiting=len(waiting), problems=tuple(problems), reasons=tuple(reasons))
 
 
 @frozen
@@ -363,16 +368,18 @@ def _release(wire: Wire, connection: Connection, claim: _Claim) -> None:
 # ------------------------------------------------------------------------------------------------------------ events
 
 
-def _waiting(wire: Wire) -> int:
-    """Return how many channels do not know a state, and how many events wait, after a failed try."""
+def _waiting(wire: Wire) -> list[tuple[str, str]]:
+    """Return channel and error of each state that is not known, and each event that waits, after a failed try."""
     t, o = told_table.c, outbox.c
     failing = and_(t.trying.is_not(None), or_(t.next_at.is_not(None), t.dead_at.is_not(None)))
     groups = told_table.join(alert_group, alert_group.c.group_key == t.group_key)
-    states = select(func.count()).select_from(groups).where(alert_group.c.environment == wire.environment, failing)
+    ours = alert_group.c.environment == wire.environment
+    states = select(t.channel, t.error).select_from(groups).where(ours, failing).order_by(t.channel)
     unsent = and_(o.environment == wire.environment, o.sent_at.is_(None), o.dead_at.is_(None), o.next_at.is_not(None))
-    events = select(func.count()).select_from(outbox).where(unsent)
+    events = select(o.channel, o.error).where(unsent).order_by(o.channel)
     with wire.engine.connect() as connection:
-        return int(connection.execute(states).scalar_one()) + int(connection.execute(events).scalar_one())
+        rows = [*connection.execute(states), *connection.execute(events)]
+    return [(row.channel, row.error or "it gave no reason") for row in rows]
 
 
 def _told_row(group: str, target: Target) -> Any:

@@ -163,7 +163,7 @@ def pumped(project: Project) -> int:
     from dq import app
 
     report = app.pump(project)
-    for problem in report.problems:
+    for problem in (*report.problems, *report.reasons):
         warn(problem)
     if report.undelivered:
         say("dq: alerts could not be delivered; dq alerts pump tries again")
@@ -346,7 +346,7 @@ def report(
     if not send:
         return 0
     sent = app.send_report(project, name, interval)
-    for problem in sent.problems:
+    for problem in (*sent.problems, *sent.reasons):
         warn(problem)
     return 4 if sent.undelivered else 0
 

@@ -126,7 +126,7 @@ def _pump_once(project: Project) -> int:
     from dq import app
 
     report = app.pump(project)
-    for problem in report.problems:
+    for problem in (*report.problems, *report.reasons):
         warn(problem)
     out(f"sent {report.sent}, failed {report.failed}, dead {report.dead}, waiting {report.waiting}")
     return 4 if report.undelivered else 0
