@@ -79,7 +79,7 @@ def suite_group(
         begin = f"{group.group_id}.should_run"
 
         def task(task_id: str, call: Callable[..., object], rule: str | None = None, **more: object) -> PythonOperator:
-            arguments = {"task_id": task_id, "python_callable": call, "op_kwargs": names | more, **operator_kwargs}
+            arguments = operator_kwargs | {"task_id": task_id, "python_callable": call, "op_kwargs": names | more}
             if rule:  # should_run keeps what the user gives: it stands behind tasks that are not ours
                 arguments["trigger_rule"] = rule
             if task_id in {"should_run", "gate"}:  # else every later task would be skipped, `all_done` ones too

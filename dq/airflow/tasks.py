@@ -69,16 +69,18 @@ def close(*, begin: str, scans: Mapping[str, str], **context: Any) -> dict[str, 
         states = dict.fromkeys(scans.values(), "failed")
     with _one_sentence():
         from dq import app
+        from dq.alerting.fold import declared_links
 
         project, name, interval, origin = _where(context)
         told = {scan: states.get(task) or "failed" for scan, task in scans.items()}
         run = app.close(project, name, interval, origin, states=told)
-        runbooks = {check.name: check.runbook for check in getattr(project.find(name), "checks", ())}
+        declared = project.find(name)
     verdict = "nothing was measured" if not run.results else "good" if run.ok else f"not good ({run.worst})"
     _log.info("%s %s is closed: %s (run %s)\n%s", name, interval, verdict, run.id, table(run.results))
-    for check in dict.fromkeys(r.check for r in run.results if r.severity is not None):
-        if runbooks.get(check):
-            _log.info("runbook of %s: %s", check, runbooks[check])
+    checks = {check.name: check for check in getattr(declared, "checks", ())}
+    for part in dict.fromkeys(r.check for r in run.results if r.severity is not None):
+        for title, link in declared_links(declared, checks.get(part)).items():
+            _log.info("%s of %s: %s", title, part, link)
     return {"run": run.id, "results": _verdicts(run.results)}
 
 

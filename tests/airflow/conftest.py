@@ -56,7 +56,7 @@ class Airflow:
         out = self.home / "drive.json"
         out.unlink(missing_ok=True)
         arguments = [json.dumps({"dag": spec} if isinstance(spec, str) else spec) for spec in specs]
-        _, *logs = self.python(HERE / "drive.py", out, *arguments).split("~~~")
+        _, *logs = self.python(HERE / "drive.py", out, *arguments).split("=== the next run ===")
         done = json.loads(out.read_text())
         for run, log in zip(done["runs"], logs, strict=True):
             run["log"] = log

@@ -35,7 +35,7 @@ def main(out, *specs):
     bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
     done = {"import_errors": bag.import_errors, "dags": sorted(bag.dags), "runs": []}
     for spec in map(json.loads, specs):
-        print("~~~", flush=True)  # between the logs of two runs
+        print("=== the next run ===", flush=True)
         done["runs"].append(drive(bag.dags[spec["dag"]], spec))
     Path(out).write_text(json.dumps(done))
 

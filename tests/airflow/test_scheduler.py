@@ -37,12 +37,12 @@ def free_port():
 
 
 @contextmanager
-def component(airflow, name):
+def component(airflow, name, *options):
     """Run a component in a process group of its own: its children outlive it otherwise."""
     log = airflow.home / f"{name}.log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "airflow", name],
+            [sys.executable, "-m", "airflow", name, *options],
             cwd=airflow.home, env=airflow.env, stdout=out, stderr=out, start_new_session=True,
         )  # fmt: skip
     try:
@@ -94,10 +94,10 @@ def test_a_dag_goes_through_a_real_scheduler(new_airflow, project):
         AIRFLOW__CORE__PARALLELISM="2",
         AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION="False",
         AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS="True",
-        AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT=str(free_port()),
         AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK="False",
     )
-    names = ("api-server", "dag-processor", "scheduler")
+    # the server of task logs would listen on all interfaces
+    names = {"api-server": (), "dag-processor": (), "scheduler": ("--skip-serve-logs",)}
 
     def logs():
         return "\n".join(f"--- {n}\n{(airflow.home / f'{n}.log').read_text()[-3000:]}" for n in names)
@@ -118,7 +118,7 @@ def test_a_dag_goes_through_a_real_scheduler(new_airflow, project):
         return len(runs) == 2 and set(runs.values()) <= {"success", "failed"}
 
     with ExitStack() as running:
-        processes = {name: running.enter_context(component(airflow, name)) for name in names}
+        processes = {name: running.enter_context(component(airflow, name, *options)) for name, options in names.items()}
         wait_for(listens, 120, processes, logs)
         wait_for(finished, 240, processes, logs)
 

@@ -12,7 +12,15 @@ pytestmark = pytest.mark.airflow
 
 RUNS = [
     *("all_pass", "not_due", "not_asked_for", "fails", "fails_and_fails", "fails_and_continues", "fails_below_stop"),
-    *("unmeasured", "unmeasured_below_stop", "extract_failed", "extract_skipped", "reconciled", "trailing"),
+    *(
+        "asking_failed",
+        "unmeasured",
+        "unmeasured_below_stop",
+        "extract_failed",
+        "extract_skipped",
+        "reconciled",
+        "trailing",
+    ),
 ]
 
 
@@ -89,6 +97,7 @@ def misdated(done):
         ("fails_below_stop", "success", "success", "success", "success", "success"),
         ("unmeasured_below_stop", "success", "success", "success", "success", "success"),
         ("extract_skipped", "skipped", "success", "skipped", "skipped", "success"),
+        ("asking_failed", "upstream_failed", "success", "upstream_failed", "upstream_failed", "failed"),
         ("reconciled", "success", "success", "success", "skipped", "success"),
     ],
 )
@@ -131,6 +140,11 @@ def test_a_failed_extract_is_an_unmeasured_suite(airflow, runs):
     )
 
 
+def test_a_failure_of_our_own_is_not_blamed_on_the_stage_before(airflow, runs):
+    assert outcomes(airflow, runs, "asking_failed") == {("enough rows", "unmeasured"), ("an id each", "unmeasured")}
+    assert all("its task failed" in sentence for _, _, sentence in results(airflow, runs, "asking_failed"))
+
+
 def test_what_is_not_well_is_an_incident(airflow, runs):
     found = dict(airflow.store("SELECT part, outcome FROM dq_incident WHERE subject IN ('bad', 'blind')"))
     assert found == {"amount is positive": "fail", "no such column": "unmeasured"}
@@ -154,7 +168,7 @@ def test_xcom_carries_ids_outcomes_and_severities_only(runs):
 def test_the_log_tells_what_was_found(runs):
     log = runs["fails"]["log"]
     assert "outcome  severity  check" in log
-    assert "runbook of amount is positive: https://runbooks.test/amount" in log
+    assert "Runbook of amount is positive: https://runbooks.test/amount" in log
     assert "the next stage is skipped" in log
 
 

@@ -37,6 +37,7 @@ retry = {"retries": 2, "retry_delay": timedelta(0)}
 pipeline("all_pass", "good")
 pipeline("not_due", "rare")
 pipeline("not_asked_for", "good", should_run=lambda context: context["run_id"] == "another one")
+pipeline("asking_failed", "good", should_run=lambda context: context["no such thing"])
 pipeline("fails", "bad")
 pipeline("fails_and_fails", "bad", on_block="fail")
 pipeline("fails_and_continues", "bad", on_block="continue")
