@@ -83,7 +83,7 @@ class PumpReport:
     dead: int = 0
     waiting: int = 0
     problems: tuple[str, ...] = ()
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = field(default=(), eq=False)  # words for people, no part of what was done
 
     @property
     def undelivered(self) -> bool:
