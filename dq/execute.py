@@ -37,9 +37,7 @@ def execute(
         keep: orgs that get a Result even when they are well.
     """
     wanted = [(check, tuple(check.kind.measures(check.where).values())) for check in scan.checks]
-    readings = _measure(
-        {PARTITION_ROWS, *(m for _, measures in wanted for m in measures)}, scan, table, datasource, context
-    )
+    readings = _measure((m for _, measures in wanted for m in measures), scan, table, datasource, context)
     results: list[Result] = []
     for check, measures in wanted:
         broken = next((readings.errors[m] for m in (PARTITION_ROWS, *measures) if m in readings.errors), None)
@@ -69,14 +67,17 @@ def _measure(
     readings = _Readings({}, {})
     compiler = context.compiler(datasource.dialect, table, scan.columns)
     by = By(scan.columns) if scan.columns else None
-    good: list[Measure] = []
-    for measure in sorted(set(measures), key=lambda m: m != PARTITION_ROWS):
-        try:
-            compiler.statements([measure])
-            good.append(measure)
-        except DqError as error:
-            readings.errors[measure] = str(error)
-    for statement in compiler.statements(good):
+    wanted = tuple(dict.fromkeys((PARTITION_ROWS, *measures)))
+    try:
+        statements = compiler.statements(wanted)
+    except DqError:  # one of them is refused; which one is only asked now, because parsing costs more than a scan may
+        for measure in wanted:
+            try:
+                compiler.statements([measure])
+            except DqError as error:
+                readings.errors[measure] = str(error)
+        statements = compiler.statements(measure for measure in wanted if measure not in readings.errors)
+    for statement in statements:
         _answer(statement, compiler, datasource, by, readings)
     return readings
 

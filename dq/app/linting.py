@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cache, partial
 from typing import Literal
 
 from attrs import frozen
@@ -82,9 +83,10 @@ def sql_problems(project: Project, declared: Declared, interval: Interval) -> It
     kind = kind_of(declared)
     place = f"{source}: {kind} {declared.name!r}" if source else f"{kind} {declared.name!r}"
     context = context_of(project, interval, judgement_time())
+    dialect = cache(partial(dialect_of, project))  # it reads secrets and entry points, which every check would pay for
 
     def compiler(datasource: str, table: object, columns: tuple[str, ...]) -> Compiler:
-        return context.compiler(dialect_of(project, datasource), table, columns)  # type: ignore[arg-type]  # the caller's table
+        return context.compiler(dialect(datasource), table, columns)  # type: ignore[arg-type]  # the caller's table
 
     if isinstance(declared, Suite):
         try:
