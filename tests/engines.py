@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import field, frozen
@@ -47,15 +48,20 @@ class Live:
                 connection.execute(text(f"INSERT INTO {self.quote(table)} VALUES ({marks})"), data)
         engine.dispose()
 
-    def datasource(self, **settings: object) -> SqlDatasource:
+    def datasource(self, **settings: Any) -> SqlDatasource:
         """Return the read-only datasource that dq opens for it."""
-        made = SqlDatasource.of("live", self.url, **{"timeout": timedelta(seconds=20), **settings})  # type: ignore[arg-type]
+        made = SqlDatasource.of("live", self.url, **{"timeout": timedelta(seconds=20), **settings})
         self.opened.append(made)
         return made
 
     def _type(self, kind: str) -> str:
-        own = {("sqlite", "timestamp"): "text", ("sqlite", "date"): "text", ("mariadb", "text"): "varchar(200)",
-               ("mariadb", "timestamp"): "datetime", ("duckdb", "double"): "double", ("postgres", "double"): "double precision"}  # fmt: skip
+        own = {
+            ("sqlite", "timestamp"): "text",
+            ("sqlite", "date"): "text",
+            ("mariadb", "text"): "varchar(200)",
+            ("mariadb", "timestamp"): "datetime",
+            ("postgres", "double"): "double precision",
+        }
         return own.get((self.name, kind), kind)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -37,7 +38,7 @@ from dq.model.group import Group, group_value
 from dq.model.interval import Interval
 from dq.model.reconciliation import Allowance, Explained, Reconciliation, Stage, Total
 from dq.model.severity import Severity
-from dq.model.thresholds import Tolerance
+from dq.model.thresholds import Bounds, Tolerance
 
 T = Table("warehouse", "orders")
 
@@ -77,17 +78,17 @@ def suite(*checks: Check) -> Suite:
         (lambda: Check("c", Freshness("t"), warning=at_most("1h"), critical=at_most(3)), "mix a number and a duration"),
         (lambda: Check("c", Query("select 1"), critical="1%"), "the number of all rows is not known"),
         (lambda: Check("c", NotNull("a"), nulls="skip"), "nulls= says nothing about"),
-        (lambda: Check("c", Rows("a"), nulls="maybe"), "is not one of"),  # type: ignore[arg-type]
+        (lambda: Check("c", Rows("a"), nulls="maybe"), "is not one of"),  # type: ignore[arg-type]  # the mistake
         (lambda: Check("c", Rows("a"), on_empty="never"), "unknown severity 'never'"),
         (lambda: Check("c", Rows("a"), notify={"urgent": ["x"]}), "unknown severity 'urgent'"),
         (lambda: Check("c", OneOf("a", [])), "OneOf has no values"),
-        (lambda: Check("c", OneOf("a", [None])), "None is no value"),
+        (lambda: Check("c", OneOf("a", [None])), "None is no value"),  # type: ignore[list-item]  # the mistake
         (lambda: Check("c", Between("a", 2, 1)), "is empty"),
         (lambda: Check("c", Between("a", None, None)), "neither a low nor a high"),
         (lambda: Check("c", Between("a", 1, "z")), "mixes two types"),
         (lambda: Check("c", Between("a", float("inf"), None)), "not a finite number"),
         (lambda: Check("c", Unique()), "at least one column"),
-        (lambda: Check("c", "a > 0"), "is not a kind of check"),  # type: ignore[arg-type]
+        (lambda: Check("c", "a > 0"), "is not a kind of check"),  # type: ignore[arg-type]  # the mistake
         (lambda: Check("", Rows("a")), "its name is empty"),
     ],
 )
@@ -116,7 +117,7 @@ def test_the_name_of_a_suite_is_plain(name: str) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Sla(), "exactly one of"),
+        (Sla, "exactly one of"),
         (lambda: Sla(due="06:00", within="1h"), "exactly one of"),
         (lambda: Sla(due="6 o'clock"), "is not a time of day"),
         (lambda: Sla(due="06:00", tz="Europe/Atlantis"), "is not a time zone"),
@@ -159,9 +160,9 @@ A, B = Stage("a", T), Stage("b", T)
         ({"stages": [A, B], "notify": {"urgent": ["x"]}}, "unknown severity 'urgent'"),
     ],
 )
-def test_a_wrong_reconciliation_is_refused(settings: dict[str, object], words: str) -> None:
+def test_a_wrong_reconciliation_is_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(DeclarationError, match=words) as refused:
-        Reconciliation("pipe", by="org", **settings)  # type: ignore[arg-type]
+        Reconciliation("pipe", by="org", **settings)
     assert str(refused.value).startswith("reconciliation 'pipe'")
 
 
@@ -186,7 +187,8 @@ def test_defaults() -> None:
         ("1%", 1, 100, False), ("1%", 2, 100, True), ("1%", 1, 99, True), (0.01, 1, 100, False), (0.1, 1, 10, False),
         # Exact: as floats 0.1 + 0.2 > 0.3, and 1.1 * 1.1 is not 1.21.
         ("0.3%", 3, 1000, False), (0.3, 3, 10, False), ("33.3%", 333, 1000, False), ("33.3%", 334, 1000, True),
-        (Decimal("0.07"), 7, 100, False), ("1%", 0, 0, False), ("1%", 1, 0, True), ("0.0001%", 10**12, 10**18, False), ("0.0001%", 10**12 + 1, 10**18, True),
+        (Decimal("0.07"), 7, 100, False), ("1%", 0, 0, False), ("1%", 1, 0, True),
+        ("0.0001%", 10**12, 10**18, False), ("0.0001%", 10**12 + 1, 10**18, True),
     ],
 )  # fmt: skip
 def test_a_tolerance_is_exact_and_broken_when_exceeded(
@@ -228,9 +230,9 @@ def test_an_allowance_breaks_when_every_part_is_exceeded(
         (between(0.1, 0.3), [Fraction(3, 10), Fraction(1, 10)], [Fraction(31, 100)]),
     ],
 )
-def test_bounds_are_closed_and_exact(bounds: object, good: list[object], bad: list[object]) -> None:
-    assert all(bounds.holds(Fraction(v) if isinstance(v, int) else v) for v in good)  # type: ignore[attr-defined]
-    assert not any(bounds.holds(Fraction(v) if isinstance(v, int) else v) for v in bad)  # type: ignore[attr-defined]
+def test_bounds_are_closed_and_exact(bounds: Bounds, good: list[Any], bad: list[Any]) -> None:
+    assert all(bounds.holds(Fraction(v) if isinstance(v, int) else v) for v in good)
+    assert not any(bounds.holds(Fraction(v) if isinstance(v, int) else v) for v in bad)
 
 
 @pytest.mark.parametrize(

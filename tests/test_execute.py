@@ -234,7 +234,8 @@ def test_a_session_is_read_only_and_the_time_is_bounded(orders: Live) -> None:
     assert source.fetch("SELECT count(*) FROM orders") == [(7,)]
     endless = {
         "duckdb": (
-            "SELECT count(*) FROM range(100000000) a, range(100000000) b WHERE a.range * 7 = b.range + 1 AND random() < 2"
+            "SELECT count(*) FROM range(100000000) a, range(100000000) b"
+            " WHERE a.range * 7 = b.range + 1 AND random() < 2"
         ),
         "sqlite": "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c",
         "postgres": "SELECT pg_sleep(60)",

@@ -76,7 +76,8 @@ def test_an_empty_partition_is_not_an_empty_filter(
 
 
 def test_unmeasured_has_the_top_severity_unless_on_error_says_otherwise() -> None:
-    for settings, severity in (({}, C), ({"on_error": "info"}, INFO)):
+    cases: list[tuple[dict[str, Any], Severity]] = [({}, C), ({"on_error": "info"}, INFO)]
+    for settings, severity in cases:
         check = Check("c", Rows("a"), warning=1, critical=5, **settings)
         (result,) = judge(check, Reading({}, error="no such column: a"), NOW, grouped=True)
         assert (result.outcome, result.severity) == (UNMEASURED, severity)

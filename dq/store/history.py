@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import IntegrityError
@@ -39,9 +39,16 @@ def start_run(
     found = connection.execute(select(t.run).where(where)).first()
     if found is None:
         values = {
-            "id": str(uuid.uuid4()), "environment": environment, "suite": suite, "kind": kind, "interval_start": interval.start,
-            "interval_end": interval.end, "origin": origin, "started_at": now, "version": 0,
-        }  # fmt: skip
+            "id": str(uuid.uuid4()),
+            "environment": environment,
+            "suite": suite,
+            "kind": kind,
+            "interval_start": interval.start,
+            "interval_end": interval.end,
+            "origin": origin,
+            "started_at": now,
+            "version": 0,
+        }
         try:
             with connection.begin_nested():
                 connection.execute(insert(t.run).values(**values))
@@ -51,7 +58,7 @@ def start_run(
     return _run(found)
 
 
-def record_due(connection: Connection, run: Run, due: bool) -> None:
+def record_due(connection: Connection, run: Run, due: bool) -> None:  # noqa: FBT001  # the answer itself, not a switch
     """Remember whether the run is due."""
     connection.execute(update(t.run).where(t.run.c.id == run.id).values(due=int(due)))
 
@@ -124,7 +131,9 @@ def runs(connection: Connection, environment: str, suite: str | None = None, lim
     query = select(t.run).where(t.run.c.environment == environment, t.run.c.version > 0)
     if suite is not None:
         query = query.where(t.run.c.suite == suite)
-    rows = connection.execute(query.order_by(t.run.c.started_at.desc(), t.run.c.interval_start.desc(), t.run.c.id).limit(limit)).all()
+    rows = connection.execute(
+        query.order_by(t.run.c.started_at.desc(), t.run.c.interval_start.desc(), t.run.c.id).limit(limit)
+    ).all()
     return tuple(with_results(connection, _run(row)) for row in rows)
 
 
@@ -199,32 +208,59 @@ def get_artefact(connection: Connection, run: Run) -> dict[str, Any] | None:
 
 def _run(row: Row[Any]) -> Run:
     return Run(
-        id=row.id, environment=row.environment, suite=row.suite, kind=row.kind, interval=Interval(row.interval_start, row.interval_end),
-        origin=row.origin, started_at=row.started_at, version=row.version, closed_version=row.closed_version,
-    )  # fmt: skip
+        id=row.id,
+        environment=row.environment,
+        suite=row.suite,
+        kind=row.kind,
+        interval=Interval(row.interval_start, row.interval_end),
+        origin=row.origin,
+        started_at=row.started_at,
+        version=row.version,
+        closed_version=row.closed_version,
+    )
 
 
 def _row(run: Run, scan: str, result: Result, now: datetime) -> dict[str, Any]:
     group = "" if result.group is None else json.dumps([result.group.columns, result.group.values], ensure_ascii=False)
     return {
-        "run_id": run.id, "scan": scan, "check_name": result.check, "org": group,
+        "run_id": run.id,
+        "scan": scan,
+        "check_name": result.check,
+        "org": group,
         "partition_start": result.partition.start if result.partition else None,
         "partition_end": result.partition.end if result.partition else None,
-        "outcome": str(result.outcome), "severity": None if result.severity is None else int(result.severity),
-        "row_count": result.rows, "violations": result.violations, "unknown": result.unknown,
-        "observed": None if result.observed is None else str(result.observed), "threshold": result.threshold,
-        "sentence": result.sentence, "orgs": result.orgs, "orgs_bad": result.orgs_bad, "at": now,
-    }  # fmt: skip
+        "outcome": str(result.outcome),
+        "severity": None if result.severity is None else int(result.severity),
+        "row_count": result.rows,
+        "violations": result.violations,
+        "unknown": result.unknown,
+        "observed": None if result.observed is None else str(result.observed),
+        "threshold": result.threshold,
+        "sentence": result.sentence,
+        "orgs": result.orgs,
+        "orgs_bad": result.orgs_bad,
+        "at": now,
+    }
 
 
 def _result(row: Row[Any]) -> Result:
     columns, values = json.loads(row.org) if row.org else ((), ())
-    observed = None if row.observed is None else Decimal(row.observed)
-    if observed is not None and "." not in row.observed and "E" not in row.observed:
-        observed = int(row.observed)  # type: ignore[assignment]  # a whole number stays one
     return Result(
-        check=row.check_name, outcome=Outcome(row.outcome), group=Group(tuple(columns), tuple(values)) if row.org else None,
-        severity=None if row.severity is None else Severity(row.severity), rows=row.row_count, violations=row.violations,
-        unknown=row.unknown, observed=observed, threshold=row.threshold, sentence=row.sentence, orgs=row.orgs, orgs_bad=row.orgs_bad,
+        check=row.check_name,
+        outcome=Outcome(row.outcome),
+        group=Group(tuple(columns), tuple(values)) if row.org else None,
+        severity=None if row.severity is None else Severity(row.severity),
+        rows=row.row_count,
+        violations=row.violations,
+        unknown=row.unknown,
+        observed=None if row.observed is None else _exact(row.observed),
+        threshold=row.threshold,
+        sentence=row.sentence,
+        orgs=row.orgs,
+        orgs_bad=row.orgs_bad,
         partition=Interval(row.partition_start, row.partition_end) if row.partition_start else None,
-    )  # fmt: skip
+    )
+
+
+def _exact(text: str) -> int | Decimal:
+    return Decimal(text) if "." in text or "E" in text else int(text)

@@ -37,7 +37,7 @@ class Utc(TypeDecorator[datetime]):
         """Keep microseconds on MySQL and MariaDB, which drop them by default."""
         return dialect.type_descriptor(mysql.DATETIME(fsp=6) if dialect.name in ("mysql", "mariadb") else DateTime())
 
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:  # noqa: ARG002  # SQLAlchemy's
         """Refuse a time without a zone, which would be a guess."""
         if value is None:
             return None
@@ -45,7 +45,7 @@ class Utc(TypeDecorator[datetime]):
             raise ValueError(f"the time {value.isoformat()} has no time zone")
         return value.astimezone(UTC).replace(tzinfo=None)
 
-    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:  # noqa: ARG002  # as above
         """Return the time with its zone."""
         return None if value is None else value.replace(tzinfo=UTC)
 
