@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 from urllib.parse import quote
 
+import sqlalchemy
 from attrs import field, frozen
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
@@ -100,7 +101,9 @@ class SqlDatasource:
                 parsed = _read_only_file(parsed)
             backend = parsed.get_backend_name()
             pool = {} if backend in ("sqlite", "duckdb") else {"pool_size": max_connections, "max_overflow": 0}
-            engine = create_engine(parsed, connect_args=_connect_args(backend, parsed.database, read_only), **pool)
+            engine = create_engine(
+                parsed, connect_args=_connect_args(backend, parsed.database, read_only=read_only), **pool
+            )
         except ArgumentError:
             raise ConfigError(f"{place}: its url is not of the form dialect://host/database") from None
         except NoSuchModuleError as error:
@@ -115,7 +118,7 @@ class SqlDatasource:
             if dialect in ("mysql", "mariadb"):
                 cursor.execute("SELECT version()")
                 kind = "mariadb" if "mariadb" in cursor.fetchone()[0].lower() else "mysql"
-            for statement in _session(kind, timeout, read_only):
+            for statement in _session(kind, timeout, read_only=read_only):
                 cursor.execute(statement)
             cursor.close()
             if dialect == "postgresql":
@@ -139,7 +142,7 @@ class SqlDatasource:
                 if not _is_connection_error(error) or attempt == CONNECT_TRIES:
                     raise MeasureError(self._sentence(error)) from None
                 time.sleep(0.2 * attempt)
-            except Exception as error:  # drivers raise types of their own, e.g. for a file that is no database
+            except Exception as error:  # noqa: BLE001  # drivers raise types of their own, e.g. for a broken file
                 raise MeasureError(self._sentence(error)) from None
         raise AssertionError("the loop returns or raises")
 
@@ -193,14 +196,12 @@ def with_driver(url: URL) -> URL:
 
     Airflow 2.11's SQLAlchemy 1.4 does not know psycopg 3.
     """
-    import sqlalchemy
-
     postgres = "postgresql+psycopg2" if sqlalchemy.__version__.startswith("1.") else "postgresql+psycopg"
     drivers = {"postgresql": postgres, "postgres": postgres, "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
     return url.set(drivername=drivers.get(url.drivername, url.drivername))
 
 
-def _connect_args(backend: str, database: str | None, read_only: bool) -> dict[str, Any]:
+def _connect_args(backend: str, database: str | None, *, read_only: bool) -> dict[str, Any]:
     if backend == "duckdb":
         return {"read_only": read_only and database not in (None, "", ":memory:")}
     if backend in ("postgresql", "mysql", "mariadb"):
@@ -209,13 +210,13 @@ def _connect_args(backend: str, database: str | None, read_only: bool) -> dict[s
 
 
 def _read_only_file(url: URL) -> URL:
-    """Return the address that opens a SQLite file without making it: a mistyped path is an error, not an empty database."""
+    """Return the address that opens a SQLite file without making it: a mistyped path is an error, no new database."""
     if url.database in (None, "", ":memory:") or str(url.database).startswith("file:"):
         return url
     return url.set(database="file:" + quote(str(url.database))).update_query_dict({"mode": "ro", "uri": "true"})
 
 
-def _session(dialect: str, timeout: timedelta, read_only: bool) -> tuple[str, ...]:
+def _session(dialect: str, timeout: timedelta, *, read_only: bool) -> tuple[str, ...]:
     """Return what a new session is told; a URL of MySQL may lead to MariaDB, so ``dialect`` is what answered."""
     milliseconds = max(1, int(timeout.total_seconds() * 1000))
     if dialect == "postgresql":
@@ -240,6 +241,14 @@ def _is_connection_error(error: SQLAlchemyError) -> bool:
     if error.connection_invalidated:
         return True
     words = str(error.orig).lower()
-    refused = ("connection refused", "could not connect", "connection timed out", "server closed the connection",
-               "the database system is starting up", "too many connections", "could not set lock on file", "can't connect")  # fmt: skip
+    refused = (
+        "connection refused",
+        "connection timed out",
+        "could not connect",
+        "can't connect",
+        "could not set lock on file",
+        "server closed the connection",
+        "the database system is starting up",
+        "too many connections",
+    )
     return any(word in words for word in refused)

@@ -69,6 +69,18 @@ def test_a_server_is_not_changed_unasked(postgres_url: str) -> None:
     engine.dispose()
 
 
+def test_a_store_of_a_newer_dq_is_left_alone(url: str) -> None:
+    engine = open_store(url)
+    upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="is at migration 9999, which this dq does not know; install a newer dq"):
+        upgrade(engine)
+    with engine.begin() as connection:
+        assert current(connection) == "9999"
+    engine.dispose()
+
+
 def test_a_store_that_cannot_be_reached_says_so_without_its_password() -> None:
     engine = open_store("postgresql://me:hunter2@127.0.0.1:1/x")
     with pytest.raises(StoreError, match="cannot be reached") as failed:

@@ -304,7 +304,7 @@ class Compiler:
         )
         return exp.Cast(this=exp.Literal.string(text), to=exp.DataType.build(kind, dialect=self.dialect_of_sqlglot))
 
-    def _sql(self, tree: exp.Expression) -> str:
+    def _sql(self, tree: exp.Expression | exp.Query) -> str:
         return tree.sql(dialect=self.dialect_of_sqlglot, comments=False)
 
 
@@ -345,4 +345,6 @@ def _group_by(select: exp.Select, keys: int) -> exp.Select:
 
 
 def _and(conditions: Sequence[exp.Expression]) -> exp.Expression:
-    return exp.and_(*conditions) if len(conditions) > 1 else conditions[0]
+    tree = exp.and_(*conditions) if len(conditions) > 1 else conditions[0]
+    assert isinstance(tree, exp.Expression)  # noqa: S101  # what it returns is, though newer releases type it wider
+    return tree

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, event, inspect, text
+from sqlalchemy import Column, MetaData, String, Table, create_engine, event, insert, inspect, select, text
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -17,6 +17,8 @@ HEAD = "0001"
 """The newest migration; a store that is not there yet is refused, or upgraded where it is embedded."""
 
 VERSION_TABLE = "dq_alembic_version"
+_VERSION = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))  # as Alembic has it
+
 BUSY_SECONDS = 30
 """How long a writer of the embedded store waits for another one."""
 
@@ -73,7 +75,7 @@ def current(connection: Connection) -> str | None:
     """Return the migration that the store is at; None: it has no tables of dq yet."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    row = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).first()
+    row = connection.execute(select(_VERSION.c.version_num)).first()
     return None if row is None else str(row[0])
 
 
@@ -112,8 +114,8 @@ def upgrade(engine: Engine) -> str:
             if found is None:
                 # A new store is made from today's tables at once; a test holds them against the migrations.
                 metadata.create_all(connection)
-                connection.execute(text(f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
-                connection.execute(text(f"INSERT INTO {VERSION_TABLE} (version_num) VALUES (:head)"), {"head": HEAD})
+                _VERSION.create(connection)
+                connection.execute(insert(_VERSION).values(version_num=HEAD))
                 return f"the store was made, at migration {HEAD}"
             migrate(connection)
             return f"the store was upgraded from migration {found} to {HEAD}"
@@ -122,14 +124,25 @@ def upgrade(engine: Engine) -> str:
 
 
 def migrate(connection: Connection) -> None:
-    """Run the migrations that are missing, inside the caller's transaction."""
-    from alembic import command  # deferred: loaded only by those who upgrade
-    from alembic.config import Config
+    """Run the migrations that are missing, inside the caller's transaction.
+
+    Raises:
+        StoreError: when the store is at a migration that this dq does not know.
+    """
+    from alembic import command  # noqa: PLC0415  # loaded only by those who upgrade
+    from alembic.config import Config  # noqa: PLC0415  # as above
+    from alembic.util import CommandError  # noqa: PLC0415  # as above
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError:
+        found = current(connection)
+        raise StoreError(
+            f"the store is at migration {found}, which this dq does not know; install a newer dq"
+        ) from None
 
 
 def _first_line(error: SQLAlchemyError) -> str:
