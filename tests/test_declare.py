@@ -89,6 +89,7 @@ def suite(*checks: Check) -> Suite:
         (lambda: Check("c", Between("a", float("inf"), None)), "not a finite number"),
         (lambda: Check("c", Unique()), "at least one column"),
         (lambda: Check("c", "a > 0"), "is not a kind of check"),  # type: ignore[arg-type]  # the mistake
+        (lambda: Check("c", RowCount, critical=at_least(1)), "is not a kind of check"),  # type: ignore[arg-type]  # the mistake
         (lambda: Check("", Rows("a")), "its name is empty"),
     ],
 )
@@ -123,6 +124,7 @@ def test_the_name_of_a_suite_is_plain(name: str) -> None:
         (lambda: Sla(due="06:00", tz="Europe/Atlantis"), "is not a time zone"),
         (lambda: Sla(within="soon"), "is not a duration"),
         (lambda: Sla(within="0s"), "not longer than zero"),
+        (lambda: Sla(within="99999999999w"), "longer than a hundred years"),
         (lambda: Sla(due="06:00", severity="loud"), "unknown severity"),
         (lambda: at_least("soon"), "is not a duration"),
         (lambda: at_least(True), "is not a number or a duration"),
@@ -132,6 +134,9 @@ def test_the_name_of_a_suite_is_plain(name: str) -> None:
         (lambda: By(()), "at least one column"),
         (lambda: By("org", expected="everybody"), "neither a list, a SELECT nor"),
         (lambda: By("org", expected="seen:ever"), "is not a duration"),
+        (lambda: By("org", expected="seen:999999d"), "longer than a hundred years"),
+        (lambda: By(("org", "site"), expected=["a"]), "has 'a' for the columns org, site"),
+        (lambda: By("org", expected=[("a", "b")]), r"has \('a', 'b'\) for the columns org"),
         (lambda: Suite("s", T, checks=[], every="often"), "is not a duration"),
         (lambda: Interval.of_day("2024-13-01"), "is not a date"),
     ],
@@ -151,6 +156,7 @@ A, B = Stage("a", T), Stage("b", T)
         ({"stages": [A, A]}, "stage 'a': the name is declared twice"),
         ({"stages": [A, B], "explained": [Explained("x")]}, "exactly one of counted= and derived="),
         ({"stages": [A, B], "explained": [Explained("x", derived=("a", "c"))]}, "there is no stage 'c'"),
+        ({"stages": [A, B], "explained": [Explained("x", derived=("a", "b"))] * 2}, "the name is declared twice"),
         ({"stages": [A, B], "totals": [Total("x")]}, "give either datasource= and query="),
         ({"stages": [A, B], "totals": [Total("x", sum_of="c")]}, "there is no stage 'c'"),
         ({"stages": [A, B], "warning": 1, "critical": "1%"}, "mix counts, shares and pairs"),
@@ -158,6 +164,7 @@ A, B = Stage("a", T), Stage("b", T)
         ({"stages": [A, B], "warning": ("1%", 5), "critical": ("2%", 5)}, "out of order"),
         ({"stages": [A, B], "critical": ("1%", "2%")}, "is not a count, a share, or one of each"),
         ({"stages": [A, B], "notify": {"urgent": ["x"]}}, "unknown severity 'urgent'"),
+        ({"stages": [A, B], "on_error": "ok"}, "unknown severity 'ok'"),
     ],
 )
 def test_a_wrong_reconciliation_is_refused(settings: dict[str, Any], words: str) -> None:
@@ -288,6 +295,11 @@ def test_an_interval_is_half_open_and_utc() -> None:
         Interval(day.start, day.start)
     with pytest.raises(DeclarationError, match="no time zone"):
         Interval(day.start.replace(tzinfo=None), day.end)
+
+
+def test_the_name_of_a_column_will_do_for_by() -> None:
+    made = Suite("s", T, checks=[Check("c", Rows("a"), by=("org", "site")), Check("d", Rows("a"))], by="org")
+    assert [made.by_of(check) for check in made.checks] == [By(("org", "site")), By("org")]
 
 
 def test_declarations_are_values() -> None:

@@ -29,6 +29,14 @@ def _routes(value: Mapping[str, str | Iterable[str]]) -> dict[str, tuple[str, ..
     return {severity: _words(channels) for severity, channels in value.items()}
 
 
+def _by(value: By | str | Iterable[str]) -> By:
+    return value if isinstance(value, By) else By(value)
+
+
+def _by_or_none(value: By | str | Iterable[str] | None) -> By | None:
+    return None if value is None else _by(value)
+
+
 def _every(value: str | timedelta | None) -> timedelta | None:
     return None if value is None else parse_duration(value)
 
@@ -117,7 +125,7 @@ class Check:
     on_empty: str | Severity | None = field(default=None, kw_only=True)
     on_empty_where: str | Severity | None = field(default=None, kw_only=True)
     on_error: str | Severity | None = field(default=None, kw_only=True)
-    by: By | None = field(default=None, kw_only=True)
+    by: By | None = field(default=None, converter=_by_or_none, kw_only=True)
     notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
     was: str | None = field(default=None, kw_only=True)
     owner: str | None = field(default=None, kw_only=True)
@@ -174,7 +182,7 @@ class Check:
         """Yield what is wrong with the declaration, a clause each; the suite refuses to be made with any."""
         if not isinstance(self.name, str) or not self.name.strip():
             yield "its name is empty"
-        if not hasattr(self.kind, "measures"):
+        if isinstance(self.kind, type) or not hasattr(self.kind, "measures"):
             yield f"{self.kind!r} is not a kind of check; write e.g. Rows('amount > 0') or NotNull('id')"
             return
         yield from self.kind.problems()
@@ -234,7 +242,7 @@ class Suite:
     name: str
     table: Table
     checks: tuple[Check, ...] = field(converter=_checks, kw_only=True)
-    by: By | None = field(default=None, kw_only=True)
+    by: By | None = field(default=None, converter=_by_or_none, kw_only=True)
     sla: Sla | None = field(default=None, kw_only=True)
     every: timedelta | None = field(default=None, converter=_every, kw_only=True)
     notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)

@@ -7,6 +7,9 @@ from datetime import timedelta
 
 from dq.model.errors import DeclarationError
 
+LONGEST = timedelta(days=36_525)
+"""A hundred years: with more, a time minus a duration may be none."""
+
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _WHOLE = re.compile(r"(?:\d+[wdhms])+")
 _PART = re.compile(r"(\d+)([wdhms])")
@@ -16,16 +19,19 @@ def parse_duration(text: str | timedelta) -> timedelta:
     """Return the duration that ``text`` spells, e.g. ``"2h30m"`` (units w, d, h, m, s).
 
     Raises:
-        DeclarationError: when it is not a positive duration of that form.
+        DeclarationError: when it is not a positive duration of that form, or longer than ``LONGEST``.
     """
     if isinstance(text, timedelta):
         value = text
     elif isinstance(text, str) and _WHOLE.fullmatch(text):
-        value = timedelta(seconds=sum(int(n) * _UNITS[unit] for n, unit in _PART.findall(text)))
+        seconds = sum(int(n) * _UNITS[unit] for n, unit in _PART.findall(text))
+        value = timedelta(seconds=min(seconds, 2 * LONGEST.days * _UNITS["d"]))
     else:
         raise DeclarationError(f'{text!r} is not a duration; write it like "15m", "2h30m" or "28d"')
     if value <= timedelta(0):
         raise DeclarationError(f"the duration {text!r} is not longer than zero")
+    if value > LONGEST:
+        raise DeclarationError(f"the duration {text!r} is longer than a hundred years")
     return value
 
 

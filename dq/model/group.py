@@ -94,7 +94,11 @@ class By:
             elif not re.match(r"\s*(select|with)\b", self.expected, re.IGNORECASE):
                 raise DeclarationError(f'By(expected={self.expected!r}) is neither a list, a SELECT nor "seen:28d"')
         elif self.expected is not None:
-            object.__setattr__(self, "expected", tuple(self.expected))
+            expected = tuple(tuple(value) if isinstance(value, list) else value for value in self.expected)
+            for value in expected:
+                if (len(value) if isinstance(value, tuple) else 1) != len(self.columns):
+                    raise DeclarationError(f"By(expected=...) has {value!r} for the columns {', '.join(self.columns)}")
+            object.__setattr__(self, "expected", expected)
 
     def group(self, values: Iterable[object]) -> Group:
         """Return the group that has these column values."""

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
 from attrs import field, frozen
 
-from dq.model.check import _NAME, Table, _every, _routes, _words
+from dq.model.check import _NAME, Table, _by, _by_or_none, _every, _routes, _words
 from dq.model.errors import DeclarationError
 from dq.model.group import By
 from dq.model.severity import Severity
 from dq.model.sla import Sla
 from dq.model.thresholds import Tolerance, ladder
-
-
-def _by(value: By | str) -> By:
-    return By(value) if isinstance(value, str) else value
-
-
-def _by_or_none(value: By | str | None) -> By | None:
-    return None if value is None else _by(value)
 
 
 @frozen
@@ -197,12 +189,7 @@ class Reconciliation:
         for name in names:
             if names.count(name) > 1:
                 yield f"stage {name!r}: the name is declared twice"
-        for known in self.explained:
-            if (known.counted is None) is (known.derived is None):
-                yield f"explained {known.name!r}: give exactly one of counted= and derived="
-            for stage in (*(known.derived or ()), *known.stages):
-                if stage not in names:
-                    yield f"explained {known.name!r}: there is no stage {stage!r}"
+        yield from self._problems_of_losses(names)
         for total in self.totals:
             if (total.query is None) is (total.sum_of is None) or (total.query is None) is not (
                 total.datasource is None
@@ -212,10 +199,22 @@ class Reconciliation:
                 yield f"total {total.name!r}: there is no stage {total.sum_of!r}"
         try:
             _ = self.ladder
-            for severity in (*self.notify, *(s for s in (self.on_empty, self.on_error) if s not in (None, "ok"))):
-                Severity.of(severity)
+            on_empty = None if self.on_empty == "ok" else self.on_empty
+            for severity in (*self.notify, on_empty, self.on_error):
+                if severity is not None:
+                    Severity.of(severity)
         except DeclarationError as error:
             yield str(error)
+
+    def _problems_of_losses(self, stages: Collection[str]) -> Iterator[str]:
+        for known in self.explained:
+            if sum(known.name == other.name for other in self.explained) > 1:
+                yield f"explained {known.name!r}: the name is declared twice"
+            if (known.counted is None) is (known.derived is None):
+                yield f"explained {known.name!r}: give exactly one of counted= and derived="
+            for stage in (*(known.derived or ()), *known.stages):
+                if stage not in stages:
+                    yield f"explained {known.name!r}: there is no stage {stage!r}"
 
     @property
     def ladder(self) -> tuple[tuple[Severity, Allowance], ...]:
