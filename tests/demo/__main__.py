@@ -43,7 +43,7 @@ def demo(folder: Path, broken: Break, console: Console, shared: Airflow | None =
         show.scene(console, next(numbers), project, act)
 
     folder.mkdir(parents=True, exist_ok=True)
-    with console.status("Starting Airflow and the receivers; making the warehouse ..."):
+    with console.status("Airflow, a warehouse and four receivers are at work ..."):
         seen = play(folder, broken, after, shared)
     wrong = promises.broken(seen)
     show.promises(console, wrong)

@@ -21,7 +21,7 @@ from typing import Any
 from attrs import frozen
 
 from dq.scaffold import scaffold_files
-from tests.demo.warehouse import AGARI_DAY, build
+from tests.demo.warehouse import AGARI_DAY
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / "var" / "cache"
@@ -303,17 +303,38 @@ def make_project(folder: Path, broken: Break) -> Path:
     return project
 
 
-def reconcile(folder: Path, project: Path, seconds: float = 60) -> tuple[str, int]:
+def build(folder: Path, project: Path, until: date) -> None:
+    """Make the warehouse of the project, with what had arrived by ``until``.
+
+    Raises:
+        PlayError: when it cannot be made.
+    """
+    # Not in this process: DuckDB turns an interrupt into an error of its own.
+    log = folder / "warehouse.log"
+    if finished(["-m", "tests.demo.warehouse", str(project / "var" / "demo"), str(until)], log) != 0:
+        raise PlayError(f"the warehouse could not be made\n{last_words(log)}")
+
+
+def reconcile(folder: Path, project: Path) -> tuple[str, int]:
     """Let ``dq reconcile`` write the published report; return the page and the exit code."""
-    page, log = report_file(folder), folder / "reconcile.log"
+    page = report_file(folder)
     what = ["reconcile", "message_pipeline", "--date", AGARI_DAY, "--no-alert", "--project", str(project)]
     files = ["--html", str(page), "--eml", str(page.with_suffix(".eml"))]
-    with process(["-m", "dq.cli", *what, *files], log, environment({})) as running:
-        try:
-            code = running.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise PlayError(f"dq reconcile did not end within {seconds:.0f} s\n{last_words(log)}") from None
+    code = finished(["-m", "dq.cli", *what, *files], folder / "reconcile.log")
     return page.read_text(encoding="utf-8") if page.exists() else "", code
+
+
+def finished(arguments: list[str], log: Path, seconds: float = 60) -> int:
+    """Run ``python ARGUMENTS`` to its end and return the exit code.
+
+    Raises:
+        PlayError: when it takes too long.
+    """
+    with process(arguments, log, environment({})) as running:
+        try:
+            return running.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise PlayError(f"{arguments[1]} did not end within {seconds:.0f} s\n{last_words(log)}") from None
 
 
 def report_file(folder: Path) -> Path:
@@ -339,12 +360,12 @@ def play(folder: Path, broken: Break, show: Callable[[Path, Act], None], shared:
         runner = shared or started.enter_context(airflow(folder, project / "dags"))
         env = started.enter_context(receivers(folder, broken.listening))
         arrived = broken.order[0].arrived
-        build(project / "var" / "demo", arrived)
+        build(folder, project, arrived)
         report = reconcile(folder, project)
         for number, scene in enumerate(broken.order, start=1):
             if scene.arrived != arrived:
                 arrived = scene.arrived
-                build(project / "var" / "demo", arrived)
+                build(folder, project, arrived)
             known = received(folder)
             runs = {dag: runner.run(dag, project, scene, env) for dag in DAGS}
             act = Act(scene, runs, received(folder)[len(known) :])

@@ -32,12 +32,12 @@ def scene(console: Console, number: int, project: Path, act: Act) -> None:
     console.print(Rule(Text(f" {number}  {told.title} ", "bold"), align="left", style="dim"))
     console.print(Text(told.story))
     console.print(Text(f"partition {told.partition}, judged as of {judged:%Y-%m-%d %H:%M} in Rome", "dim"))
-    console.print()
+    console.print(Text("\nran on Airflow", "dim"))
     ran = _grid()
     for dag, run in act.runs.items():
         ran.add_row(Text(dag, "bold"), _tasks(run["tasks"]), Text(f"{run['seconds']:.1f} s", "dim"))
     console.print(ran)
-    console.print()
+    console.print(Text("\nchecked", "dim"))
     opened = app.open_project(project)
     checked = _grid()
     for name in CHECKED:
@@ -45,11 +45,11 @@ def scene(console: Console, number: int, project: Path, act: Act) -> None:
         for line in _checked(name, run):
             checked.add_row(*line)
     console.print(checked)
-    console.print()
+    console.print(Text("\nreceived", "dim"))
     sent = _grid()
     for payload in act.received:
         sent.add_row(Text(payload.channel, "cyan"), _said(payload), Text(payload.file.name, "dim"))
-    console.print(sent if act.received else Text("nothing was sent", "red"))
+    console.print(sent if act.received else Text("nothing", "red"))
 
 
 def promises(console: Console, broken: Mapping[str, Sequence[str]]) -> None:
@@ -58,8 +58,8 @@ def promises(console: Console, broken: Mapping[str, Sequence[str]]) -> None:
     console.print(Rule(Text(" Promises ", "bold"), align="left", style="dim"))
     for promise in PROMISES:
         problems = broken.get(promise.name, ())
-        mark = Text("✗ ", "bold red") if problems else Text("✓ ", "green")
-        console.print(mark + Text(promise.sentence, "bold red" if problems else ""), soft_wrap=True)
+        mark = ("✗ ", "bold red") if problems else ("✓ ", "green")
+        console.print(Text.assemble(mark, (promise.sentence, "bold red" if problems else "")), soft_wrap=True)
         for problem in problems:
             console.print(Text(f"    {promise.name}: {problem}", "red"), soft_wrap=True)
 
@@ -73,15 +73,18 @@ def where(console: Console, folder: Path) -> None:
         listed.add_row(Text(shown(path), "bold"), Text(what))
     console.print(listed)
     console.print()
-    console.print(Text(f"Go on with: .venv/bin/dq history --project {shown(folder / 'project')}"), soft_wrap=True)
+    project = f"--project {shown(folder / 'project')}"
+    console.print(Text("Go on with:"))
+    console.print(Text(f"  .venv/bin/dq history {project}"), soft_wrap=True)
+    console.print(Text(f"  .venv/bin/dq run covid_regions --date 2024-06-26 --no-alert {project}"), soft_wrap=True)
 
 
 def _places(folder: Path) -> Iterator[tuple[Path, str]]:
     for mail in sorted(folder.glob("[0-9]-*.html")):
-        yield mail, f"the e-mail of scene {mail.stem.replace('-', ', ')}; as it was sent: {mail.stem}.eml"
-    yield report_file(folder), f"the published report, computed again; as an e-mail: {report_file(folder).stem}.eml"
-    yield folder / "received", "every payload that Slack, PagerDuty, VictorOps and the mail server got, in order"
-    yield folder / "project", "the dq project that ran, as dq init makes it; its store is var/dq.sqlite"
+        yield mail, f"the e-mail of scene {mail.stem.partition('-')[0]}, and .eml as it was sent"
+    yield report_file(folder), "the published report, computed again, and .eml"
+    yield folder / "received", "what each receiver got, in the order of arrival"
+    yield folder / "project", "the project that ran, as dq init makes it"
     yield folder / "airflow.log", "what Airflow said"
 
 
@@ -120,17 +123,17 @@ def _checked(name: str, run: Run | None) -> Iterator[tuple[Text, Text, Text]]:
         yield Text(name, "bold"), Text("nothing was recorded", "red"), Text("")
         return
     good = sum(result.outcome == "pass" for result in run.summaries)
-    verdict = Text("good", "green") if run.ok else Text(f"not good: {run.worst}", "bold red")
+    verdict = ("good", "green") if run.ok else (f"not good: {run.worst}", "bold red")
     of = f", {good} of {len(run.summaries)} {'checks' if run.kind == 'suite' else 'stages'} pass"
-    yield Text(name, "bold"), verdict + Text(of), Text("")
+    yield Text(name, "bold"), Text.assemble(verdict, of), Text("")
     bad: dict[tuple[str, str], list[str]] = {}
     for result in run.summaries:
         if result.outcome != "pass":
             bad.setdefault((str(result.outcome), result.sentence), []).append(result.check)
     for (outcome, sentence), names in bad.items():
         what = names[0] if len(names) == 1 else f"{len(names)} checks"
-        told = Text(shorten(f"{what}: {sentence}", 160, placeholder=" …"))
-        yield Text(""), Text(f"{outcome}  ", STYLES.get(outcome, "")) + told, Text("")
+        told = shorten(f"{what}: {sentence}", 160, placeholder=" …")
+        yield Text(""), Text.assemble((f"{outcome}  ", STYLES.get(outcome, "")), told), Text("")
 
 
 def _said(payload: Payload) -> Text:
@@ -142,7 +145,7 @@ def _said(payload: Payload) -> Text:
             return Text(str(said["text"]).partition("\n")[0])
         case "pagerduty":
             action, key = said["event_action"], said["dedup_key"]
-            return Text(f"{action}  ", "red" if action == "trigger" else "green") + Text(key)
+            return Text.assemble((f"{action}  ", "red" if action == "trigger" else "green"), key)
         case _:
             action, key = said["message_type"], said["entity_id"]
-            return Text(f"{action}  ", "red" if action == "CRITICAL" else "green") + Text(key)
+            return Text.assemble((f"{action}  ", "red" if action == "CRITICAL" else "green"), key)
