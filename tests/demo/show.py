@@ -16,7 +16,7 @@ from rich.text import Text
 from dq import app
 from dq.model.interval import Interval
 from dq.model.result import Run
-from tests.demo.play import Act, Payload, report_file, shown
+from tests.demo.play import WRONG, Act, Payload, report_file, shown
 from tests.demo.promises import PROMISES
 
 CHECKED = ("covid_regions", "covid_ledger")
@@ -41,8 +41,7 @@ def scene(console: Console, number: int, project: Path, act: Act) -> None:
     opened = app.open_project(project)
     checked = _grid()
     for name in CHECKED:
-        run = app.latest_run(opened, name, Interval.of_day(told.partition))
-        for line in _checked(name, run):
+        for line in _checked(name, app.latest_run(opened, name, Interval.of_day(told.partition))):
             checked.add_row(*line)
     console.print(checked)
     console.print(Text("\nreceived", "dim"))
@@ -76,7 +75,10 @@ def where(console: Console, folder: Path) -> None:
     project = f"--project {shown(folder / 'project')}"
     console.print(Text("Go on with:"))
     console.print(Text(f"  .venv/bin/dq history {project}"), soft_wrap=True)
-    console.print(Text(f"  .venv/bin/dq run covid_regions --date 2024-06-26 --no-alert {project}"), soft_wrap=True)
+    console.print(
+        Text(f"  DQ_NOW={WRONG.now} .venv/bin/dq reconcile covid_ledger --date 2024-06-26 --no-alert {project}"),
+        soft_wrap=True,
+    )
 
 
 def _places(folder: Path) -> Iterator[tuple[Path, str]]:
