@@ -89,7 +89,7 @@ def suite(*checks: Check) -> Suite:
         (lambda: Check("c", Between("a", float("inf"), None)), "not a finite number"),
         (lambda: Check("c", Unique()), "at least one column"),
         (lambda: Check("c", "a > 0"), "is not a kind of check"),  # type: ignore[arg-type]  # the mistake
-        (lambda: Check("c", RowCount, critical=at_least(1)), "is not a kind of check"),  # type: ignore[arg-type]  # the mistake
+        (lambda: Check("c", RowCount), "is not a kind of check"),  # type: ignore[arg-type]  # the mistake
         (lambda: Check("", Rows("a")), "its name is empty"),
     ],
 )

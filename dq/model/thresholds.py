@@ -97,7 +97,7 @@ class Bounds:
         Raises:
             TypeError: when a number is held against durations or the other way round.
         """
-        low_ok = self.low is None or self.low <= value  # type: ignore[operator]  # see Raises; no Check is of mixed kinds
+        low_ok = self.low is None or self.low <= value  # type: ignore[operator]  # mixed kinds: see Raises
         high_ok = self.high is None or value <= self.high  # type: ignore[operator]  # as above
         return low_ok and high_ok
 
@@ -113,7 +113,7 @@ class Bounds:
             return a is None or (b is not None and a <= b)  # type: ignore[operator]  # ladders of one kind only
 
         low_ok = at_most(self.low, other.low)
-        high_ok = self.high is None or (other.high is not None and other.high <= self.high)  # type: ignore[operator]  # as above
+        high_ok = self.high is None or (other.high is not None and at_most(other.high, self.high))
         return low_ok and high_ok and self != other
 
     def __str__(self) -> str:

@@ -37,7 +37,7 @@ class Utc(TypeDecorator[datetime]):
         """Keep microseconds on MySQL and MariaDB, which drop them by default."""
         return dialect.type_descriptor(mysql.DATETIME(fsp=6) if dialect.name in ("mysql", "mariadb") else DateTime())
 
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:  # noqa: ARG002  # SQLAlchemy's
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:  # noqa: ARG002  # overrides
         """Refuse a time without a zone, which would be a guess."""
         if value is None:
             return None
