@@ -360,7 +360,7 @@ def _judge_stage(
             outcome=Outcome.NO_DATA,
             severity=declared.empty_severity,
             rows=0,
-            sentence=f"{org.label} is expected, but no stage has rows of it",
+            sentence="it is expected, but no stage has rows of it",
         )
         for org in expected
         if org.values not in seen and declared.empty_severity is not None

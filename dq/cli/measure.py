@@ -240,6 +240,8 @@ def reconcile(
 
 
 def _ledger_table(ledger: Ledger, done: Run, level: Severity, limit: int) -> None:
+    from dq.reports.discrepancy import all_rows
+
     said = verdict(done, level)
     title(f"{ledger.pipeline} {ledger.interval} ({ledger.environment}): {said}", good=said == "good")
     for name, total, why in ledger.totals:
@@ -250,11 +252,12 @@ def _ledger_table(ledger: Ledger, done: Run, level: Severity, limit: int) -> Non
     headings = ["day", "org"] if by_day else ["org"]
     names = len(headings)
     headings += [f"{column.heading} (derived)" if column.derived else column.heading for column in ledger.columns]
-    shown = ledger.rows[:limit] if limit else ledger.rows
+    every = all_rows(ledger)
+    shown = every[:limit] if limit else every
     rows = [(*([row.interval] if by_day else []), row.org.label, *_cells(ledger, row)) for row in shown]
     table([*headings, "severity", "notes"], rows, right=range(names, len(headings)))
-    if len(shown) < len(ledger.rows):
-        out(f"and {len(ledger.rows) - len(shown)} rows that are no worse; --limit 0 shows all")
+    if len(shown) < len(every):
+        out(f"and {len(every) - len(shown)} rows that are no worse; --limit 0 shows all")
     for interval, sentence in ledger.still_bad:
         out(f"still not good: {interval}: {sentence}")
     out("")
@@ -264,7 +267,9 @@ def _cells(ledger: Ledger, row: LedgerRow) -> Iterator[str | None]:
     from dq.reports.discrepancy import count_text, share_text
 
     for column in ledger.columns:
-        if column.kind == "share":
+        if not row.discrepancy:  # an expected org that no stage has
+            yield None
+        elif column.kind == "share":
             yield share_text(row.share[column.name])
         elif column.kind == "discrepancy":
             yield count_text(row.discrepancy[column.name])
@@ -276,6 +281,8 @@ def _cells(ledger: Ledger, row: LedgerRow) -> Iterator[str | None]:
 
 def ledger_json(ledger: Ledger) -> dict[str, Any]:
     """Return the documented JSON form of a ledger."""
+    from dq.reports.discrepancy import all_rows
+
     return {
         "pipeline": ledger.pipeline,
         "columns": [
@@ -295,7 +302,7 @@ def ledger_json(ledger: Ledger) -> dict[str, Any]:
                 "severity": None if row.severity is None else str(row.severity),
                 "notes": list(row.notes),
             }
-            for row in ledger.rows
+            for row in all_rows(ledger)
         ],
         "still_bad": [{"partition": _interval_json(interval), "sentence": text} for interval, text in ledger.still_bad],
     }

@@ -67,7 +67,7 @@ def render(
         max_rows: that many of the worst rows are listed, the others summed up in one; fewer where the HTML would
             become too long.
     """
-    rows = sorted((*ledger.rows, *_absent(ledger)), key=lambda row: -(row.severity or 0))
+    rows = all_rows(ledger)
     said = verdict(ledger, rows, _worst(ledger, rows))
     subject = clean(f"{ledger.environment} - {clean(ledger.pipeline, _NAME)} - {ledger.interval}: {said.short}", 250)
     foot = f"Made {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if now is not None else ""
@@ -77,6 +77,11 @@ def render(
         if len(html.encode()) < MAX_BYTES:
             break
     return Rendered(subject=subject, html=html, text=_text(ledger, said, lines, foot, links))
+
+
+def all_rows(ledger: Ledger) -> list[LedgerRow]:
+    """Return the rows of ``ledger`` and one for each expected org that no stage has, worst first."""
+    return sorted((*ledger.rows, *_absent(ledger)), key=lambda row: -(row.severity or 0))
 
 
 def share_text(share: Fraction | None) -> str:
