@@ -143,8 +143,8 @@ def test_a_grouped_check_knows_who_is_expected() -> None:
     check = Check("c", NotNull("a"), warning=0, critical=5, by=By("org"))
     reading = Reading(
         {
-            org("1"): numbers(check, 9, rows=9, violations=0, unknown=0),
-            org(None): numbers(check, 9, rows=9, violations=6, unknown=0),
+            org("1"): numbers(check, 9, rows=9, violations=0),
+            org(None): numbers(check, 9, rows=9, violations=6),
         },
         expected=(org("1"), org("7")),
     )
@@ -167,7 +167,7 @@ def test_a_grouped_check_knows_who_is_expected() -> None:
 
 def test_the_well_are_counted_and_kept_only_when_asked() -> None:
     check = Check("c", NotNull("a"), critical=0)
-    reading = Reading({org(str(i)): numbers(check, 1, rows=1, violations=0, unknown=0) for i in range(1000)})
+    reading = Reading({org(str(i)): numbers(check, 1, rows=1, violations=0) for i in range(1000)})
     summary, *orgs = judge(check, reading, NOW, grouped=True, keep={org("3")})
     assert (summary.outcome, summary.orgs, summary.orgs_bad) == (PASS, 1000, 0)
     assert [r.group for r in orgs] == [org("3")]
@@ -181,7 +181,7 @@ def test_no_org_at_all_is_no_data() -> None:
 
 def test_many_bad_orgs_are_named_worst_first_and_the_others_counted() -> None:
     check = Check("c", NotNull("a"), critical=0)
-    reading = Reading({org(str(i)): numbers(check, 99, rows=99, violations=i, unknown=0) for i in range(1, 40)})
+    reading = Reading({org(str(i)): numbers(check, 99, rows=99, violations=i) for i in range(1, 40)})
     summary, *orgs = judge(check, reading, NOW, grouped=True)
     assert [r.violations for r in orgs[:2]] == [39, 38]
     assert summary.sentence.startswith("39 of 39 orgs are not well: 39: ")

@@ -126,7 +126,9 @@ def _judge_one(check: Check, group: Group | None, numbers: Numbers, now: datetim
             sentence=f"no rows left by where {check.where}, so nothing to hold against it",
         )
     if check.kind.judged == "violations":
-        return _judge_violations(check, group, rows, _int_or_zero(raw, "violations"), _int(raw.get("unknown")))
+        # A kind that knows its rows and measures no unknown ones can have none; a query knows neither.
+        unknown = _int_or_zero(raw, "unknown") if rows is not None else None
+        return _judge_violations(check, group, rows, _int_or_zero(raw, "violations"), unknown)
     return _judge_value(check, group, rows, raw["value"], now)
 
 

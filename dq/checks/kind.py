@@ -36,12 +36,12 @@ class PredicateKind(RowKind):
         raise NotImplementedError
 
     def measures(self, where: str | None) -> Mapping[str, Measure]:
-        """Return the rows looked at, those that are not TRUE, and those of them that are NULL."""
-        return {
+        """Return the rows looked at, those that are not TRUE, and those of them that are NULL, where that can be."""
+        measures = {
             "rows": Measure("rows", where=where),
             "violations": Measure("violations", self.predicate_form, where),
-            "unknown": Measure("unknown", self.predicate_form, where),
         }
+        return measures | ({"unknown": Measure("unknown", self.predicate_form, where)} if self.nulls else {})
 
 
 class ValueKind:
