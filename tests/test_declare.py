@@ -173,6 +173,23 @@ def test_a_wrong_reconciliation_is_refused(settings: dict[str, Any], words: str)
     assert str(refused.value).startswith("reconciliation 'pipe'")
 
 
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Suite("s" * 191, T, checks=[]), "its name has 191 characters"),
+        (lambda: suite(Check("c" * 251, Rows("a"))), "its name has 251 characters"),
+        (lambda: Suite("s", T, checks=[], sla="06:00"), "its sla is '06:00'"),
+        (lambda: Reconciliation("r", by="org", stages=[A, B], sla="06:00"), "its sla is '06:00'"),
+        (lambda: Reconciliation("r", by="org", stages=[A, Stage("s" * 251, T)]), "its name has 251 characters"),
+        (lambda: Reconciliation("r", by=["a", "b"], stages=[A, Stage("b", T, by="org")]), "it has 1 org columns where"),
+        (lambda: Reconciliation("r", by=["a", "b"], stages=[A, Stage("b", T, org="x")]), "it has 1 org columns where"),
+    ],
+)
+def test_what_the_store_or_the_ledger_could_not_hold_is_refused(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(DeclarationError, match=words):
+        make()
+
+
 def test_defaults() -> None:
     check = Check("c", Rows("a > 0"))
     assert check.ladder == ((Severity.ERROR, Tolerance(Fraction(0), is_share=False)),)

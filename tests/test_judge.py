@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,6 +74,14 @@ def test_an_empty_partition_is_not_an_empty_filter(
 ) -> None:
     result = one(Check("c", Rows("a > 0"), **settings), partition, rows=rows, violations=None, unknown=None)
     assert (result.outcome, result.severity, result.rows) == (outcome, severity, 0)
+
+
+def test_no_rows_are_a_number_where_rows_are_what_is_measured() -> None:
+    check = Check("c", RowCount(), where="b", warning=at_least(5), critical=at_least(1))
+    none = one(check, 9, rows=0)
+    assert (none.outcome, none.severity, none.observed) == (FAIL, C, 0)
+    lenient = evolve(check, on_empty_where="info")
+    assert (one(lenient, 9, rows=0).outcome, one(lenient, 9, rows=0).severity) == (NO_DATA, INFO)
 
 
 def test_unmeasured_has_the_top_severity_unless_on_error_says_otherwise() -> None:

@@ -8,6 +8,7 @@ A check of a partition, or of one org in it:
     no rows in the partition                            no_data      on_empty: top rung, a severity, or none
     rows, but none left by where=                       pass, rows=0
         with on_empty_where= a severity                 no_data      that severity
+        and the rows are what is measured (RowCount)    none is a number like any other: it is judged
     rows, but the value is NULL (value kinds)           no_data      on_empty, as above
     more than the tolerance, or outside the bounds      fail         the worst rung broken
     anything else                                       pass         none
@@ -106,7 +107,7 @@ def _judge_one(check: Check, group: Group | None, numbers: Numbers, now: datetim
     raw = {role: numbers.get(measure) for role, measure in roles.items()}
     if in_partition == 0 and not _int_or_zero(raw, "violations"):
         return _empty(check, group, "no rows in the partition")
-    if rows == 0:
+    if rows == 0 and (check.on_empty_where is not None or roles.get("value") != roles["rows"]):
         if check.on_empty_where is not None:
             return Result(
                 check=check.name,

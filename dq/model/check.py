@@ -182,6 +182,8 @@ class Check:
         """Yield what is wrong with the declaration, a clause each; the suite refuses to be made with any."""
         if not isinstance(self.name, str) or not self.name.strip():
             yield "its name is empty"
+        elif len(self.name) > LONGEST_PART:
+            yield f"its name has {len(self.name)} characters; the store keeps {LONGEST_PART}"
         if isinstance(self.kind, type) or not hasattr(self.kind, "measures"):
             yield f"{self.kind!r} is not a kind of check; write e.g. Rows('amount > 0') or NotNull('id')"
             return
@@ -221,7 +223,21 @@ def _checks(value: Iterable[Check]) -> tuple[Check, ...]:
     return tuple(value)
 
 
+LONGEST_NAME = 190
+"""Characters of the name of a suite or reconciliation: as many as the store keeps and indexes on every database."""
+
+LONGEST_PART = 250
+"""Characters of the name of a check or stage."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def name_problems(name: object) -> Iterator[str]:
+    """Yield what is wrong with the name of a suite or reconciliation."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        yield "a name is made of letters, digits, '_', '.' and '-'"
+    elif len(name) > LONGEST_NAME:
+        yield f"its name has {len(name)} characters; the store keeps {LONGEST_NAME}"
 
 
 @frozen
@@ -252,10 +268,12 @@ class Suite:
     tags: tuple[str, ...] = field(default=(), converter=_words, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise DeclarationError(f"suite {self.name!r}: a name is made of letters, digits, '_', '.' and '-'")
+        for problem in name_problems(self.name):
+            raise DeclarationError(f"suite {self.name!r}: {problem}")
         if not isinstance(self.table, Table):
             raise DeclarationError(f"suite {self.name!r}: its table is {self.table!r}, not a Table")
+        if self.sla is not None and not isinstance(self.sla, Sla):
+            raise DeclarationError(f'suite {self.name!r}: its sla is {self.sla!r}; write e.g. Sla(due="06:00")')
         seen: set[str] = set()
         for check in self.checks:
             if not isinstance(check, Check):

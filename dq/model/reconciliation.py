@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from attrs import field, frozen
 
-from dq.model.check import _NAME, Table, _by, _by_or_none, _every, _routes, _words
+from dq.model.check import LONGEST_PART, Table, _by, _by_or_none, _every, _routes, _words, name_problems
 from dq.model.errors import DeclarationError
 from dq.model.group import By
 from dq.model.severity import Severity
@@ -181,14 +181,23 @@ class Reconciliation:
             raise DeclarationError(f"reconciliation {self.name!r}: {problem}")
 
     def _problems(self) -> Iterator[str]:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            yield "a name is made of letters, digits, '_', '.' and '-'"
+        yield from name_problems(self.name)
+        sla: object = self.sla
+        if sla is not None and not isinstance(sla, Sla):
+            yield f'its sla is {self.sla!r}; write e.g. Sla(due="06:00")'
         if len(self.stages) < 2:
             yield "it needs a baseline and at least one stage to hold against it"
         names = [stage.name for stage in self.stages]
         for name in names:
             if names.count(name) > 1:
                 yield f"stage {name!r}: the name is declared twice"
+            if not 0 < len(name) <= LONGEST_PART:
+                yield f"stage {name!r}: its name has {len(name)} characters; give it 1 to {LONGEST_PART}"
+        counted = [known.counted for known in self.explained if known.counted is not None]
+        for stage in (*self.stages, *counted):
+            width = len(self.by_of(stage).columns) if stage.org is None else 1
+            if width != len(self.by.columns):
+                yield f"stage {stage.name!r}: it has {width} org columns where the others have {len(self.by.columns)}"
         yield from self._problems_of_losses(names)
         for total in self.totals:
             if (total.query is None) is (total.sum_of is None) or (total.query is None) is not (
