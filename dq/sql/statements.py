@@ -203,7 +203,9 @@ class Compiler:
             if measure.form == "violations":
                 counted = exp.Case(ifs=[exp.If(this=predicate, true=zero.copy())], default=one)
             else:
-                unknown = exp.Is(this=exp.Paren(this=predicate), expression=exp.Null())
+                # No literal is NULL, so In and Range are where their column is; on a row store that is cheaper to ask.
+                column = self._column(measure.of.column) if isinstance(measure.of, In | Range) else None
+                unknown = exp.Is(this=column or exp.Paren(this=predicate), expression=exp.Null())
                 counted = exp.Case(ifs=[exp.If(this=unknown, true=one)], default=zero.copy())
         if measure.where is not None:
             counted = exp.Case(ifs=[exp.If(this=self._user_predicate(measure.where), true=counted)], default=zero)
