@@ -378,7 +378,7 @@ def _judge_stage(
         observed=sum(row.discrepancy[stage.name] for row in rows),
         threshold=(worst.threshold if worst else None) or str(declared.ladder[0][1]),
         sentence=(
-            f"{len(bad)} of {lines} {unit} differ: {name_worst(bad)}"
+            f"{len(bad)} of {lines} {unit} {'differs' if len(bad) == 1 else 'differ'}: {name_worst(bad)}"
             if bad
             else f"all {lines} {unit} agree at {stage.heading}"
         ),

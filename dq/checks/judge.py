@@ -246,9 +246,12 @@ def _summary(check: Check, orgs: list[Result], bad: list[Result]) -> Result:
 
 
 def name_worst(bad: Iterable[Result]) -> str:
-    """Return the worst orgs by name with what is wrong, and a count of the others."""
+    """Return the worst orgs by name with what is wrong, those of one reason together, and a count of the others."""
     results = list(bad)
-    named = "; ".join(f"{r.group.label if r.group else '?'}: {r.sentence}" for r in results[:WORST_NAMED])
+    reasons: dict[str, list[str]] = {}
+    for result in results[:WORST_NAMED]:
+        reasons.setdefault(result.sentence, []).append(result.group.label if result.group else "?")
+    named = "; ".join(f"{', '.join(orgs)}: {reason}" for reason, orgs in reasons.items())
     return named + (f"; and {len(results) - WORST_NAMED} others" if len(results) > WORST_NAMED else "")
 
 

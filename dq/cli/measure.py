@@ -428,7 +428,9 @@ def history(*, name: str | None, check: str | None, limit: int, as_json: bool, p
 
 def _history_line(done: Run) -> tuple[object, ...]:
     bad = [result for result in done.summaries if result.severity is not None]
-    found = f"{bad[0].check}: {bad[0].sentence}" if bad else f"{len(done.summaries)} checks pass"
+    count = len(done.summaries)
+    unit = ("check" if done.kind == "suite" else "stage") + ("" if count == 1 else "s")
+    found = f"{bad[0].check}: {bad[0].sentence}" if bad else f"{count} {unit} well"
     found += f" (and {len(bad) - 1} more)" if bad[1:] else ""
     said = "good" if done.ok else "not good"
     return f"{done.started_at:%Y-%m-%d %H:%M}", done.suite, done.interval, said, done.worst, done.origin, found
