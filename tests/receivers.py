@@ -93,6 +93,28 @@ class Failure:
 
 
 @define
+class Hold:
+    """A request that is held, so that a test can choose what happens to its sender meanwhile.
+
+    Attributes:
+        taken: the vendor has done its work, and only the answer is held.
+        reached: set as soon as the request is there.
+        released: set when it goes on.
+        lost: on release, a request that is not taken yet is dropped.
+    """
+
+    taken: bool
+    reached: threading.Event = field(factory=threading.Event)
+    released: threading.Event = field(factory=threading.Event)
+    lost: bool = False
+
+    def release(self, *, lost: bool = False) -> None:
+        """Let it go on, or drop it."""
+        self.lost = lost
+        self.released.set()
+
+
+@define
 class Alert:
     """An alert or incident as a pager knows it.
 
@@ -141,6 +163,7 @@ class Receiver:
         self._recorder = recorder
         self._lock = threading.Lock()
         self._failures: list[Failure] = []
+        self._holds: list[Hold] = []
         self._stopped = threading.Event()
 
     def fail_next(
@@ -149,6 +172,13 @@ class Receiver:
         """Answer the next ``times`` requests with this and do nothing; status 0 drops the connection."""
         with self._lock:
             self._failures += [Failure(status, headers or {}, body)] * times
+
+    def hold_next(self, *, taken: bool) -> Hold:
+        """Hold the next request, before the vendor does its work or (``taken``) before it answers."""
+        hold = Hold(taken)
+        with self._lock:
+            self._holds.append(hold)
+        return hold
 
     def stop(self) -> None:
         """Stop listening: from now on the address refuses connections. Stopping twice is harmless."""
@@ -166,6 +196,10 @@ class Receiver:
     def _failure(self) -> Failure | None:
         with self._lock:
             return self._failures.pop(0) if self._failures else None
+
+    def _hold(self) -> Hold | None:
+        with self._lock:
+            return self._holds.pop(0) if self._holds else None
 
 
 class Recorder:
@@ -273,6 +307,11 @@ class Smtp(Receiver):
         """Take a mail."""
         content = envelope.content
         assert isinstance(content, bytes)
+        hold = self._hold()
+        if hold and not hold.taken:
+            await self._wait(hold)
+            if hold.lost:
+                return "451 lost"
         self.received.append(content)
         if failure := self._failure():
             if failure.status == 0:
@@ -281,7 +320,14 @@ class Smtp(Receiver):
         self.messages.append(message_from_bytes(content, policy=policy.default))
         self.envelopes.append((envelope.mail_from or "", tuple(envelope.rcpt_tos)))
         self._recorder.write(self.name, "eml", content)
+        if hold and hold.taken:
+            await self._wait(hold)
         return "250 OK"
+
+    async def _wait(self, hold: Hold) -> None:
+        hold.reached.set()
+        while not hold.released.is_set() and not self.stopped:  # noqa: ASYNC110  # it is set in another thread
+            await asyncio.sleep(0.01)
 
     def stop(self) -> None:
         """Stop listening and drop open connections."""
@@ -358,6 +404,12 @@ class HttpReceiver(Receiver):
             document = json.loads(raw)
         except ValueError:
             document = None
+        hold = self._hold()
+        if hold and not hold.taken:
+            self._wait(hold)
+            if hold.lost:
+                request.close_connection = True
+                return
         with self._lock:
             self.received.append(document)
             self.requests.append((request.path, dict(request.headers)))
@@ -371,6 +423,8 @@ class HttpReceiver(Receiver):
                 accepted, (status, body) = self.take(request.path, request.headers, raw, document)
             if accepted:
                 self._recorder.write(self.name, "json", (_pretty(document) + "\n").encode())
+        if hold and hold.taken:
+            self._wait(hold)
         with contextlib.suppress(OSError):  # the sender may have given up
             if status == 0:
                 request.close_connection = True
@@ -382,6 +436,11 @@ class HttpReceiver(Receiver):
                 request.send_header(key, value)
             request.end_headers()
             request.wfile.write(content)
+
+    def _wait(self, hold: Hold) -> None:
+        hold.reached.set()
+        while not hold.released.is_set() and not self.stopped:
+            time.sleep(0.01)
 
 
 class SlackReceiver(HttpReceiver):

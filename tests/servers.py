@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -47,10 +48,12 @@ class Server:
     Attributes:
         address: its URL up to the database, e.g. ``postgresql+psycopg://postgres@127.0.0.1:40123``.
         run: runs one statement in the administrative database.
+        restart: ends the server and its connections, calls what it is given, and starts the server again.
     """
 
     address: str
     run: Callable[[str], object]
+    restart: Callable[[Callable[[], None]], None]
     _numbers: count[int] = field(factory=lambda: count(1))
 
     def new_database(self) -> str:
@@ -85,14 +88,14 @@ def postgres() -> Server:
     _quiet([*user, str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"])
     options = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={base}", "fsync=off"]
     arguments = ["-D", str(data), *(f"-c{option}" for option in options)]
-    _start([*user, *ENDS_WITH_US, str(programs / "postgres"), *arguments], base)
 
     def run(statement: str) -> None:
         with psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres", autocommit=True) as connection:
             connection.execute(statement.encode())
 
-    _wait_until(lambda: run("SELECT 1"), base)
-    return Server(f"postgresql+psycopg://postgres@127.0.0.1:{port}", run)
+    command = [*user, *ENDS_WITH_US, str(programs / "postgres"), *arguments]
+    restart = _start(command, base, lambda: run("SELECT 1"))
+    return Server(f"postgresql+psycopg://postgres@127.0.0.1:{port}", run, restart)
 
 
 @cache
@@ -107,7 +110,6 @@ def mariadb() -> Server:
     _quiet([install, *common, "--skip-test-db", "--auth-root-authentication-method=normal"])
     listen = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={base / 'sock'}", f"--pid-file={base / 'pid'}"]
     fast = ["--innodb-flush-log-at-trx-commit=0", "--skip-log-bin"]
-    _start(["setpriv", *ENDS_WITH_US, server, *common, *listen, *fast], base)
 
     def run(statement: str) -> None:
         with (
@@ -116,10 +118,11 @@ def mariadb() -> Server:
         ):
             cursor.execute(statement)
 
-    _wait_until((base / "sock").stat, base)  # PyMySQL would leak a socket with each try
+    command = ["setpriv", *ENDS_WITH_US, server, *common, *listen, *fast]
+    restart = _start(command, base, (base / "sock").stat)  # PyMySQL would leak a socket with each try
     run("CREATE USER dq@'%' IDENTIFIED BY 'dq'")
     run("GRANT ALL ON *.* TO dq@'%'")
-    return Server(f"mysql+pymysql://dq:dq@127.0.0.1:{port}", run)
+    return Server(f"mysql+pymysql://dq:dq@127.0.0.1:{port}", run, restart)
 
 
 def _as_nobody() -> list[str]:
@@ -148,20 +151,35 @@ def _quiet(command: list[str]) -> None:
         pytest.fail(f"{Path(command[0]).name} failed: {done.stdout[-1000:]}{done.stderr[-1000:]}", pytrace=False)
 
 
-def _start(command: list[str], base: Path) -> None:
-    """Start a server that is stopped when this process ends."""
-    with (base / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
+def _start(command: list[str], base: Path, ready: Callable[[], object]) -> Callable[[Callable[[], None]], None]:
+    """Start a server that is stopped when this process ends, and return what restarts it."""
 
-    def stop() -> None:
-        process.terminate()
+    def begin() -> None:
+        with (base / "log").open("ab") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
+        running.append(process)
+        _wait_until(ready, base)
+
+    def end(number: signal.Signals) -> None:
+        process = running.pop()
+        process.send_signal(number)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
-    atexit.register(stop)
+    def restart(meanwhile: Callable[[], None]) -> None:
+        end(signal.SIGINT)  # PostgreSQL would wait for its clients after a SIGTERM
+        try:
+            meanwhile()
+        finally:
+            begin()
+
+    running: list[subprocess.Popen[bytes]] = []
+    atexit.register(lambda: end(signal.SIGTERM) if running else None)
+    begin()
+    return restart
 
 
 def _wait_until(ready: Callable[[], object], base: Path, seconds: float = 60) -> None:
