@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from attrs import frozen
 
@@ -50,9 +50,23 @@ def execute(
         except DqError as error:
             results.append(unmeasured(check, f"who is expected could not be found out: {error}"))
             continue
-        reading = Reading(readings.numbers, expected=expected)
+        reading = Reading(_there(measures, readings.numbers), expected=expected)
         results += judge(check, reading, context.now, grouped=bool(scan.columns), keep=keep)
     return tuple(results)
+
+
+def _there(
+    measures: Sequence[Measure], numbers: Mapping[Group | None, dict[Measure, object]]
+) -> Mapping[Group | None, dict[Measure, object]]:
+    """Return the numbers of the orgs that a check speaks of: those with rows in the partition, or in its own query.
+
+    The newest value is asked of the whole table, and a query may look anywhere: an org that only they know of, for
+    instance one that left long ago, is not missed by the checks that share the scan.
+    """
+    wanted = (PARTITION_ROWS, *(measure for measure in measures if measure.form == "query"))
+    return {
+        group: found for group, found in numbers.items() if group is None or any(found.get(asked) for asked in wanted)
+    }
 
 
 @frozen

@@ -32,6 +32,7 @@ from dq import (
 from dq.checks.plan import plan
 from dq.context import Context
 from dq.execute import execute
+from dq.model.check import Kind
 from dq.model.errors import MeasureError
 from dq.model.interval import Interval
 from dq.model.result import Result
@@ -253,6 +254,35 @@ def test_the_text_is_sent_as_it_is(orders: Live) -> None:
     assert source.fetch("SELECT '100% :x %s %(a)s ?' AS a, 7 % 4 AS b") == [("100% :x %s %(a)s ?", 3)]
 
 
+@pytest.mark.parametrize("expected", [None, ["came"]])
+def test_an_org_of_another_day_is_missed_by_nobody(orders: Live, expected: list[str] | None) -> None:
+    """The newest row is sought in the whole table and a query looks anywhere; the checks beside them do not."""
+    day = Interval.of_day("2024-06-27")
+    rows = [(7, "left", 1.0, "", NOON - timedelta(days=400)), (8, "came", 1.0, "", NOON + timedelta(days=1))]
+    orders.load("orders", COLUMNS, [(*row, str(at) if orders.name == "sqlite" else at) for *row, at in rows])
+    suite = Suite(
+        "s",
+        Table("live", "orders", partition="at"),
+        checks=[
+            Check("count", RowCount(), critical=at_least(1)),
+            Check("fresh", Freshness("at"), critical=at_most("3d")),
+            Check("seven", Query("SELECT org FROM orders WHERE id = 7"), critical=0),
+        ],
+        by=By("org", expected=expected),
+    )
+    source = orders.datasource()
+    (scan,) = plan(suite)
+    results = execute(scan, suite.table, suite.by_of, source, Context(day, NOW + timedelta(days=1)))
+    source.close()
+    found = {(r.check, r.group.label if r.group else None): (r.outcome, r.orgs) for r in results}
+    assert found == {
+        ("count", None): (Outcome.PASS, 1),
+        ("fresh", None): (Outcome.PASS, 1),
+        ("seven", None): (Outcome.FAIL, 2),
+        ("seven", "left"): (Outcome.FAIL, None),
+    }
+
+
 PREDICATES = [
     "amount > 0",
     "amount >= 0 AND note <> ''",
@@ -269,21 +299,27 @@ AGGREGATES = ["sum(amount)", "min(id)", "max(amount)", "count(note)", "count(dis
 
 def random_check(rng: Random, number: int) -> Check:
     where = rng.choice([None, None, *PREDICATES])
-    kind = rng.randrange(7)
+    kind = rng.randrange(9)
     tolerance: dict[str, Any] = {"critical": rng.choice([0, 1, "10%", "50%"]), "where": where}
     if kind == 0:
         return Check(
             f"c{number}", Rows(rng.choice(PREDICATES)), nulls=rng.choice(["fail", "pass", "skip"]), **tolerance
         )
-    if kind == 1:
-        return Check(f"c{number}", NotNull(rng.choice(list(COLUMNS))), **tolerance)
-    if kind == 2:
-        return Check(f"c{number}", OneOf("org", rng.sample(["a", "b", "c", "", "it's"], 2)), **tolerance)
-    if kind == 3:
-        return Check(f"c{number}", Between("amount", rng.randint(-3, 0), rng.choice([None, 2.5])), **tolerance)
-    if kind == 4:
-        return Check(f"c{number}", Unique(*rng.sample(["id", "org", "note"], rng.randint(1, 2))), **tolerance)
+    counting: dict[int, Kind] = {
+        1: NotNull(rng.choice(list(COLUMNS))),
+        2: OneOf("org", rng.sample(["a", "b", "c", "", "it's"], 2)),
+        3: Between("amount", rng.randint(-3, 0), rng.choice([None, 2.5])),
+        4: Unique(*rng.sample(["id", "org", "note"], rng.randint(1, 2))),
+    }
+    if kind in counting:
+        return Check(f"c{number}", counting[kind], **tolerance)
     if kind == 5:
+        return Check(f"c{number}", Freshness("at"), critical=at_most(f"{rng.randint(1, 60)}h"), where=where)
+    if kind == 6:
+        return Check(
+            f"c{number}", Query(f"SELECT * FROM orders WHERE {rng.choice(PREDICATES)}"), critical=rng.randint(0, 2)
+        )
+    if kind == 7:
         return Check(f"c{number}", RowCount(), critical=at_least(rng.randint(0, 5)), where=where)
     return Check(f"c{number}", Aggregate(rng.choice(AGGREGATES)), critical=at_least(rng.randint(-2, 5)), where=where)
 
@@ -298,9 +334,10 @@ def test_sharing_a_statement_changes_no_number(live: Live, histories: Any) -> No
                 rng.choice([None, "a", "b", "", "it's", "ü"]),
                 rng.choice([None, 0.0, -1.5, 2.5, 1e15, -0.0]),
                 rng.choice([None, "", "x", "xx%", "'"]),
-                str(NOON) if live.name == "sqlite" else NOON,
+                str(at) if live.name == "sqlite" else at,
             )
             for _ in range(rng.choice([0, 1, 3, 17]))
+            for at in [NOON - timedelta(days=rng.choice([0, 0, 0, 1]))]
         ]
         live.load("orders", COLUMNS, rows)
         checks = [random_check(rng, number) for number in range(rng.randint(2, 25))]
