@@ -1,0 +1,47 @@
+"""A suite of 22 checks, as a team would write it; bench/imports.py puts this file into a project of its own."""
+
+from dq import (
+    Aggregate,
+    Between,
+    By,
+    Check,
+    NotNull,
+    OneOf,
+    RowCount,
+    Rows,
+    Suite,
+    Table,
+    Unique,
+    at_least,
+    at_most,
+    between,
+)
+
+orders = Suite(
+    "orders",
+    Table("shop", "orders", partition="created_at", key="order_id"),
+    checks=[
+        Check("amount is positive", Rows("amount > 0"), warning="1%", critical="5%"),
+        Check("tax is a part", Rows("tax >= 0 AND tax <= amount"), tolerance="1%"),
+        Check("discount is a part", Rows("discount <= amount"), tolerance="1%"),
+        Check("mail has an at", Rows("email LIKE '%@%'"), nulls="pass", tolerance="1%"),
+        Check("currency has three letters", Rows("length(currency) = 3"), tolerance="1%"),
+        Check("shipped after made", Rows("shipped_at >= created_at"), nulls="pass", tolerance="1%"),
+        Check("order is known", NotNull("order_id"), critical=0),
+        Check("org is known", NotNull("org_id"), critical=0),
+        Check("customer is known", NotNull("customer_id"), tolerance="1%"),
+        Check("time is known", NotNull("created_at"), critical=0),
+        Check("status", OneOf("status", ["new", "paid", "shipped", "returned"]), tolerance="1%"),
+        Check("currency", OneOf("currency", ["EUR", "USD", "GBP", "CHF", "PLN"]), tolerance="1%"),
+        Check("channel", OneOf("channel", ["web", "shop", "phone"]), tolerance="1%"),
+        Check("country", OneOf("country", ["DE", "FR", "IT", "PL", "GB", "US", "CH"]), tolerance="1%"),
+        Check("quantity", Between("quantity", 1, 100), tolerance="1%"),
+        Check("amount", Between("amount", 0, 1_000_000), tolerance="1%"),
+        Check("one row per order", Unique("order_id"), critical=0),
+        Check("enough rows", RowCount(), critical=at_least(1)),
+        Check("turnover", Aggregate("sum(amount)"), error=at_least(1)),
+        Check("most pieces", Aggregate("max(quantity)"), error=at_most(1_000)),
+        Check("items per order", Aggregate("avg(quantity)"), error=between(1, 100)),
+        Check("amount per org", Rows("amount > 0"), by=By("org_id"), tolerance="1%"),
+    ],
+)
