@@ -353,7 +353,7 @@ def test_a_bad_file_is_one_sentence_and_takes_no_other_down(
 
 
 def test_a_name_that_is_taken_in_the_other_folder_or_the_same_file_is_refused(make_project: MakeProject) -> None:
-    twice = suite("twice") + 'other = Suite("twice", Table("w", "u"), checks=[])\n'
+    twice = suite("twice") + 'other = Suite("twice", Table("w", "u"), checks=[Check("c", Rows("a"))])\n'
     project = load_project(
         make_project("", {"checks/a.py": suite("same"), "checks/b.py": twice, "reports/c.py": suite("same")})
     )

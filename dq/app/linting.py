@@ -64,11 +64,11 @@ def _surprises(declared: Declared) -> Iterator[str]:
             if known.derived is not None:
                 what = f", explained {known.name!r}"
                 yield f"{what}: it is derived from the same stages, so it explains nothing by itself"
-        if declared.by.expected is None:
+        if not declared.by.expected:
             yield ": By has no expected=, so an org that is absent from every stage is invisible"
         return
     silent = [
-        check.name for check in declared.checks if (by := declared.by_of(check)) is not None and by.expected is None
+        check.name for check in declared.checks if (by := declared.by_of(check)) is not None and not by.expected
     ]
     if silent:
         more = f" and {len(silent) - 1} more" if silent[1:] else ""

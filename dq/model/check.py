@@ -21,6 +21,11 @@ from dq.model.thresholds import Bounds, Ladder, Tolerance, ladder
 Nulls = Literal["fail", "pass", "skip"]
 
 
+def is_text(value: object) -> bool:
+    """Return whether ``value`` is a text with something in it."""
+    return isinstance(value, str) and bool(value.strip())
+
+
 def _words(value: str | Iterable[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
@@ -59,6 +64,14 @@ class Table:
     partition: str | None = field(default=None, kw_only=True)
     key: tuple[str, ...] = field(default=(), converter=_words, kw_only=True)
     where: str | None = field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        given = {"datasource": self.datasource, "name": self.name}
+        optional = {"partition": self.partition, "where": self.where}
+        given |= {what: value for what, value in optional.items() if value is not None}
+        for what, value in (*given.items(), *(("key", column) for column in self.key)):
+            if not is_text(value):
+                raise DeclarationError(f"table {self.name!r}: its {what} is {value!r}, not a text")
 
 
 class Kind(Protocol):
@@ -180,14 +193,19 @@ class Check:
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration, a clause each; the suite refuses to be made with any."""
-        if not isinstance(self.name, str) or not self.name.strip():
-            yield "its name is empty"
+        if not is_text(self.name):
+            yield "its name is empty or not a text"
+        elif not self.name.isprintable():
+            yield "its name has a line break or another character that cannot be shown"
         elif len(self.name) > LONGEST_PART:
             yield f"its name has {len(self.name)} characters; the store keeps {LONGEST_PART}"
         if isinstance(self.kind, type) or not hasattr(self.kind, "measures"):
             yield f"{self.kind!r} is not a kind of check; write e.g. Rows('amount > 0') or NotNull('id')"
             return
         yield from self.kind.problems()
+        for what, text in (("where", self.where), ("was", self.was)):
+            if text is not None and not is_text(text):
+                yield f"{what}={text!r} is not a text"
         try:
             top = self.ladder[-1][1]
             if isinstance(top, Bounds) and top.is_duration is not (getattr(self.kind, "measures_age", False)):
@@ -283,6 +301,16 @@ class Suite:
             if check.name in seen:
                 raise DeclarationError(f"suite {self.name!r}, check {check.name!r}: the name is declared twice")
             seen.add(check.name)
+        if not seen:
+            raise DeclarationError(f"suite {self.name!r}: it has no checks, so it could never find anything")
+        for check in self.checks:
+            if check.was in seen:
+                raise DeclarationError(
+                    f"suite {self.name!r}, check {check.name!r}: was={check.was!r} is the name of a check, "
+                    "or the former name of another one"
+                )
+            if check.was is not None:
+                seen.add(check.was)
         for severity in self.notify:
             try:
                 Severity.of(severity)

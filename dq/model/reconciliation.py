@@ -185,7 +185,7 @@ class Reconciliation:
         sla: object = self.sla
         if sla is not None and not isinstance(sla, Sla):
             yield f'its sla is {self.sla!r}; write e.g. Sla(due="06:00")'
-        if len(self.stages) < 2:
+        if not self.compared:
             yield "it needs a baseline and at least one stage to hold against it"
         names = [stage.name for stage in self.stages]
         for name in names:
