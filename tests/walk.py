@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -106,6 +107,23 @@ class Reader:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+        if path.name == "pyproject.toml":
+            self._install(path.parent, text)
+
+    def _install(self, folder: Path, pyproject: str) -> None:
+        """Leave behind what ``pip install`` of a package does: its entry points, and where to import it from."""
+        project = tomllib.loads(pyproject)["project"]
+        info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+        info.mkdir(exist_ok=True)
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+        )
+        groups = (
+            f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in points.items())
+            for group, points in project["entry-points"].items()
+        )
+        (info / "entry_points.txt").write_text("\n".join(groups))
+        self.environment["PYTHONPATH"] = str(folder)
 
     def walk(self, document: str, change: Callable[[Block], str] = lambda block: block.text) -> str:
         """Walk through ``document`` and return it as it should read.
