@@ -38,6 +38,7 @@ def execute(
     """
     wanted = [(check, tuple(check.kind.measures(check.where).values())) for check in scan.checks]
     readings = _measure((m for _, measures in wanted for m in measures), scan, table, datasource, context)
+    expected: dict[By | None, tuple[Group, ...] | str] = {}  # asked once, however many checks expect the same orgs
     results: list[Result] = []
     for check, measures in wanted:
         broken = next((readings.errors[m] for m in (PARTITION_ROWS, *measures) if m in readings.errors), None)
@@ -45,14 +46,23 @@ def execute(
             results.append(unmeasured(check, broken))
             continue
         by = by_of(check)
-        try:
-            expected = expected_groups(by, table, datasource, context) if by else ()
-        except DqError as error:
-            results.append(unmeasured(check, f"who is expected could not be found out: {error}"))
+        if by not in expected:
+            expected[by] = _expected(by, table, datasource, context)
+        who = expected[by]
+        if isinstance(who, str):
+            results.append(unmeasured(check, f"who is expected could not be found out: {who}"))
             continue
-        reading = Reading(_there(measures, readings.numbers), expected=expected)
+        reading = Reading(_there(measures, readings.numbers), expected=who)
         results += judge(check, reading, context.now, grouped=bool(scan.columns), keep=keep)
     return tuple(results)
+
+
+def _expected(by: By | None, table: Table, datasource: Datasource, context: Context) -> tuple[Group, ...] | str:
+    """Return the groups that must have rows, or why they could not be found out."""
+    try:
+        return expected_groups(by, table, datasource, context) if by else ()
+    except DqError as error:
+        return str(error)
 
 
 def _there(

@@ -169,30 +169,41 @@ def test_a_bad_predicate_costs_one_check(orders: Live) -> None:
     assert "more than one statement" in results["refused"].sentence
 
 
+class Counting:
+    """A datasource that notes what it is asked."""
+
+    def __init__(self, live: Live) -> None:
+        self.source = live.datasource()
+        self.name, self.dialect = self.source.name, self.source.dialect
+        self.asked: list[str] = []
+
+    def fetch(self, sql: str) -> Any:
+        self.asked.append(sql)
+        return self.source.fetch(sql)
+
+    def close(self) -> None:
+        self.source.close()
+
+
+def asked_for(live: Live, table: str, checks: Sequence[Check], by: By | None = None) -> tuple[list[str], list[Result]]:
+    source = Counting(live)
+    suite = Suite("s", Table("live", table, partition="at"), checks=checks, by=by)
+    results = [r for scan in plan(suite) for r in execute(scan, suite.table, suite.by_of, source, Context(DAY, NOW))]
+    return source.asked, results
+
+
 def test_a_missing_table_is_told_for_every_check_at_little_cost(orders: Live) -> None:
-    asked: list[str] = []
-    source = orders.datasource()
-
-    class Counting:
-        name, dialect = source.name, source.dialect
-
-        def fetch(self, sql: str) -> Any:
-            asked.append(sql)
-            return source.fetch(sql)
-
-        def close(self) -> None:
-            source.close()
-
-    suite = Suite(
-        "s",
-        Table("live", "nothere", partition="at"),
-        checks=[Check(f"c{i}", Rows(f"a > {i}"), critical=0) for i in range(50)],
-    )
-    (scan,) = plan(suite)
-    results = execute(scan, suite.table, suite.by_of, Counting(), Context(DAY, NOW))
+    asked, results = asked_for(orders, "nothere", [Check(f"c{i}", Rows(f"a > {i}"), critical=0) for i in range(50)])
     assert {r.outcome for r in results} == {Outcome.UNMEASURED}
     assert len(results) == 50
     assert len(asked) == 2
+
+
+def test_checks_of_a_table_share_one_statement_and_ask_once_who_is_expected(orders: Live) -> None:
+    checks = [Check(f"c{i}", Rows(f"amount > {i}"), critical=0) for i in range(50)]
+    assert len(asked_for(orders, "orders", checks)[0]) == 1
+    assert len(asked_for(orders, "orders", checks, By("org", expected="seen:28d"))[0]) == 2
+    assert len(asked_for(orders, "orders", [*checks, Check("unique", Unique("id"), critical=0)])[0]) == 2
 
 
 def test_an_empty_table_is_no_data(live: Live) -> None:
