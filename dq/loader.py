@@ -116,9 +116,13 @@ def _sentence(error: BaseException, root: Path, file: Path) -> str:
             path, line = Path(frame.filename), frame.lineno
     place = path.relative_to(root).as_posix() + (f":{line}" if line else "")
     said = _ADDRESS.sub("(address)", " ".join(str(error).split()))
-    if isinstance(error, UsageError):
-        names = ", ".join(f"{what} {name!r}" for what, name in _around(path, line) if repr(name) not in said)
-        return f"{place}: {names}: {said}" if names else f"{place}: {said}"
+    if isinstance(error, UsageError | TypeError):
+        around = list(_around(path, line))
+        kinds = [what for what, _ in around]
+        # Of several on one line nobody knows which it is, unless the sentence says so itself.
+        names = [f"{what} {name!r}" for what, name in around if kinds.count(what) == 1 and f"{what} '" not in said]
+        said = said if isinstance(error, UsageError) else f"TypeError: {said}"
+        return ": ".join((place, *([", ".join(names)] if names else []), said))
     if isinstance(error, ModuleNotFoundError) and error.name and (path.parent / f"{error.name}.py").is_file():
         return f"{place}: a file beside it is imported with a dot: `from .{error.name} import ...`"
     return f"{place}: {type(error).__name__}{f': {said}' if said else ''}"

@@ -156,3 +156,8 @@ def test_a_table_name_has_parts(name: str, parts: tuple[str, ...]) -> None:
 def test_a_broken_table_name_is_refused(name: str) -> None:
     with pytest.raises(GuardError, match="is not the name of a table"):
         table_parts(name)
+
+
+def test_half_a_predicate_is_told_in_words_of_sql() -> None:
+    with pytest.raises(GuardError, match=r"^the SQL «x >» cannot be read as SQL \(sqlite\): a part of it is missing$"):
+        guard_predicate("x >", "strictsqlite")

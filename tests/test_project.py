@@ -316,7 +316,14 @@ FAILURES = {
     ),
     "a wrong keyword": (
         'from dq import Check, Rows\nc = Check("x", Rows("a"), severty="error")\n',
-        "checks/bad.py:2: TypeError: ",
+        "checks/bad.py:2: check 'x': TypeError: ",
+    ),
+    "several on one line": (
+        (
+            'from dq import Check, Rows, Suite, Table\n'
+            's = Suite("orders", Table("w", "t"), checks=[Check("x", Rows("a")), Check("y", "a > 0")])\n'
+        ),
+        "checks/bad.py:2: suite 'orders', check 'y': 'a > 0' is not a kind of check",
     ),
     "no Python": ("def f(:\n", "checks/bad.py:1: it is not Python: "),
     "not text": ("\x00", "checks/bad.py"),

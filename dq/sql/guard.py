@@ -149,12 +149,12 @@ def _parse_one(sql: str, text: str, dialect: str) -> exp.Expression:
         statements = sqlglot.parse(sql, dialect=dialect)
     except (SqlglotError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else _first_line(str(error))
-        raise GuardError(f"{_quote(text)} cannot be read as SQL ({dialect}): {reason}") from None
+        raise GuardError(f"{_quote(text)} cannot be read as SQL ({_shown(dialect)}): {reason}") from None
     if len(statements) != 1 or statements[0] is None:
         raise GuardError(f"{_quote(text)} holds more than one statement")
     statement = statements[0]
     if not isinstance(statement, exp.Expression):
-        raise GuardError(f"{_quote(text)} cannot be read as SQL ({dialect})")
+        raise GuardError(f"{_quote(text)} cannot be read as SQL ({_shown(dialect)})")
     return statement
 
 
@@ -184,7 +184,13 @@ def _is_file(name: str) -> bool:
     return "/" in name or "\\" in name or name.lower().endswith((".csv", ".parquet", ".json", ".xlsx", ".txt", ".gz"))
 
 
+def _shown(dialect: str) -> str:
+    return dialect.removeprefix("strict")  # as people call it, see statements.StrictSQLite
+
+
 def _first_line(text: str) -> str:
+    if "Required keyword:" in text:  # the parser's own words name its classes
+        return "a part of it is missing"
     return (
         text.strip().splitlines()[0].replace("\x1b[4m", "").replace("\x1b[0m", "").rstrip(".")
         if text.strip()
