@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from tests import servers
 
 SEED = os.environ.get("DQ_SEED", "20260101")
 SOAK = os.environ.get("DQ_SOAK") == "1"
+# A shell starts its background jobs deaf to Ctrl-C, and so would be every program that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _COUNTS = pytest.StashKey[dict[str, int]]()
 
 # The machine may be shared and slow, and a failing example must be found again.
