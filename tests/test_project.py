@@ -320,7 +320,7 @@ FAILURES = {
     ),
     "several on one line": (
         (
-            'from dq import Check, Rows, Suite, Table\n'
+            "from dq import Check, Rows, Suite, Table\n"
             's = Suite("orders", Table("w", "t"), checks=[Check("x", Rows("a")), Check("y", "a > 0")])\n'
         ),
         "checks/bad.py:2: suite 'orders', check 'y': 'a > 0' is not a kind of check",
