@@ -474,6 +474,17 @@ def test_the_ledger_worst_first(dq: Dq, project: Path) -> None:
     assert text.stdout.startswith(f"{mail['Subject']}\n\n")
 
 
+def test_a_stage_that_cannot_be_counted_leaves_a_gap(dq: Dq, project: Path) -> None:
+    file = project / "reports/pipeline.py"
+    file.write_text(file.read_text().replace('"lake", "messages"', '"lake", "nowhere"'))
+    done = dq("reconcile", "pipeline")
+    assert done.returncode == 3, done.stderr
+    assert "dq:" not in done.stderr
+    assert "lake: unmeasured: could not be measured: lake could not be counted" in done.stdout
+    table = done.stdout[done.stdout.index("org ") :].splitlines()
+    assert [line.split()[:2] for line in table[1:4]] == [["1", "100"], ["2", "50"], ["14", "7"]]
+
+
 def test_the_json_document_of_a_reconciliation(dq: Dq) -> None:
     done = dq("reconcile", "pipeline", "--from", "2026-11-19", "--to", "2026-11-20", "--json")
     document = json.loads(done.stdout)
@@ -579,6 +590,33 @@ def test_lint_names_file_suite_and_check(dq: Dq, project: Path) -> None:
     wrong = dq("lint")
     assert wrong.returncode == 2
     assert re.search(r"^error: checks/bad.py.* suite 'bad', check 'evil': ", wrong.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("file", "declared", "words"),
+    [
+        (
+            "checks/who.py",
+            "who = Suite('who', Table('shop', 'orders'), by=By('id', expected='seen:28d'), checks=[CHECK])",
+            "error: checks/who.py: suite 'who', check 'c': By(expected=\"seen:28d\") needs a table with a partition",
+        ),
+        (
+            "reports/who.py",
+            "who = Reconciliation('who', by=By('id', expected='SELECT 1; DROP TABLE t'), stages=[STAGE, OTHER])",
+            "error: reports/who.py: reconciliation 'who': the SQL «SELECT 1; DROP TABLE t» holds more",
+        ),
+    ],
+)
+def test_lint_reads_who_is_expected(dq: Dq, project: Path, file: str, declared: str, words: str) -> None:
+    (project / file).write_text(
+        "from dq import By, Check, NotNull, Reconciliation, Stage, Suite, Table\n"
+        "CHECK = Check('c', NotNull('amount'))\n"
+        "STAGE, OTHER = (Stage(name, Table('shop', 'orders', partition='created_at')) for name in 'ab')\n"
+        f"{declared}\n"
+    )
+    done = dq("lint")
+    assert done.returncode == 2
+    assert words in done.stdout
 
 
 def test_explain_touches_no_database(dq: Dq, project: Path) -> None:

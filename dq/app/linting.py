@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import cache, partial
 from typing import Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from dq.alerting.config import AlertConfig
 from dq.app.session import Declared, all_declared, context_of, dialect_of, judgement_time, kind_of
 from dq.app.telling import ROUTES, alerting_of
 from dq.checks.plan import plan
-from dq.model.check import Suite
+from dq.context import Context, expected_sql
+from dq.model.check import Check, Suite, Table
 from dq.model.errors import DeclarationError, DqError
+from dq.model.group import By
 from dq.model.interval import Interval
-from dq.model.reconciliation import Reconciliation
+from dq.model.reconciliation import Reconciliation, Stage, Total
 from dq.project import Project
 from dq.sql.guard import guard_predicate
 from dq.sql.statements import Compiler
@@ -67,9 +69,7 @@ def _surprises(declared: Declared) -> Iterator[str]:
         if not declared.by.expected:
             yield ": By has no expected=, so an org that is absent from every stage is invisible"
         return
-    silent = [
-        check.name for check in declared.checks if (by := declared.by_of(check)) is not None and not by.expected
-    ]
+    silent = [check.name for check in declared.checks if (by := declared.by_of(check)) is not None and not by.expected]
     if silent:
         more = f" and {len(silent) - 1} more" if silent[1:] else ""
         yield f", check {silent[0]!r}{more}: By has no expected=, so absent orgs are invisible"
@@ -84,44 +84,73 @@ def sql_problems(project: Project, declared: Declared, interval: Interval) -> It
     place = f"{source}: {kind} {declared.name!r}" if source else f"{kind} {declared.name!r}"
     context = context_of(project, interval, judgement_time())
     dialect = cache(partial(dialect_of, project))  # it reads secrets and entry points, which every check would pay for
-
-    def compiler(datasource: str, table: object, columns: tuple[str, ...]) -> Compiler:
-        return context.compiler(dialect(datasource), table, columns)  # type: ignore[arg-type]  # the caller's table
-
     if isinstance(declared, Suite):
         try:
-            _ = compiler(declared.table.datasource, declared.table, ()).dialect_of_sqlglot
+            _ = context.compiler(dialect(declared.table.datasource), declared.table).dialect_of_sqlglot
         except DqError as error:
             yield f"{place}: {error}"  # once, and not for every check
             return
-        for wanted in plan(declared):
-            for check in wanted.checks:
-                try:
-                    made = compiler(declared.table.datasource, declared.table, wanted.columns)
-                    if check.where is not None:
-                        guard_predicate(context.render(check.where), made.dialect_of_sqlglot, project.refuse_functions)
-                    for measure in check.kind.measures(check.where).values():
-                        made.statements([measure])
-                    by = declared.by_of(check)
-                    if by is not None and isinstance(by.expected, str) and not by.expected.startswith("seen:"):
-                        made.expected(None, by.expected)
-                except DqError as error:
-                    yield f"{place}, check {check.name!r}: {error}"
-        return
-    for stage in (*declared.stages, *(known.counted for known in declared.explained if known.counted is not None)):
+    compilers = _Compilers(context, dialect, by_day=interval.is_longer_than_day)
+    for where, compile_it in compilers.of(declared):
         try:
-            made = compiler(
-                stage.table.datasource, stage.table, declared.by_of(stage).columns if stage.org is None else ()
-            )
-            made.count_by(stage.measure, stage.where, by_day=interval.is_longer_than_day)
+            compile_it()
         except DqError as error:
-            yield f"{place}, stage {stage.name!r}: {error}"
-    for total in declared.totals:
+            yield f"{place}{where}: {error}"
+
+
+@frozen
+class _Compilers:
+    """Each part of a declaration with what compiles all of its SQL.
+
+    Attributes:
+        context: of a run.
+        dialect: gives SQLAlchemy's name of the dialect of a datasource.
+        by_day: whether the run compares days.
+    """
+
+    context: Context
+    dialect: Callable[[str], str]
+    by_day: bool = field(kw_only=True)
+
+    def of(self, declared: Declared) -> Iterator[tuple[str, Callable[[], None]]]:
+        """Yield the parts of ``declared``, as a sentence names them."""
+        if isinstance(declared, Suite):
+            for scan in plan(declared):
+                for check in scan.checks:
+                    yield f", check {check.name!r}", partial(self._check, declared, check, scan.columns)
+            return
+        counted = (known.counted for known in declared.explained if known.counted is not None)
+        for stage in (*declared.stages, *counted):
+            yield f", stage {stage.name!r}", partial(self._stage, declared, stage)
+        yield "", partial(self._expected, declared.by, declared.baseline.table)
+        for total in declared.totals:
+            yield f", total {total.name!r}", partial(self._total, declared, total)
+
+    def _check(self, declared: Suite, check: Check, columns: tuple[str, ...]) -> None:
+        made = self._compiler(declared.table, columns)
+        if check.where is not None:
+            guard_predicate(self.context.render(check.where), made.dialect_of_sqlglot, self.context.refused)
+        for measure in check.kind.measures(check.where).values():
+            made.statements([measure])
+        by = declared.by_of(check)
+        if by is not None:
+            self._expected(by, declared.table)
+
+    def _stage(self, declared: Reconciliation, stage: Stage) -> None:
+        columns = declared.by_of(stage).columns if stage.org is None else ()
+        self._compiler(stage.table, columns).count_by(stage.measure, stage.where, by_day=self.by_day)
+
+    def _expected(self, by: By, table: Table) -> None:
+        if isinstance(by.expected, str):
+            expected_sql(by.expected, by, table, self.dialect(table.datasource), self.context)
+
+    def _total(self, declared: Reconciliation, total: Total) -> None:
         if total.query is not None and total.datasource is not None:
-            try:
-                compiler(total.datasource, declared.baseline.table, ()).total(total.query)
-            except DqError as error:
-                yield f"{place}, total {total.name!r}: {error}"
+            made = self.context.compiler(self.dialect(total.datasource), declared.baseline.table)
+            made.total(total.query)
+
+    def _compiler(self, table: Table, columns: tuple[str, ...]) -> Compiler:
+        return self.context.compiler(self.dialect(table.datasource), table, columns)
 
 
 def refuse_bad_sql(project: Project, declared: Declared, interval: Interval) -> None:

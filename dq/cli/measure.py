@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -266,15 +266,14 @@ def _ledger_table(ledger: Ledger, done: Run, level: Severity, limit: int) -> Non
 def _cells(ledger: Ledger, row: LedgerRow) -> Iterator[str | None]:
     from dq.reports.discrepancy import count_text, share_text
 
+    numbers: dict[str, Mapping[str, Any]] = {"count": row.counts, "explained": row.explained}
+    numbers["discrepancy"] = row.discrepancy
     for column in ledger.columns:
-        if not row.discrepancy:  # an expected org that no stage has
-            yield None
-        elif column.kind == "share":
-            yield share_text(row.share[column.name])
-        elif column.kind == "discrepancy":
-            yield count_text(row.discrepancy[column.name])
+        # A number is not there where its stage was not counted, or no stage has the org.
+        if column.kind == "share":
+            yield share_text(row.share[column.name]) if column.name in row.share else None
         else:
-            yield count_text((row.counts if column.kind == "count" else row.explained)[column.name])
+            yield count_text(numbers[column.kind][column.name]) if column.name in numbers[column.kind] else None
     yield None if row.severity is None else str(row.severity)
     yield "; ".join(row.notes)
 
