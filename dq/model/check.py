@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import ClassVar, Literal, Protocol
@@ -100,8 +100,42 @@ class Kind(Protocol):
         """Return what it demands, for people: ``amount > 0``, ``customer_id is not NULL``."""
 
 
+class Judged:
+    """What checks and reconciliations share: how bad it is when there is no answer.
+
+    Attributes:
+        ladder: the thresholds from mild to severe.
+        on_empty: the severity of "no rows": the top rung by default, a severity, or ``"ok"``.
+        on_error: the severity of "could not be measured": the top rung by default.
+    """
+
+    __slots__ = ()
+    on_empty: str | Severity | None
+    on_error: str | Severity | None
+
+    @property
+    def ladder(self) -> Sequence[tuple[Severity, object]]:
+        """The thresholds from mild to severe."""
+        raise NotImplementedError
+
+    @property
+    def top(self) -> Severity:
+        """The severity of the top rung."""
+        return self.ladder[-1][0]
+
+    @property
+    def empty_severity(self) -> Severity | None:
+        """How bad no rows in the partition are; None: that is fine."""
+        return None if self.on_empty == "ok" else self.top if self.on_empty is None else Severity.of(self.on_empty)
+
+    @property
+    def error_severity(self) -> Severity:
+        """How bad it is that the check could not be measured."""
+        return self.top if self.on_error is None else Severity.of(self.on_error)
+
+
 @frozen
-class Check:
+class Check(Judged):
     """A named demand on the rows of a table, with thresholds per severity.
 
     A ladder gives one threshold per severity: for kinds that count rows a tolerance (int = count, ``"1%"`` or a
@@ -175,21 +209,6 @@ class Check:
         if not self.kind.shares and any(isinstance(t, Tolerance) and t.is_share for _, t in parsed):
             raise DeclarationError("a share does not fit it, because the number of all rows is not known; give a count")
         return parsed
-
-    @property
-    def top(self) -> Severity:
-        """The severity of the top rung."""
-        return self.ladder[-1][0]
-
-    @property
-    def empty_severity(self) -> Severity | None:
-        """How bad no rows in the partition are; None: that is fine."""
-        return None if self.on_empty == "ok" else self.top if self.on_empty is None else Severity.of(self.on_empty)
-
-    @property
-    def error_severity(self) -> Severity:
-        """How bad it is that the check could not be measured."""
-        return self.top if self.on_error is None else Severity.of(self.on_error)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration, a clause each; the suite refuses to be made with any."""

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from attrs import field, frozen
 
-from dq.model.check import LONGEST_PART, Table, _by, _by_or_none, _every, _routes, _words, name_problems
+from dq.model.check import LONGEST_PART, Judged, Table, _by, _by_or_none, _every, _routes, _words, name_problems
 from dq.model.errors import DeclarationError
 from dq.model.group import By
 from dq.model.severity import Severity
@@ -133,7 +133,7 @@ def _totals(value: Iterable[Total]) -> tuple[Total, ...]:
 
 
 @frozen
-class Reconciliation:
+class Reconciliation(Judged):
     """Counts per org at the stages of a pipeline; the first stage is the baseline.
 
     Per org and stage: discrepancy = baseline - stage - explained, and its share of the baseline. Positive means
@@ -245,21 +245,6 @@ class Reconciliation:
             if getattr(rungs[0][1], part) is not None and len(rungs) > 1:
                 ladder({severity: getattr(a, part) for severity, a in rungs}, Tolerance.of)
         return rungs
-
-    @property
-    def top(self) -> Severity:
-        """The severity of the top rung."""
-        return self.ladder[-1][0]
-
-    @property
-    def empty_severity(self) -> Severity | None:
-        """How bad no rows at a stage are; None: that is fine."""
-        return None if self.on_empty == "ok" else self.top if self.on_empty is None else Severity.of(self.on_empty)
-
-    @property
-    def error_severity(self) -> Severity:
-        """How bad it is that a stage could not be counted."""
-        return self.top if self.on_error is None else Severity.of(self.on_error)
 
     @property
     def baseline(self) -> Stage:
