@@ -47,15 +47,15 @@ def load(url: str) -> None:
     engine.dispose()
 
 
-@pytest.fixture(params=["sqlite", "duckdb", "postgresql"])
+@pytest.fixture(params=["sqlite", "duckdb", "postgresql", "mysql"])
 def shop_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a filled shop, on each engine."""
     name = request.param
-    if name == "postgresql":
-        url = request.getfixturevalue("postgres_url")
+    if name in {"postgresql", "mysql"}:
+        url = str(request.getfixturevalue("postgres_url" if name == "postgresql" else "mariadb_url"))
         load(url)
         # As people write it: the driver is dq's affair.
-        return str(url).replace("postgresql+psycopg:", "postgresql:")
+        return name + url[url.index(":") :]
     url = f"{name}:///{tmp_path / 'own.db'}"
     load(url)
     return url
