@@ -7,6 +7,7 @@ Airflow loads a project whenever it parses a DAG file.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
@@ -24,6 +25,7 @@ from dq.secret import Secret
 from dq.toml import Section
 
 FILE = "dq.toml"
+_ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 
 
 @frozen
@@ -206,7 +208,8 @@ def read_settings(root: Path) -> dict[str, Any]:
     sources = top.section("datasources")
     params = top.section("params")
     settings = {
-        "environment": os.environ.get("DQ_ENVIRONMENT") or environment,
+        "environment": _environment(os.environ.get("DQ_ENVIRONMENT"), "DQ_ENVIRONMENT")
+        or _environment(environment, top.place("environment")),
         "store": StoreSettings(store.url("url", "sqlite:///var/dq.sqlite"), store.password("password")),
         "datasources": {name: _datasource(name, sources.section(name)) for name in sources.raw},
         "refuse_functions": guard.texts("refuse_functions"),
@@ -215,6 +218,17 @@ def read_settings(root: Path) -> dict[str, Any]:
     for section in (top, store, guard):
         section.refuse_unknown()
     return settings
+
+
+def _environment(name: str | None, place: str) -> str | None:
+    """Return the name of an environment, which stands in subjects, keys and addresses of alerts.
+
+    Raises:
+        ConfigError: when it is no plain name.
+    """
+    if name and not _ENVIRONMENT.fullmatch(name):
+        raise ConfigError(f"{place}: it must be up to 60 letters, digits, '_', '.' and '-', such as prod")
+    return name
 
 
 def _datasource(name: str, section: Section) -> DatasourceSettings:

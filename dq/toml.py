@@ -39,7 +39,7 @@ class Section:
         """
         for key in self.raw:
             if key not in self._asked:
-                raise ConfigError(f"{self.place(key)}: unknown key; {suggest(key, tuple(sorted(self._asked)))}")
+                raise ConfigError(f"{self.place(key)}: unknown key; {suggest(key, tuple(sorted({*self._asked})))}")
 
     def get(self, key: str, kind: type, what: str, default: Any = None) -> Any:
         """Return the value of ``key``, ``default`` where it is not given.

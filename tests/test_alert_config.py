@@ -76,6 +76,9 @@ def test_what_it_means() -> None:
         ("continue = true", 'continue = "yes"', "route.routes[0].continue: it must be true or false"),
         ("continue = true", "continu = true", "route.routes[0].continu: unknown key; did you mean 'continue'?"),
         ('"owner=sales"', '"owner"', "route.routes[0].routes[0].matchers: 'owner' is not a matcher"),
+        ('"owner=sales"', '"owenr=sales"', "matchers: there is no label 'owenr'; did you mean 'owner'?"),
+        ('severity="critical"', 'severity="crit"', "route.routes[0].matchers: unknown severity 'crit'"),
+        ('"subject", "check"', '"subject", "chek"', "group_by: there is no label 'chek'; did you mean 'check'?"),
         ('"owner=sales"', "'owner=~\"(\"'", 'the matcher owner=~"(" is not a regular expression'),
         (
             '"environment", "subject", "check"',

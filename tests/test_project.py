@@ -103,6 +103,9 @@ floor = 10
     assert "pw" not in repr(project).replace("password", "").replace("PASSWORD", "")
     monkeypatch.setenv("DQ_ENVIRONMENT", "stage")
     assert load_project(root).environment == "stage"
+    monkeypatch.setenv("DQ_ENVIRONMENT", "prod eu")
+    with pytest.raises(ConfigError, match="DQ_ENVIRONMENT: it must be up to 60 letters"):
+        load_project(root)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +125,8 @@ floor = 10
         ("[guard]\nrefuse_functions = [1]", "dq.toml: guard.refuse_functions: it must be a list of texts"),
         ("environment = ''", "dq.toml: environment: it is empty"),
         ("environment = 1", "dq.toml: environment: it must be a text"),
+        ('environment = "a\\nBcc: b"', "dq.toml: environment: it must be up to 60 letters, digits"),
+        (f"environment = '{'e' * 61}'", "dq.toml: environment: it must be up to 60 letters, digits"),
         ("[datasources.w]\nurl='sqlite://'\ntimeout='x'", "dq.toml: datasources.w.timeout: 'x' is not a duration"),
         ("[datasources.w]\nurl='sqlite://'\nread_only=1", "dq.toml: datasources.w.read_only: it must be true or fa"),
         ("[datasources.w]\nurl='sqlite://'\nmax_connections=true", "dq.toml: datasources.w.max_connections: it must "),

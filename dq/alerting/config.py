@@ -31,10 +31,11 @@ from typing import Any
 from attrs import field, frozen
 
 from dq.alerting.channels import GROUP, build
-from dq.alerting.routing import GROUP_BY, Matcher, Route, channel_named
+from dq.alerting.routing import GROUP_BY, LABELS, Matcher, Route, channel_named
 from dq.model.check import Suite
 from dq.model.errors import ConfigError, DeclarationError
 from dq.model.reconciliation import Reconciliation
+from dq.model.severity import Severity
 from dq.plugins import load_plugin, suggest
 from dq.toml import Section
 
@@ -213,16 +214,13 @@ def _route(section: Section, known: tuple[str, ...], *, is_top: bool = False) ->
         )
     if group_by is not None and not {*GROUP_BY} <= {*group_by}:
         raise ConfigError(f"{section.place('group_by')}: it must name {' and '.join(GROUP_BY)}, then others")
+    for label in group_by or ():
+        _refuse_unknown_label(section.place("group_by"), label)
     if not all(isinstance(child, dict) for child in children):
         raise ConfigError(f"{section.place('routes')}: it must be a list of tables, [[{section.path}.routes]]")
-    parsed = []
-    for matcher in matchers:
-        try:
-            parsed.append(Matcher.parse(matcher))
-        except ConfigError as error:
-            raise ConfigError(f"{section.place('matchers')}: {error}") from None
+    parsed = tuple(_matcher(section.place("matchers"), matcher) for matcher in matchers)
     return Route(
-        matchers=tuple(parsed),
+        matchers=parsed,
         channels=channels,
         group_by=group_by,
         continue_=continue_,
@@ -231,3 +229,20 @@ def _route(section: Section, known: tuple[str, ...], *, is_top: bool = False) ->
             for n, child in enumerate(children)
         ),
     )
+
+
+def _matcher(place: str, text: str) -> Matcher:
+    try:
+        matcher = Matcher.parse(text)
+        if matcher.label == "severity" and matcher.operator in ("=", "!="):
+            Severity.of(matcher.value)
+    except (ConfigError, DeclarationError) as error:
+        raise ConfigError(f"{place}: {error}") from None
+    _refuse_unknown_label(place, matcher.label)
+    return matcher
+
+
+def _refuse_unknown_label(place: str, label: str) -> None:
+    """Refuse a label that no incident has: a mistyped matcher takes nothing, and nobody would be paged."""
+    if label not in LABELS:
+        raise ConfigError(f"{place}: there is no label {label!r}; {suggest(label, LABELS)}")

@@ -26,6 +26,11 @@ from dq.model.severity import Severity
 
 Operator = Literal["=", "!=", "=~", "!~"]
 GROUP_BY = ("environment", "subject")
+LABELS = (
+    "check", "environment", "kind", "org", "outcome", "owner", "part", "reconciliation", "severity", "sla", "subject",
+    "suite", "tags",
+)  # fmt: skip
+"""What an incident can be routed and grouped by: what ``labels_of`` gives, and what checks and SLAs put there."""
 _MATCHER = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 
