@@ -15,6 +15,7 @@ unmeasured; no rows at all -> no_data; the baseline could not be counted -> ever
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -152,6 +153,8 @@ def _number(value: object) -> Count:
 def _total(total: Total, connect: _Connect, context: Context) -> tuple[Count | None, str]:
     assert total.query is not None  # noqa: S101  # checked when it was declared
     assert total.datasource is not None  # noqa: S101  # as above
+    if context.interval.is_longer_than_day and re.search(r"\{\{[^}]*\b(ds|ts)", total.query):
+        return None, "it is a number of one day"
     try:
         datasource = connect(total.datasource)
         rows = datasource.fetch(

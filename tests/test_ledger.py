@@ -107,6 +107,14 @@ def test_every_difference_of_the_real_data_is_found_and_no_other(
     assert ledger_from_json(ledger_to_json(ledger)) == ledger
 
 
+def test_a_total_of_one_day_is_not_shown_for_many(
+    connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]
+) -> None:
+    totals = whole_period(connect, declared["covid_ledger"]).totals
+    assert totals[0] == ("cases in the nation", None, "it is a number of one day")
+    assert totals[1][1] is not None
+
+
 def test_nation_against_regions_shows_no_difference(
     connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sized
 from typing import Literal
 
 from attrs import frozen
@@ -36,8 +37,8 @@ def doctor(project: Project) -> tuple[Finding, ...]:
         Finding(
             "ok",
             "project",
-            f"environment {project.environment}, {len(project.suites)} suites,"
-            f" {len(project.reconciliations)} reconciliations",
+            f"environment {project.environment}, {_count(project.suites, 'suite')},"
+            f" {_count(project.reconciliations, 'reconciliation')}",
         )
     ]
     told += [Finding("broken", "declarations", failure) for failure in project.failures]
@@ -71,6 +72,10 @@ def doctor(project: Project) -> tuple[Finding, ...]:
     except DqError as error:
         told.append(Finding("broken", "channels", str(error)))
     return tuple(told)
+
+
+def _count(things: Sized, word: str) -> str:
+    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
 
 
 def _channel_problems(project: Project, alerting: AlertConfig) -> dict[str, str]:

@@ -163,10 +163,21 @@ def _violations_sentence(
 ) -> str:
     demand = str(check.kind)
     if violations == 0:
-        return f"all {rows} rows hold: {demand}" if rows is not None else f"holds: {demand}"
-    of_rows = f"{violations} of {rows} rows ({_percent(violations, rows)})" if rows else f"{violations} rows"
+        return (
+            f"holds: {demand}"
+            if rows is None
+            else f"the row holds: {demand}"
+            if rows == 1
+            else f"all {rows} rows hold: {demand}"
+        )
+    verb = "violates" if violations == 1 else "violate"
+    of_rows = f"{violations} of {_rows(rows)} ({_percent(violations, rows)})" if rows else _rows(violations)
     allowed = f"{broken[1]} allowed" if broken[0] is None else f"more than the {broken[1]} that {broken[0]} allows"
-    return f"{of_rows} violate: {demand}; {allowed}"
+    return f"{of_rows} {verb}: {demand}; {allowed}"
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _judge_value(check: Check, group: Group | None, rows: int | None, number: object, now: datetime) -> Result:
