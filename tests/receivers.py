@@ -173,6 +173,11 @@ class Receiver:
         with self._lock:
             self._failures += [Failure(status, headers or {}, body)] * times
 
+    def fail_no_more(self) -> None:
+        """Forget what ``fail_next`` was told."""
+        with self._lock:
+            self._failures.clear()
+
     def hold_next(self, *, taken: bool) -> Hold:
         """Hold the next request, before the vendor does its work or (``taken``) before it answers."""
         hold = Hold(taken)

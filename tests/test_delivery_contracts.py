@@ -128,6 +128,15 @@ def test_a_bot_repeats_what_slack_refuses_for_now(receivers, error):
     assert (receipt.delivered, receipt.retry, receipt.after) == (False, True, 7)
 
 
+@pytest.mark.parametrize("service", ["pagerduty", "splunk_oncall"])
+def test_a_page_that_a_proxy_answered_is_repeated(receivers, service):
+    _, pager = senders(receivers, service)[0]
+    receiver = receivers.pagerduty if service == "pagerduty" else receivers.victorops
+    receiver.fail_next(200, body="<html>sign in</html>")
+    receipt = pager.send(MESSAGE)
+    assert (receipt.delivered, receipt.retry) == (False, True)
+
+
 # ----------------------------------------------------------------------------------------------------------- truncation
 
 

@@ -119,7 +119,7 @@ def pump(
         except SQLAlchemyError:
             raise
         except Exception as error:  # noqa: BLE001  # one group that cannot be told must not silence the others
-            _log.exception("the group %s cannot be told", group)
+            _log.info("the group %s cannot be told", group, exc_info=True)
             wire.problems.append(f"the group {group} cannot be told: {type(error).__name__}")
     for event in due_events(wire):
         tell_event(wire, event)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from attrs import evolve
 from sqlalchemy import select
@@ -12,7 +13,7 @@ from sqlalchemy.engine import Connection
 from dq import events
 from dq.alerting.fold import News, apply_findings, declared_labels, declared_links, news_of
 from dq.alerting.pump import PumpReport, enqueue_event
-from dq.app.session import Declared, all_declared, judgement_time, kind_of, start_run, transaction
+from dq.app.session import Declared, all_declared, in_transaction, judgement_time, kind_of, start_run, transaction
 from dq.app.telling import deliver, deliver_quietly, report_message
 from dq.checks.judge import unmeasured
 from dq.checks.plan import plan, scan_ids
@@ -23,6 +24,7 @@ from dq.model.observation import Observation
 from dq.model.reconciliation import Reconciliation
 from dq.model.result import Result, Run
 from dq.model.severity import Outcome, Severity
+from dq.model.sla import Sla
 from dq.project import Project
 from dq.reports.discrepancy import render
 from dq.sla import observations
@@ -34,8 +36,17 @@ from dq.store import history
 from dq.store import schema as t
 from dq.store.artefact import ledger_from_json
 
+_log = logging.getLogger(__name__)
+
 ABANDONED = timedelta(hours=2)
 """A run that recorded nothing for that long and was not closed is closed by the pump."""
+
+_WHY_NOTHING = {
+    "upstream_failed": "a task before the checks failed, so there was nothing to check",
+    "failed": "its task failed before it recorded anything",
+    "abandoned": "its run fell silent before it was measured",
+}
+"""Why a scan recorded nothing, by what became of its task."""
 
 SLACK_OF_EVERY = timedelta(minutes=1)
 """A suite is due that much early, so that a scheduler's jitter does not skip a whole round."""
@@ -79,8 +90,8 @@ def close(
     """Fold the results of a run into incidents, judge its SLA, decide on its report, and tell. Harmless when repeated.
 
     Args:
-        states: what became of the scans' tasks (``success``, ``failed``, ``upstream_failed``, ``skipped``); a scan that
-            recorded nothing is unmeasured, unless it was skipped.
+        states: what became of the scans' tasks (``success``, ``failed``, ``upstream_failed``, ``skipped``, or
+            ``abandoned``); a scan that recorded nothing is unmeasured, unless it was skipped.
         now: the time of the judgement.
         alert: whether the results become incidents and messages; if not, the run counts as closed all the same.
         pump: whether to deliver at once; what fails there is delivered by the next pump.
@@ -91,29 +102,44 @@ def close(
     """
     declared = project.find(declared) if isinstance(declared, str) else declared
     now = now or judgement_time()
-    missed: tuple[SlaVerdict, ...] = ()
-    with transaction(project) as connection:
-        run = start_run(connection, project, declared, interval, origin, now)
-        run = history.lock_run(connection, run)
-        upstream_failed = _record_missing(connection, run, declared, states or {}, now)
-        run = history.lock_run(connection, run)
-        if run.version > (run.closed_version or 0):
-            state = sighting(run, upstream_failed=upstream_failed)
-            seen = Observation(kind=run.kind, subject=run.suite, interval=interval, state=state, at=now, source="close")
-            observations.record(connection, run.environment, seen)
-            if alert:
-                news = [] if _is_range(run) else [news_of(run, declared)]
-                sla_news, missed = _judge_sla(connection, project, declared, now, only=interval)
-                _fold(connection, [*news, *sla_news], now)
-                _decide_report(connection, run, declared, now)
-            body = {"run": run.id, "interval": str(interval), "worst": str(run.worst or ""), "alert": alert}
-            events.append(connection, run.environment, events.EventName.RUN_CLOSED, run.suite, body, now)
-            history.mark_closed(connection, run, now)
-            run = evolve(run, closed_version=run.version)
+    run, missed = in_transaction(project, _close, project, declared, interval, origin, states or {}, now, alert=alert)
     _call_back(project, missed, origin, now)
     if pump and alert:
         deliver_quietly(project)
     return run
+
+
+def _close(
+    connection: Connection,
+    project: Project,
+    declared: Declared,
+    interval: Interval,
+    origin: str,
+    states: Mapping[str, str],
+    now: datetime,
+    *,
+    alert: bool,
+) -> tuple[Run, tuple[SlaVerdict, ...]]:
+    """All that one close writes; return the run and the misses that are new."""
+    run = start_run(connection, project, declared, interval, origin, now)
+    run = history.lock_run(connection, run)
+    upstream_failed = _record_missing(connection, run, declared, states, now)
+    run = history.lock_run(connection, run)
+    missed: tuple[SlaVerdict, ...] = ()
+    if run.version <= (run.closed_version or 0):
+        return run, missed
+    state = sighting(run, upstream_failed=upstream_failed)
+    seen = Observation(kind=run.kind, subject=run.suite, interval=interval, state=state, at=now, source="close")
+    observations.record(connection, run.environment, seen)
+    if alert:
+        news = [] if _is_range(run) else [news_of(run, declared)]
+        sla_news, missed = _judge_sla(connection, project, declared, now, only=interval)
+        _fold(connection, [*news, *sla_news], now)
+        _decide_report(connection, run, declared, now)
+    body = {"run": run.id, "interval": str(interval), "worst": str(run.worst or ""), "alert": alert}
+    events.append(connection, run.environment, events.EventName.RUN_CLOSED, run.suite, body, now)
+    history.mark_closed(connection, run, now)
+    return evolve(run, closed_version=run.version), missed
 
 
 def _record_missing(
@@ -129,14 +155,9 @@ def _record_missing(
         state = states.get(scan_id)
         if scan_id in recorded and state != "upstream_failed":
             continue
-        if state in ("upstream_failed", "failed"):
-            why = (
-                "a task before the checks failed, so there was nothing to check"
-                if state == "upstream_failed"
-                else "its task failed before it recorded anything"
-            )
+        if state in _WHY_NOTHING:
             upstream = upstream or state == "upstream_failed"
-            history.record_scan(connection, run, scan_id, _unmeasured(declared, scan_id, why), now)
+            history.record_scan(connection, run, scan_id, _unmeasured(declared, scan_id, _WHY_NOTHING[state]), now)
     return upstream
 
 
@@ -285,18 +306,24 @@ def sla_check(project: Project, now: datetime | None = None, *, pump: bool = Tru
     for declared in all_declared(project):
         if declared.sla is None:
             continue
-        with transaction(project) as connection:
-            recorded, still_open = _sla_incidents(connection, project.environment, declared.name)
-            verdicts = observations.judge(
-                connection, project.environment, kind_of(declared), declared.name, declared.sla, still_open, now
-            )
-            news, missed = _sla_news(connection, project, declared, verdicts, recorded, now)
-            _fold(connection, news, now)
+        verdicts, missed = in_transaction(project, _check_sla, project, declared, declared.sla, now)
         _call_back(project, missed, "sla check", now)
         told += verdicts
     if pump:
         deliver_quietly(project)
     return tuple(told)
+
+
+def _check_sla(
+    connection: Connection, project: Project, declared: Declared, sla: Sla, now: datetime
+) -> tuple[tuple[SlaVerdict, ...], tuple[SlaVerdict, ...]]:
+    """Judge one promise; return all verdicts and the misses that are new."""
+    environment, kind, name = project.environment, kind_of(declared), declared.name
+    recorded, still_open = _sla_incidents(connection, environment, name)
+    verdicts = observations.judge(connection, environment, kind, name, sla, still_open, now)
+    news, missed = _sla_news(connection, project, declared, verdicts, recorded, now)
+    _fold(connection, news, now)
+    return verdicts, missed
 
 
 def pump(project: Project) -> PumpReport:
@@ -306,16 +333,30 @@ def pump(project: Project) -> PumpReport:
         ConfigError: when ``alerting/routes.toml`` is refused.
         StoreError: when the store cannot be used.
     """
-    _close_abandoned(project)
-    return deliver(project)
+    problems = _close_abandoned(project)
+    report = deliver(project)
+    return evolve(report, problems=(*problems, *report.problems))
 
 
-def _close_abandoned(project: Project) -> None:
-    now = datetime.now(UTC)
+def _close_abandoned(project: Project) -> list[str]:
+    """Close what nobody closed, and return what could not be.
+
+    The times of runs are those of judgement, so they are held against that clock: a replay abandons nothing.
+    """
+    now = judgement_time()
+    problems: list[str] = []
     with transaction(project) as connection:
         left = history.unclosed(connection, project.environment, now - ABANDONED)
     for run in left:
         try:
-            close(project, run.suite, run.interval, run.origin, pump=False)
+            declared = project.find(run.suite)
+            states = dict.fromkeys(scan_ids(declared), "abandoned")
+            close(project, declared, run.interval, run.origin, states=states, now=now, pump=False)
         except UsageError:
             continue  # its declaration is gone or does not load just now; it stays open, and is tried again
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  # one run that cannot be closed must not silence all alerts
+            _log.info("the run of %s for %s cannot be closed", run.suite, run.interval, exc_info=True)
+            problems.append(f"the run of {run.suite} for {run.interval} cannot be closed: {type(error).__name__}")
+    return problems

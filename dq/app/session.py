@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,6 +27,15 @@ from dq.store import ensure, history, open_store
 from dq.store import upgrade as upgrade_store
 
 Declared = Suite | Reconciliation
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_ROLLED_BACK = ("40001", "40P01", 1213)
+"""Serialization failure and deadlock of PostgreSQL (SQLSTATE), deadlock of MariaDB and MySQL (ER_LOCK_DEADLOCK)."""
+
+
+class RolledBackError(StoreError):
+    """The database ended the transaction so that another one could go on; nothing is wrong with either."""
 
 
 def open_project(path: Path | None = None) -> Project:
@@ -153,8 +163,27 @@ def transaction(project: Project) -> Iterator[Connection]:
         with store_engine(project).begin() as connection:
             yield connection
     except SQLAlchemyError as error:
-        original = str(getattr(error, "orig", None) or error).strip().splitlines()
-        raise StoreError(f"the store cannot be used: {original[0] if original else type(error).__name__}") from None
+        original = getattr(error, "orig", None)
+        said = str(original or error).strip().splitlines()
+        codes = (getattr(original, "sqlstate", None), getattr(original, "pgcode", None), *getattr(original, "args", ()))
+        kind = RolledBackError if any(code in _ROLLED_BACK for code in codes) else StoreError
+        raise kind(f"the store cannot be used: {said[0] if said else type(error).__name__}") from None
+
+
+def in_transaction(
+    project: Project, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Return what ``work`` returns; it is done in one transaction, and once more where the database rolled it back.
+
+    Raises:
+        StoreError: when the store cannot be used.
+    """
+    try:
+        with transaction(project) as connection:
+            return work(connection, *args, **kwargs)
+    except RolledBackError:
+        with transaction(project) as connection:
+            return work(connection, *args, **kwargs)
 
 
 def start_run(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from dq import events
 from dq.alerting.config import AlertConfig, load_alerting
@@ -53,7 +54,7 @@ def deliver(project: Project) -> PumpReport:
     channels = open_channels(alerting, secrets_of(project))
     try:
         report = pump_alerts(engine, alerting, channels, environment=project.environment)
-        with engine.begin() as connection:
+        with suppress(IntegrityError), engine.begin() as connection:  # then another pump numbers them just now
             events.number(connection)
     except SQLAlchemyError as error:
         raise StoreError(f"the store cannot be used: {type(error).__name__}") from None

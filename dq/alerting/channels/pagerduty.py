@@ -80,13 +80,18 @@ def payload(message: Message, routing_key: str) -> bytes:
 
 
 def classify(answer: Answer, secrets: tuple[str, ...] = (), reference: Mapping[str, str] | None = None) -> Receipt:
-    """Return what PagerDuty's answer means: 202 is accepted, 429 and 5xx may succeed later, the rest never."""
+    """Return what PagerDuty's answer means: 202 is accepted, 429 and 5xx may succeed later, the rest never.
+
+    Another 2xx is no answer of PagerDuty (a proxy's page, say) and proves nothing, so it is tried again; the same
+    ``dedup_key`` makes that harmless.
+    """
     if answer.status in DELIVERED:
         return Receipt(delivered=True, reference=reference or {})
     said = answer.document or {}
     errors = said.get("errors")
     words = [said.get("message"), *(errors if isinstance(errors, list) else [])]
-    return answer.refused(safe("; ".join(str(word) for word in words if word), secrets), retry=answer.status in RETRY)
+    retry = answer.status in RETRY or 200 <= answer.status < 300
+    return answer.refused(safe("; ".join(str(word) for word in words if word), secrets), retry=retry)
 
 
 @frozen
