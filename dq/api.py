@@ -49,6 +49,8 @@ def run(
         UsageError: when the declaration, the date or the configuration is refused.
         StoreError: when the store was asked for and cannot be used.
     """
+    if not isinstance(suite, str | Suite | Reconciliation):
+        raise UsageError(f"{suite!r} is no suite or reconciliation, and no name of one")
     found = _project(project, datasources)
     return app.run(found, suite, _interval(date, interval), origin="python", store=store or alert, alert=alert)
 
@@ -96,6 +98,8 @@ def _project(project: Project | str | Path | None, datasources: Datasources | No
     }
     if isinstance(project, Project):
         found = project
+    elif project is not None and not Path(project).exists():
+        raise ConfigError(f"project={str(project)!r}: there is no such folder")
     else:
         try:
             found = app.open_project(None if project is None else Path(project))

@@ -575,6 +575,14 @@ def test_a_new_project_is_sound_and_keeps_what_is_there(dq: Dq, tmp_path: Path) 
     assert linted.returncode == 0, linted.stdout + linted.stderr
 
 
+def test_a_new_project_that_cannot_be_written(dq: Dq, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/checks").touch()
+    done = dq("init", "other", cwd=tmp_path)
+    assert done.returncode == 2
+    assert one_line(done.stderr).startswith("other/checks/covid_regions.py cannot be written: ")
+
+
 def test_lint_names_file_suite_and_check(dq: Dq, project: Path) -> None:
     sound = dq("lint")
     assert sound.returncode == 0, sound.stdout

@@ -5,9 +5,13 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import dq
+from dq.model.errors import UsageError
 
 WORDS = {
     "Aggregate", "Between", "By", "Check", "Explained", "Freshness", "NotNull", "OneOf", "Query", "Reconciliation",
@@ -75,3 +79,27 @@ def test_the_model_imports_attrs_and_the_standard_library_only() -> None:
             )
             allowed = {*sys.stdlib_module_names, "attrs"}
             assert all(n.startswith("dq.model") or n.partition(".")[0] in allowed for n in names), (path, names)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda home: dq.run(5, project=home), "5 is no suite or reconciliation"),  # type: ignore[arg-type]  # the mistake
+        (lambda home: dq.run("s", 20, project=home), "20 is not a date"),  # type: ignore[arg-type]  # the mistake
+        (lambda home: dq.run("s", "2026-11-31", project=home), "'2026-11-31' is not a date"),
+        (lambda home: dq.run("s", project=home / "typo"), "there is no such folder"),
+        (lambda home: dq.reconcile("s", project=home), "is a suite, not a reconciliation"),
+    ],
+)
+def test_wrong_use_from_python_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[[Path], object], words: str
+) -> None:
+    (tmp_path / "dq.toml").touch()
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / "a.py").write_text(
+        "from dq import Check, Rows, Suite, Table\ns = Suite('s', Table('w', 't'), checks=[Check('c', Rows('x'))])\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("DQ_HOME", str(tmp_path))  # a mistyped folder must not lead to another project
+    with pytest.raises(UsageError, match=words):
+        call(tmp_path)

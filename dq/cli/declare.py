@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 dq init                            in this folder
 dq init shop                       in a new folder
 """,
-        {0: "the project is there", 2: "the folder is a dq project already"},
+        {0: "the project is there", 2: "the folder is a dq project already, or cannot be written"},
     ),
 )
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=".", metavar="[DIR]")
@@ -44,8 +44,11 @@ def init(*, directory: Path) -> int:
         if path.exists():
             say(f"kept     {path}")
             continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        except OSError as error:
+            fail(f"{path} cannot be written: {error.strerror}", 2)
         out(f"created  {path}")
     where = "" if directory == Path() else f" in {directory}"
     say(f"Next{where}: say in dq.toml where your data lies; then dq doctor, dq lint, dq run --all")

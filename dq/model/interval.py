@@ -37,13 +37,15 @@ class Interval:
         """Return the UTC day ``day`` (a date or ``"2026-11-20"``).
 
         Raises:
-            DeclarationError: when the text is no date.
+            DeclarationError: when it is no date.
         """
         if isinstance(day, str):
             try:
                 day = date.fromisoformat(day)
             except ValueError:
                 raise DeclarationError(f'{day!r} is not a date; write it like "2026-11-20"') from None
+        if not isinstance(day, date):
+            raise DeclarationError(f'{day!r} is not a date; write it like "2026-11-20"')
         start = datetime.combine(day, time(), UTC)
         return cls(start, start + timedelta(days=1))
 
