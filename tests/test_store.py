@@ -152,6 +152,27 @@ def test_what_is_still_wrong_is_the_latest_run_of_each_partition(empty_store: En
         assert latest.origin == "again"
 
 
+def test_a_repeated_run_is_the_latest_and_a_look_back_is_no_partition(empty_store: Engine) -> None:
+    def record(interval: Interval, origin: str, severity: Severity | None, hours: int) -> None:
+        at = NOW + timedelta(hours=hours)
+        run = history.start_run(connection, "prod", "r", "reconciliation", interval, origin, at)
+        outcome = Outcome.PASS if severity is None else Outcome.FAIL
+        result = Result(check="db", outcome=outcome, severity=severity, sentence="what was found")
+        history.record_scan(connection, run, "stages", [result], at)
+        history.mark_closed(connection, history.lock_run(connection, run), at)
+
+    day = Interval.of_day("2024-06-20")
+    with empty_store.begin() as connection:
+        record(day, "cli", Severity.ERROR, 0)
+        record(day, "airflow:d:r", Severity.ERROR, 1)
+        record(day, "cli", None, 2)  # the same run again, after the load was mended
+        record(Interval(day.start, day.end + timedelta(days=2)), "cli", Severity.ERROR, 3)
+        assert history.still_bad(connection, "prod", "r", DAY.start) == ()
+        latest = history.latest_run(connection, "prod", "r", day)
+        assert latest is not None
+        assert latest.origin == "cli"
+
+
 results = st.builds(
     Result,
     check=st.text(min_size=1, max_size=30).filter(lambda t: "\x00" not in t),

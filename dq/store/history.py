@@ -21,6 +21,13 @@ from dq.model.result import Result, Run, RunKind
 from dq.model.severity import Outcome, Severity
 from dq.store import schema as t
 
+_LATEST_FIRST = (
+    t.run.c.interval_start.desc(),
+    # A run that is repeated keeps its start, so its close says when it was last measured.
+    func.coalesce(t.run.c.closed_at, t.run.c.started_at).desc(),
+    t.run.c.started_at.desc(),
+)
+
 STORED_ORGS = 10_000
 """How many orgs of one check get a row of their own; the worst come first, the summary counts them all."""
 
@@ -117,11 +124,7 @@ def latest_run(connection: Connection, environment: str, suite: str, interval: I
     query = select(t.run).where(t.run.c.environment == environment, t.run.c.suite == suite, t.run.c.version > 0)
     if interval is not None:
         query = query.where(t.run.c.interval_start == interval.start, t.run.c.interval_end == interval.end)
-    query = query.order_by(
-        t.run.c.interval_start.desc(),
-        func.coalesce(t.run.c.closed_at, t.run.c.started_at).desc(),
-        t.run.c.started_at.desc(),
-    )
+    query = query.order_by(*_LATEST_FIRST)
     found = connection.execute(query.limit(1)).first()
     return None if found is None else with_results(connection, _run(found))
 
@@ -161,11 +164,13 @@ def still_bad(
             t.run.c.version > 0,
             t.run.c.interval_start < before,
         )
-        .order_by(t.run.c.interval_start.desc(), t.run.c.started_at.desc())
+        .order_by(*_LATEST_FIRST)
         .limit(20 * limit)
     )
     for row in connection.execute(query).all():
-        latest.setdefault(Interval(row.interval_start, row.interval_end), row)
+        interval = Interval(row.interval_start, row.interval_end)
+        if not interval.is_longer_than_day:  # a look back over several days is no partition, and is seldom repeated
+            latest.setdefault(interval, row)
     bad: list[tuple[Interval, str]] = []
     for interval, row in latest.items():
         worst = connection.execute(
