@@ -5,7 +5,23 @@ Every row of ``region_daily`` is what one region reported by that day. Change th
 
 from pathlib import Path
 
-from dq import Between, By, Check, Freshness, NotNull, OneOf, RowCount, Rows, Sla, Suite, Table, Unique, at_least, at_most, between
+from dq import (
+    Between,
+    By,
+    Check,
+    Freshness,
+    NotNull,
+    OneOf,
+    RowCount,
+    Rows,
+    Sla,
+    Suite,
+    Table,
+    Unique,
+    at_least,
+    at_most,
+    between,
+)
 
 NOTES = Path(__file__).parent.parent / "var" / "sla_misses.log"
 CODES = [f"{code:02}" for code in range(1, 23)]

@@ -15,7 +15,11 @@ covid_ledger = Reconciliation(
         Stage("provinces", provinces, measure="sum(totale_casi)", title="Sum of provinces"),
     ],
     totals=[
-        Total("cases in the nation", datasource="warehouse", query="SELECT totale_casi FROM nation_daily WHERE report_date = '{{ ds }}'"),
+        Total(
+            "cases in the nation",
+            datasource="warehouse",
+            query="SELECT totale_casi FROM nation_daily WHERE report_date = '{{ ds }}'",
+        ),
         Total("cases in the provinces", sum_of="provinces"),
     ],
     warning=("0.001%", 1),

@@ -1,4 +1,4 @@
-"""Messages per org at the stages of an e-mail pipeline: collector -> aggregates -> database, and a near-real-time branch."""
+"""Messages per org at the stages of a pipeline: collector -> aggregates -> database, and a near-real-time branch."""
 
 from dq import By, Explained, Reconciliation, Stage, Table, Total
 

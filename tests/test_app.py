@@ -32,7 +32,8 @@ calls = []
 def missed(dag, task_list, blocking_task_list, slas, blocking_tis):
     with open({notes!r}, "a") as notes:
         notes.write(f"{{dag.dag_id}}|{{task_list}}|{{slas[0].task_id}}\\n")
-orders = Suite("orders", Table("live", "orders", partition="day"), owner="sales", sla=Sla(due="06:00", on_miss=missed), checks=[
+sla = Sla(due="06:00", on_miss=missed)
+orders = Suite("orders", Table("live", "orders", partition="day"), owner="sales", sla=sla, checks=[
     Check("positive", Rows("amount > 0"), warning="1%", critical="40%"),
     Check("by org", NotNull("amount"), error=0, by=By("org")),
 ])
@@ -402,8 +403,14 @@ def test_doctor_looks_at_every_part_and_shows_no_secret(world: World, monkeypatc
     monkeypatch.setenv("DQ_NOW", "2024-06-25T06:00:00+00:00")
     found = {f.what: (f.state, f.sentence) for f in app.doctor(world.project)}
     assert {what: state for what, (state, _) in found.items()} == {
-        "project": "ok", "clock": "warn", "store": "ok", "datasource live": "broken", "channel team": "broken", "channel oncall": "broken", "channel mail": "ok",
-    }  # fmt: skip
+        "project": "ok",
+        "clock": "warn",
+        "store": "ok",
+        "datasource live": "broken",
+        "channel team": "broken",
+        "channel oncall": "broken",
+        "channel mail": "ok",
+    }
     assert "tooshort-secret" not in str(found)
 
 
