@@ -26,12 +26,14 @@ class Context:
         now: the time of the judgement.
         params: the user's own values, ``{{ params.x }}``.
         refused: names of further functions that the guard refuses.
+        by_day: whether a reconciliation compares the days of the interval, each for itself.
     """
 
     interval: Interval
     now: datetime
     params: dict[str, object] = field(factory=dict)
     refused: Collection[str] = ()
+    by_day: bool = False
 
     def render(self, text: str) -> str:
         """Return ``text`` with its Jinja rendered.

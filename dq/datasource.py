@@ -25,6 +25,12 @@ Row = Sequence[Any]
 CONNECT_SECONDS = 10
 """How long a server may take to answer a new connection."""
 
+# What a database says of a value that it cannot convert quotes the value; sentences go to chat, and hold no row's data.
+_DATA_ERROR = re.compile(
+    r"conver|invalid input|invalid value|incorrect|out of range|could not cast|truncated", re.IGNORECASE
+)
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
+
 CONNECT_TRIES = 3
 """How often a connection is tried; only connection-class errors are tried again, a wrong column is told at once."""
 
@@ -186,6 +192,8 @@ class SqlDatasource:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         text = re.sub(r"://[^@\s/]*@", "://***@", text)
+        if _DATA_ERROR.search(text):
+            text = _QUOTED.sub("…", text)
         if self.dialect == "duckdb" and "different configuration" in text:
             text = "the file is open for writing in this process; close that connection first, or set read_only = false"
         return f"datasource {self.name!r}: {text.rstrip('.')}"

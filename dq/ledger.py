@@ -68,7 +68,7 @@ def reconcile(
         environment: e.g. ``prod``.
         still_bad: older partitions that are known to be wrong still, for the report.
     """
-    by_day = context.interval.is_longer_than_day
+    by_day = context.by_day
     counted_losses = [known.counted for known in declared.explained if known.counted is not None]
     with ThreadPoolExecutor(STAGES_AT_ONCE) as pool:
         counting = [
@@ -153,7 +153,7 @@ def _number(value: object) -> Count:
 def _total(total: Total, connect: _Connect, context: Context) -> tuple[Count | None, str]:
     assert total.query is not None  # noqa: S101  # checked when it was declared
     assert total.datasource is not None  # noqa: S101  # as above
-    if context.interval.is_longer_than_day and re.search(r"\{\{[^}]*\b(ds|ts)", total.query):
+    if context.by_day and re.search(r"\{\{[^}]*\b(ds|ts)", total.query):
         return None, "it is a number of one day"
     try:
         datasource = connect(total.datasource)

@@ -288,8 +288,22 @@ def test_the_discrepancy_mail_is_sent_once_per_version_of_the_run(world: World) 
     assert len(ledger.rows) == 2
     assert run.exit_code() == 1
     assert [row[1] for row in world.open_incidents] == ["pipe"]
+    assert run.kind == "look_back"
+    assert len(world.receivers.smtp.messages) == 1
+    assert len(world.rows("SELECT * FROM dq_observation")) == 1
     app.send_report(world.project, "pipe", D1)
     assert [m["Subject"] for m in world.receivers.smtp.messages].count(mail["Subject"]) == 2
+
+
+def test_a_partition_may_be_longer_than_a_day(world: World) -> None:
+    """What a weekly DAG reconciles is one partition, told like any other; only a look back is not."""
+    world.load(D1, [("a", 1.0), ("b", 2.0)], shipped=1)
+    week = Interval(D1.start, D1.start + timedelta(days=7))
+    run = app.run(world.project, "pipe", week, origin="airflow:weekly:r", now=morning(week))
+    assert (run.kind, run.exit_code()) == ("reconciliation", 1)
+    assert [row[1] for row in world.open_incidents] == ["pipe"]
+    (mail,) = world.receivers.smtp.messages
+    assert "1 of 2 orgs differs" in mail["Subject"]
 
 
 def test_what_could_not_be_measured_is_told_as_that(world: World) -> None:
@@ -417,7 +431,7 @@ def test_doctor_looks_at_every_part_and_shows_no_secret(world: World, monkeypatc
 def test_the_replay_clock_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DQ_NOW", "2024-06-25T06:00:00+02:00")
     assert app.judgement_time() == datetime(2024, 6, 25, 4, tzinfo=UTC)
-    for wrong in ("yesterday", "2024-06-25T06:00:00"):
+    for wrong in ("yesterday", "2024-06-25T06:00:00", "0001-01-01T00:00:00+05:00"):
         monkeypatch.setenv("DQ_NOW", wrong)
         with pytest.raises(UsageError, match="is not an ISO time with a zone"):
             app.judgement_time()

@@ -260,6 +260,14 @@ def test_a_session_is_read_only_and_the_time_is_bounded(orders: Live) -> None:
     assert datetime.now(UTC) - begun < timedelta(seconds=20)
 
 
+def test_an_error_of_the_database_quotes_no_value_of_a_row(live: Live) -> None:
+    live.load("orders", COLUMNS, [(1, "Secret-Name", 1.0, "x", str(NOON) if live.name == "sqlite" else NOON)])
+    (result,) = run(live, [Check("c", Rows("CAST(org AS INTEGER) > 0"), critical=0)])
+    assert "Secret-Name" not in result.sentence
+    if live.name in ("duckdb", "postgres"):
+        assert result.outcome is Outcome.UNMEASURED
+
+
 def test_the_text_is_sent_as_it_is(orders: Live) -> None:
     source = orders.datasource()
     assert source.fetch("SELECT '100% :x %s %(a)s ?' AS a, 7 % 4 AS b") == [("100% :x %s %(a)s ?", 3)]

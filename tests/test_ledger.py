@@ -86,7 +86,9 @@ def percent(share: Fraction | None) -> float:
 
 
 def whole_period(connect: Callable[[str], Datasource], declared: Reconciliation) -> Ledger:
-    return reconcile(declared, connect, Context(Interval(datetime(2020, 2, 24, tzinfo=UTC), NOW), NOW), "prod")
+    return reconcile(
+        declared, connect, Context(Interval(datetime(2020, 2, 24, tzinfo=UTC), NOW), NOW, by_day=True), "prod"
+    )
 
 
 def test_every_difference_of_the_real_data_is_found_and_no_other(

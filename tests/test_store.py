@@ -19,14 +19,13 @@ from sqlalchemy.engine import Engine
 from dq.model.errors import ConfigError, StoreError
 from dq.model.group import Group
 from dq.model.interval import Interval
-from dq.model.result import Result
+from dq.model.result import Result, RunKind
 from dq.model.severity import Outcome, Severity
 from dq.store import HEAD, ensure, history, open_store, upgrade
 from dq.store.engine import VERSION_TABLE, current, migrate
 from dq.store.schema import metadata
-from tests.stores import empty_store
 
-__all__ = ["empty_store"]
+pytest_plugins = ["tests.stores"]
 
 NOW = datetime(2024, 6, 27, 6, tzinfo=UTC)
 DAY = Interval.of_day("2024-06-26")
@@ -153,9 +152,11 @@ def test_what_is_still_wrong_is_the_latest_run_of_each_partition(empty_store: En
 
 
 def test_a_repeated_run_is_the_latest_and_a_look_back_is_no_partition(empty_store: Engine) -> None:
-    def record(interval: Interval, origin: str, severity: Severity | None, hours: int) -> None:
+    def record(
+        interval: Interval, origin: str, severity: Severity | None, hours: int, kind: RunKind = "reconciliation"
+    ) -> None:
         at = NOW + timedelta(hours=hours)
-        run = history.start_run(connection, "prod", "r", "reconciliation", interval, origin, at)
+        run = history.start_run(connection, "prod", "r", kind, interval, origin, at)
         outcome = Outcome.PASS if severity is None else Outcome.FAIL
         result = Result(check="db", outcome=outcome, severity=severity, sentence="what was found")
         history.record_scan(connection, run, "stages", [result], at)
@@ -166,7 +167,7 @@ def test_a_repeated_run_is_the_latest_and_a_look_back_is_no_partition(empty_stor
         record(day, "cli", Severity.ERROR, 0)
         record(day, "airflow:d:r", Severity.ERROR, 1)
         record(day, "cli", None, 2)  # the same run again, after the load was mended
-        record(Interval(day.start, day.end + timedelta(days=2)), "cli", Severity.ERROR, 3)
+        record(Interval(day.start, day.end + timedelta(days=2)), "cli", Severity.ERROR, 3, "look_back")
         assert history.still_bad(connection, "prod", "r", DAY.start) == ()
         latest = history.latest_run(connection, "prod", "r", day)
         assert latest is not None

@@ -305,7 +305,8 @@ def declared_labels(declared: Suite | Reconciliation, part: Check | Stage | None
 def declared_links(declared: Suite | Reconciliation, part: Check | Stage | None = None) -> dict[str, str]:
     """Return the links that a declaration gives to its findings: the runbook."""
     runbook = (part.runbook if isinstance(part, Check) else None) or declared.runbook
-    return {"Runbook": runbook} if runbook else {}
+    # Pagers make it a link to click on, so nothing else than a page of the web passes.
+    return {"Runbook": runbook} if runbook and runbook.startswith(("https://", "http://")) else {}
 
 
 def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True) -> News:
@@ -317,6 +318,7 @@ def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True
         complete: the file of ``declared`` loaded without error and the run is of all of it, so that a check which is
             no longer there has vanished. False: nothing vanishes.
     """
+    kind: SubjectKind = "suite" if isinstance(declared, Suite) else "reconciliation"
     by_name: dict[str, Check | Stage] = {}
     renames: dict[str, str] = {}
     if isinstance(declared, Suite):
@@ -332,7 +334,7 @@ def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True
         if result.outcome is Outcome.SKIP:
             continue
         part = by_name.get(result.check)
-        key = IncidentKey(run.environment, run.kind, run.suite, result.check, result.group.key if result.group else "")
+        key = IncidentKey(run.environment, kind, run.suite, result.check, result.group.key if result.group else "")
         interval = result.partition or run.interval
         if result.group is None and _is_measured(result):
             measured.append(Measured(result.check, interval, _newest(run, result)))
@@ -354,7 +356,7 @@ def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True
             )
     return News(
         environment=run.environment,
-        kind=run.kind,
+        kind=kind,
         subject=run.suite,
         findings=tuple(findings),
         measured=tuple(measured),

@@ -132,9 +132,8 @@ def _close(
     seen = Observation(kind=run.kind, subject=run.suite, interval=interval, state=state, at=now, source="close")
     observations.record(connection, run.environment, seen)
     if alert:
-        news = [] if _is_range(run) else [news_of(run, declared)]
         sla_news, missed = _judge_sla(connection, project, declared, now, only=interval)
-        _fold(connection, [*news, *sla_news], now)
+        _fold(connection, [news_of(run, declared), *sla_news], now)
         _decide_report(connection, run, declared, now)
     body = {"run": run.id, "interval": str(interval), "worst": str(run.worst or ""), "alert": alert}
     events.append(connection, run.environment, events.EventName.RUN_CLOSED, run.suite, body, now)
@@ -224,11 +223,6 @@ def _sla_incidents(
     return recorded, tuple(Interval(row.interval_start, row.interval_end) for row in rows if row.ended_at is None)
 
 
-def _is_range(run: Run) -> bool:
-    """Whether the run compared several days: a look back, from which nobody is paged."""
-    return run.kind == "reconciliation" and run.interval.is_longer_than_day
-
-
 def _fold(connection: Connection, news: list[News], now: datetime) -> None:
     for change in apply_findings(connection, news, now).changes:
         incident = change.after
@@ -269,6 +263,7 @@ def _call_back(project: Project, missed: tuple[SlaVerdict, ...], origin: str, no
     for verdict in missed:
         problem = call_on_miss(verdict.expectation.sla, verdict, dag_id=dag_id)
         if problem is not None:
+            logging.getLogger(__name__).warning("%s", problem)
             with transaction(project) as connection:
                 events.append(
                     connection,

@@ -39,8 +39,9 @@ def explain(project: Project, name: str, interval: Interval) -> tuple[Statement,
         UsageError: when there is no such declaration, or its SQL is refused.
     """
     declared = project.find(name)
-    refuse_bad_sql(project, declared, interval)
-    context = context_of(project, interval, judgement_time())
+    by_day = isinstance(declared, Reconciliation) and interval.is_longer_than_day
+    refuse_bad_sql(project, declared, interval, by_day=by_day)
+    context = context_of(project, interval, judgement_time(), by_day=by_day)
     if isinstance(declared, Suite):
         return tuple(_suite_statements(project, declared, context))
     return tuple(_reconciliation_statements(project, declared, context))
@@ -70,7 +71,7 @@ def _reconciliation_statements(project: Project, declared: Reconciliation, conte
         dialect = dialect_of(project, stage.table.datasource)
         columns = declared.by_of(stage).columns if stage.org is None else ()
         compiler = context.compiler(dialect, stage.table, columns)
-        sql = compiler.count_by(stage.measure, stage.where, by_day=context.interval.is_longer_than_day)
+        sql = compiler.count_by(stage.measure, stage.where, by_day=context.by_day)
         yield Statement(f"{stage.table.datasource} ({dialect}), stage {stage.name}", sql, (stage.name,))
     for total in declared.totals:
         if total.query is not None and total.datasource is not None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import cache, partial
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import frozen
 
 from dq.alerting.config import AlertConfig
 from dq.app.session import Declared, all_declared, context_of, dialect_of, judgement_time, kind_of
@@ -77,12 +77,12 @@ def _surprises(declared: Declared) -> Iterator[str]:
         yield f": table {declared.table.name} has no partition=, so every run looks at the whole table"
 
 
-def sql_problems(project: Project, declared: Declared, interval: Interval) -> Iterator[str]:
+def sql_problems(project: Project, declared: Declared, interval: Interval, *, by_day: bool = False) -> Iterator[str]:
     """Yield a sentence, with file, suite and check, for every piece of SQL in ``declared`` that would be refused."""
     source = project.sources.get(declared.name)
     kind = kind_of(declared)
     place = f"{source}: {kind} {declared.name!r}" if source else f"{kind} {declared.name!r}"
-    context = context_of(project, interval, judgement_time())
+    context = context_of(project, interval, judgement_time(), by_day=by_day)
     dialect = cache(partial(dialect_of, project))  # it reads secrets and entry points, which every check would pay for
     if isinstance(declared, Suite):
         try:
@@ -90,7 +90,7 @@ def sql_problems(project: Project, declared: Declared, interval: Interval) -> It
         except DqError as error:
             yield f"{place}: {error}"  # once, and not for every check
             return
-    compilers = _Compilers(context, dialect, by_day=interval.is_longer_than_day)
+    compilers = _Compilers(context, dialect)
     for where, compile_it in compilers.of(declared):
         try:
             compile_it()
@@ -105,12 +105,10 @@ class _Compilers:
     Attributes:
         context: of a run.
         dialect: gives SQLAlchemy's name of the dialect of a datasource.
-        by_day: whether the run compares days.
     """
 
     context: Context
     dialect: Callable[[str], str]
-    by_day: bool = field(kw_only=True)
 
     def of(self, declared: Declared) -> Iterator[tuple[str, Callable[[], None]]]:
         """Yield the parts of ``declared``, as a sentence names them."""
@@ -138,7 +136,7 @@ class _Compilers:
 
     def _stage(self, declared: Reconciliation, stage: Stage) -> None:
         columns = declared.by_of(stage).columns if stage.org is None else ()
-        self._compiler(stage.table, columns).count_by(stage.measure, stage.where, by_day=self.by_day)
+        self._compiler(stage.table, columns).count_by(stage.measure, stage.where, by_day=self.context.by_day)
 
     def _expected(self, by: By, table: Table) -> None:
         if isinstance(by.expected, str):
@@ -153,11 +151,11 @@ class _Compilers:
         return self.context.compiler(self.dialect(table.datasource), table, columns)
 
 
-def refuse_bad_sql(project: Project, declared: Declared, interval: Interval) -> None:
+def refuse_bad_sql(project: Project, declared: Declared, interval: Interval, *, by_day: bool = False) -> None:
     """Refuse a declaration whose SQL the guard does not let through.
 
     Raises:
         DeclarationError: with the first problem; it names file, suite and check.
     """
-    for problem in sql_problems(project, declared, interval):
+    for problem in sql_problems(project, declared, interval, by_day=by_day):
         raise DeclarationError(problem)

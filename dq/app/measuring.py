@@ -121,9 +121,16 @@ class _Measured:
 
 
 def _measure(
-    project: Project, declared: Declared, interval: Interval, scan_id: str, now: datetime, run: Run | None = None
+    project: Project,
+    declared: Declared,
+    interval: Interval,
+    scan_id: str,
+    now: datetime,
+    run: Run | None = None,
+    *,
+    by_day: bool = False,
 ) -> _Measured:
-    context = context_of(project, interval, now)
+    context = context_of(project, interval, now, by_day=by_day)
     with datasources(project) as connect:
         if isinstance(declared, Reconciliation):
             older: tuple[tuple[Interval, str], ...] = ()
@@ -156,7 +163,9 @@ def reconcile(
     alert: bool = True,
     now: datetime | None = None,
 ) -> tuple[Run, Ledger]:
-    """Measure a reconciliation and return its run and its ledger. Several days are one comparison and page nobody.
+    """Measure a reconciliation and return its run and its ledger.
+
+    Several days are a look back: they are compared day by day, with one statement per stage, and nobody is told.
 
     Raises:
         UsageError: when there is no such reconciliation, or its SQL is refused.
@@ -164,9 +173,12 @@ def reconcile(
     """
     declared = find_reconciliation(project, declared)
     now = now or judgement_time()
-    refuse_bad_sql(project, declared, interval)
+    by_day = interval.is_longer_than_day
+    refuse_bad_sql(project, declared, interval, by_day=by_day)
+    if by_day and store:
+        return _look_back(project, declared, interval, origin, now)
     if not store:
-        ledger = _measure(project, declared, interval, STAGES, now).ledger
+        ledger = _measure(project, declared, interval, STAGES, now, by_day=by_day).ledger
         assert ledger is not None  # noqa: S101  # a reconciliation always makes one
         run = Run(
             id="",
@@ -185,3 +197,18 @@ def reconcile(
         document = history.get_artefact(connection, done)
     assert document is not None  # noqa: S101  # the scan has just put it there
     return done, ledger_from_json(document)
+
+
+def _look_back(
+    project: Project, declared: Reconciliation, interval: Interval, origin: str, now: datetime
+) -> tuple[Run, Ledger]:
+    with transaction(project) as connection:
+        run = start_run(connection, project, declared, interval, origin, now, "look_back")
+    measured = _measure(project, declared, interval, STAGES, now, run, by_day=True)
+    assert measured.ledger is not None  # noqa: S101  # a reconciliation always makes one
+    with transaction(project) as connection:
+        history.record_scan(connection, run, STAGES, measured.results, now)
+        history.put_artefact(connection, run, ledger_to_json(measured.ledger))
+        run = history.lock_run(connection, run)
+        history.mark_closed(connection, run, now)
+    return run, measured.ledger

@@ -60,11 +60,11 @@ def judgement_time() -> datetime:
         return datetime.now(UTC)
     try:
         now = datetime.fromisoformat(text)
-    except ValueError:
-        now = None
-    if now is None or now.tzinfo is None:
-        raise UsageError(f"DQ_NOW={text!r} is not an ISO time with a zone, e.g. 2026-11-20T06:00:00+00:00")
-    return now.astimezone(UTC)
+        if now.tzinfo is not None:
+            return now.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise UsageError(f"DQ_NOW={text!r} is not an ISO time with a zone, e.g. 2026-11-20T06:00:00+00:00")
 
 
 def all_declared(project: Project) -> tuple[Declared, ...]:
@@ -89,9 +89,9 @@ def kind_of(declared: Declared) -> RunKind:
     return "suite" if isinstance(declared, Suite) else "reconciliation"
 
 
-def context_of(project: Project, interval: Interval, now: datetime) -> Context:
+def context_of(project: Project, interval: Interval, now: datetime, *, by_day: bool = False) -> Context:
     """Return what the SQL of a run may depend on."""
-    return Context(interval, now, dict(project.params), project.refuse_functions)
+    return Context(interval, now, dict(project.params), project.refuse_functions, by_day)
 
 
 @contextmanager
@@ -187,10 +187,17 @@ def in_transaction(
 
 
 def start_run(
-    connection: Connection, project: Project, declared: Declared, interval: Interval, origin: str, now: datetime
+    connection: Connection,
+    project: Project,
+    declared: Declared,
+    interval: Interval,
+    origin: str,
+    now: datetime,
+    kind: RunKind | None = None,
 ) -> Run:
-    """Return the run of that identity, made where it is not there yet."""
-    return history.start_run(connection, project.environment, declared.name, kind_of(declared), interval, origin, now)
+    """Return the run of that identity, made where it is not there yet, by default of the declaration's kind."""
+    kind = kind or kind_of(declared)
+    return history.start_run(connection, project.environment, declared.name, kind, interval, origin, now)
 
 
 def store_engine(project: Project) -> Engine:

@@ -102,7 +102,8 @@ def exit_code(results: Iterable[Result], stop_at: Severity) -> Exit:
     return code
 
 
-RunKind = Literal["suite", "reconciliation"]
+RunKind = Literal["suite", "reconciliation", "look_back"]
+"""``look_back``: a reconciliation of many partitions at once, day by day; it is no partition, and nobody is told."""
 
 
 @frozen(kw_only=True)
@@ -113,7 +114,7 @@ class Run:
         id: unique in the store; the same for the same environment, name, interval and origin.
         environment: the name in ``dq.toml``, e.g. ``prod``.
         suite: the name of the suite or reconciliation.
-        kind: which of the two.
+        kind: what it measured.
         interval: the partition; half-open, UTC.
         origin: who started it, e.g. ``cli`` or an Airflow run; a repeated start with the same origin is the same run.
         version: raised by every scan that recorded results.

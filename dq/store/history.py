@@ -162,15 +162,14 @@ def still_bad(
             t.run.c.environment == environment,
             t.run.c.suite == suite,
             t.run.c.version > 0,
+            t.run.c.kind != "look_back",  # it is no partition, and is seldom repeated
             t.run.c.interval_start < before,
         )
         .order_by(*_LATEST_FIRST)
         .limit(20 * limit)
     )
     for row in connection.execute(query).all():
-        interval = Interval(row.interval_start, row.interval_end)
-        if not interval.is_longer_than_day:  # a look back over several days is no partition, and is seldom repeated
-            latest.setdefault(interval, row)
+        latest.setdefault(Interval(row.interval_start, row.interval_end), row)
     bad: list[tuple[Interval, str]] = []
     for interval, row in latest.items():
         worst = connection.execute(
