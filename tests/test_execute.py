@@ -346,7 +346,7 @@ def random_check(rng: Random, number: int) -> Check:
 @pytest.mark.soak
 def test_sharing_a_statement_changes_no_number(live: Live, histories: Any) -> None:
     """Fused equals unfused: on random rows full of NULLs, every check gives alone what it gives among the others."""
-    for rng in histories(12, 120):
+    for rng in histories(12, 80):
         rows = [
             (
                 rng.choice([None, 1, 2, 3, 2**31 - 1]),

@@ -759,7 +759,7 @@ def paged(world: World) -> dict[str, Severity]:
 
 @pytest.mark.soak
 def test_random_histories_end_in_the_true_state(fast: World, histories: Callable[[int, int], Iterator[Random]]) -> None:
-    for rng in histories(60, 1_000):
+    for rng in histories(60, 600):
         with fast.engine.begin() as connection:
             for table in (incident_table, alert_group, told, outbox):
                 connection.execute(table.delete())
