@@ -700,6 +700,24 @@ def test_pumps_and_closes_at_once(world: World) -> None:
             assert a.status == "event" or not same, f"{channel.name} was told the same twice"
 
 
+def test_a_refused_well_again_is_not_forgotten_when_an_earlier_try_may_have_arrived(fast: World) -> None:
+    team = fast.channels["team"]
+    fast.close({"fresh": 2})
+    team.trouble = lambda _: "raise after"  # it arrives, and nobody knows
+    fast.pump()
+    assert team.open == {"prod/suite/orders": Severity.WARNING}
+    fast.close({})
+    for refusal in (OSError("down"), Receipt(delivered=False, retry=False, error="HTTP 400")):
+        team.trouble = lambda _, refusal=refusal: refusal
+        fast.clock.go(hours=2)
+        fast.pump()
+    assert fast.pump().waiting == 1
+    team.trouble = fine
+    fast.config = evolve(fast.config, route=evolve(ROUTE, routes=(*ROUTE.routes, EVERYTHING)))
+    fast.settle()
+    assert team.open == {}
+
+
 # ---------------------------------------------------------------------------------------------------- random histories
 
 

@@ -131,14 +131,17 @@ def pump(
 
 @frozen
 class _Send:
-    """One message to be sent, with the state that it tells."""
+    """One message to be sent, with the state that it tells.
+
+    ``unsure`` says that the channel knows of something, or may: an earlier try was never settled.
+    """
 
     target: Target
     state: State
     message: Message
     trying: str
     attempts: int
-    told: State
+    unsure: bool
 
 
 @frozen
@@ -238,13 +241,15 @@ class _Look:
         if target.channel not in self.wire.channels:
             self._forget(target, message)
             return None
+        # What was refused for good did not arrive; of any other try that was not settled nobody knows.
+        unsure = bool(told) or (bool(trying) and not dead) or (row is not None and _unsure(row.trying))
         send = _Send(
             target=target,
             state=desired,
             message=message,
-            trying=json.dumps({"by": self.wire.owner, "state": desired}),
+            trying=json.dumps({"by": self.wire.owner, "state": desired, "unsure": unsure}),
             attempts=0 if row is None or dead else row.attempts,
-            told=told,
+            unsure=unsure,
         )
         names = {"group_key": self.group, "channel": target.channel, "message_key": target.message_key}
         insert_or_lock(self.connection, told_table, names)
@@ -329,7 +334,7 @@ def _settle(wire: Wire, connection: Connection, claim: _Claim, send: _Send, rece
     row = _told_row(claim.group, send.target)
     if not _holds(wire, connection, claim.group):
         # Another pump took over: whether its message or this one came last, nobody knows. So it is told again.
-        late = json.dumps({"by": f"late:{wire.owner}", "state": send.state})
+        late = json.dumps({"by": f"late:{wire.owner}", "state": send.state, "unsure": True})
         connection.execute(row.values(trying=late, next_at=None, dead_at=None))
         group = alert_group.update().where(alert_group.c.group_key == claim.group)
         connection.execute(group.values(dirty=alert_group.c.dirty + 1))
@@ -347,7 +352,7 @@ def _settle(wire: Wire, connection: Connection, claim: _Claim, send: _Send, rece
             wire.dead_letter(connection, send.target.channel, send.message, receipt.error, unique, dead=False)
     else:
         # "Well again" for a channel that knows of nothing and takes nothing: there is nothing left to tell it.
-        over = not send.state and not send.told
+        over = not send.state and not send.unsure
         settled |= {"trying": None} if over else {"dead_at": now}
         wire.dead_letter(connection, send.target.channel, send.message, receipt.error, unique)
     connection.execute(row.where(told_table.c.trying == send.trying).values(**settled))
@@ -394,6 +399,10 @@ def _state(text: str | None) -> dict[int, int]:
 
 def _tried(text: str | None) -> dict[int, int] | None:
     return None if text is None else {int(id_): severity for id_, severity in json.loads(text)["state"].items()}
+
+
+def _unsure(text: str | None) -> bool:
+    return text is not None and bool(json.loads(text).get("unsure"))
 
 
 def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
