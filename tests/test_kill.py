@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -188,7 +188,10 @@ class World:
         if self.store.dialect.name != "sqlite":
             time.sleep(0.15)  # asked more often, InnoDB says what it said before
             return bool(self.rows("SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"))
-        opened = [fd.resolve() for fd in Path(f"/proc/{process.pid}/fd").iterdir()]
+        opened = set()
+        for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
+            with suppress(OSError):  # it may be closed between the list and the look
+                opened.add(descriptor.resolve())
         if Path(self.path).resolve() not in opened:
             return False
         time.sleep(0.2)  # an embedded store does not say who waits; from opening to waiting it is not far
