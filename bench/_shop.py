@@ -127,7 +127,7 @@ def asking(url: str) -> tuple[Ask, Callable[[], None]]:
     connection = (
         sqlite3.connect(url.removeprefix("sqlite:///")) if url.startswith("sqlite") else psycopg.connect(native(url))
     )
-    return (lambda sql: connection.execute(sql).fetchall()), connection.close  # type: ignore[arg-type]
+    return (lambda sql: connection.execute(sql).fetchall()), connection.close
 
 
 def by_hand(way: Callable[[Ask], Answer], url: str) -> Answer:

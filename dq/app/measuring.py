@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from attrs import frozen
+from sqlalchemy.engine import Connection
 
 from dq.app.closing import close
 from dq.app.linting import refuse_bad_sql
@@ -24,6 +25,7 @@ from dq.checks.plan import STAGES, plan, scan_ids
 from dq.execute import execute
 from dq.ledger import reconcile as reconcile_stages
 from dq.model.errors import DqError, UsageError
+from dq.model.group import Group
 from dq.model.interval import Interval
 from dq.model.ledger import Ledger
 from dq.model.reconciliation import Reconciliation
@@ -108,9 +110,7 @@ def scan(
         run = start_run(connection, project, declared, interval, origin, now)
     measured = _measure(project, declared, interval, scan_id, now, run)
     with transaction(project) as connection:
-        history.record_scan(connection, run, scan_id, measured.results, now)
-        if measured.ledger is not None:
-            history.put_artefact(connection, run, ledger_to_json(measured.ledger))
+        _record(connection, run, scan_id, measured, now)
     return measured.results
 
 
@@ -118,6 +118,12 @@ def scan(
 class _Measured:
     results: tuple[Result, ...]
     ledger: Ledger | None = None
+
+
+def _record(connection: Connection, run: Run, scan_id: str, measured: _Measured, now: datetime) -> None:
+    history.record_scan(connection, run, scan_id, measured.results, now)
+    if measured.ledger is not None:
+        history.put_artefact(connection, run, ledger_to_json(measured.ledger))
 
 
 def _measure(
@@ -146,11 +152,11 @@ def _measure(
             source = connect(declared.table.datasource)
         except DqError as error:
             return _Measured(tuple(unmeasured(check, str(error)) for check in wanted.checks))
-        keep: frozenset[object] = frozenset()
+        keep: frozenset[Group] = frozenset()
         if run is not None and wanted.columns:
             with transaction(project) as connection:
                 keep = history.open_orgs(connection, project.environment, "suite", declared.name, wanted.columns)
-        return _Measured(execute(wanted, declared.table, declared.by_of, source, context, keep))  # type: ignore[arg-type]  # a set of groups
+        return _Measured(execute(wanted, declared.table, declared.by_of, source, context, keep))
 
 
 def reconcile(
@@ -207,8 +213,7 @@ def _look_back(
     measured = _measure(project, declared, interval, STAGES, now, run, by_day=True)
     assert measured.ledger is not None  # noqa: S101  # a reconciliation always makes one
     with transaction(project) as connection:
-        history.record_scan(connection, run, STAGES, measured.results, now)
-        history.put_artefact(connection, run, ledger_to_json(measured.ledger))
+        _record(connection, run, STAGES, measured, now)
         run = history.lock_run(connection, run)
         history.mark_closed(connection, run, now)
     return run, measured.ledger
