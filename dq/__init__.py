@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dq.checks import Aggregate, Between, Freshness, NotNull, OneOf, Query, RowCount, Rows, Unique
-from dq.model.check import Check, Suite, Table
+from dq.model.check import Check, Suite
+from dq.model.table import Table
 from dq.model.group import By
 from dq.model.reconciliation import Explained, Reconciliation, Stage, Total
 from dq.model.sla import Sla

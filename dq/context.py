@@ -8,7 +8,7 @@ from datetime import datetime
 from attrs import field, frozen
 
 from dq.datasource import Datasource
-from dq.model.check import Table
+from dq.model.table import Table
 from dq.model.duration import parse_duration
 from dq.model.errors import GuardError
 from dq.model.group import By, Group

@@ -10,7 +10,8 @@ from dq.checks.judge import Reading, judge, unmeasured
 from dq.checks.plan import Scan
 from dq.context import Context, expected_groups
 from dq.datasource import Datasource
-from dq.model.check import Check, Table
+from dq.model.check import Check
+from dq.model.table import Table
 from dq.model.errors import DqError
 from dq.model.group import By, Group
 from dq.model.measure import PARTITION_ROWS, Measure

@@ -26,7 +26,7 @@ from attrs import field, frozen
 from dq.checks.judge import name_worst
 from dq.context import Context, expected_groups
 from dq.datasource import Datasource
-from dq.model.check import Table
+from dq.model.table import Table
 from dq.model.errors import DqError, MeasureError
 from dq.model.group import By, Group
 from dq.model.interval import Interval

@@ -18,7 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from dq.alerting.fold import Answer, Change, Measured, News, apply_findings, decide, declared_labels, fold, news_of
 from dq.alerting.incidents import from_row, group_key, of_subject, open_orgs, read_open, recorded_keys, short_key
 from dq.checks import Rows
-from dq.model.check import Check, Suite, Table
+from dq.model.check import Check, Suite
+from dq.model.table import Table
 from dq.model.group import Group
 from dq.model.incident import Finding, Incident, IncidentKey
 from dq.model.interval import Interval

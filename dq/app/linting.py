@@ -14,7 +14,8 @@ from dq.app.session import Declared, all_declared, context_of, dialect_of, judge
 from dq.app.telling import ROUTES, alerting_of
 from dq.checks.plan import plan
 from dq.context import Context, expected_sql
-from dq.model.check import Check, Suite, Table
+from dq.model.check import Check, Suite
+from dq.model.table import Table
 from dq.model.errors import DeclarationError, DqError
 from dq.model.group import By
 from dq.model.interval import Interval

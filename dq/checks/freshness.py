@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from typing import ClassVar
 
 from attrs import frozen
@@ -11,6 +11,8 @@ from attrs import frozen
 from dq.checks.kind import ValueKind, bad_column
 from dq.model.errors import MeasureError
 from dq.model.measure import Measure
+from dq.model.reading import Moment, Numbers, Valued
+from dq.model.thresholds import as_time
 
 
 @frozen
@@ -24,7 +26,7 @@ class Freshness(ValueKind):
         column: the time column, e.g. ``"loaded_at"``.
     """
 
-    measures_age: ClassVar[bool] = True
+    units: ClassVar[tuple[str, ...]] = ("duration",)
     column: str
 
     def problems(self) -> Iterator[str]:
@@ -35,24 +37,23 @@ class Freshness(ValueKind):
         """Return the newest value."""
         return {"value": Measure("newest", self.column, where)}
 
-    def value(self, number: object, now: datetime) -> timedelta | None:
-        """Return the age of the newest value ``number`` at ``now``.
+    def value(self, numbers: Numbers, moment: Moment) -> Valued:
+        """Return the age of the newest value.
 
         Raises:
             MeasureError: when it is no time.
         """
-        if number is None:
-            return None
-        if isinstance(number, str):
+        newest = numbers.get("value")
+        if newest is None:
+            return Valued(None)
+        if isinstance(newest, str):
             try:
-                number = datetime.fromisoformat(number)
+                newest = datetime.fromisoformat(newest)
             except ValueError:
-                raise MeasureError(f"the newest {self.column} is {number!r}, which is not an ISO time") from None
-        if isinstance(number, date) and not isinstance(number, datetime):
-            number = datetime.combine(number, time())
-        if not isinstance(number, datetime):
-            raise MeasureError(f"the newest {self.column} is {number!r}, which is not a time")
-        return now - (number if number.tzinfo else number.replace(tzinfo=UTC))
+                raise MeasureError(f"the newest {self.column} is {newest!r}, which is not an ISO time") from None
+        if not isinstance(newest, date):
+            raise MeasureError(f"the newest {self.column} is {newest!r}, which is not a time")
+        return Valued(moment.now - as_time(newest))
 
     def __str__(self) -> str:
         return f"age of the newest {self.column}"

@@ -26,20 +26,22 @@ An org that is expected and has no rows is a no_data Result of its own.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
+from dq.checks.kind import whole
 from dq.model.check import Check
-from dq.model.duration import format_duration
-from dq.model.errors import MeasureError
+from dq.model.errors import MeasureError, NotJudgedError
 from dq.model.group import Group
+from dq.model.interval import Interval
 from dq.model.measure import PARTITION_ROWS, Measure
+from dq.model.reading import Counted, Moment, Past, Valued
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
-from dq.model.thresholds import Bounds, Tolerance
+from dq.model.thresholds import Bounds, Tolerance, Value, format_value
 
 WORST_NAMED = 10
 """How many orgs a sentence names before it counts the others."""
@@ -55,15 +57,25 @@ class Reading:
         numbers: the measured numbers by org; the key is None in a scan that is not grouped.
         error: why it could not be measured; then ``numbers`` says nothing.
         expected: the orgs that must have rows.
+        past: what the check measured before, by org, the newest partition first; the key is None for the whole.
+        recorded: what was recorded for the check to be held against.
     """
 
     numbers: Mapping[Group | None, Numbers]
     error: str | None = None
     expected: tuple[Group, ...] = ()
+    past: Mapping[Group | None, tuple[Past, ...]] = field(factory=dict)
+    recorded: object = None
 
 
 def judge(
-    check: Check, reading: Reading, now: datetime, *, grouped: bool, keep: Container[Group] = ()
+    check: Check,
+    reading: Reading,
+    now: datetime,
+    interval: Interval,
+    *,
+    grouped: bool,
+    keep: Container[Group] = (),
 ) -> tuple[Result, ...]:
     """Return the summary of ``check``, and a Result per org that is not well.
 
@@ -71,14 +83,21 @@ def judge(
         check: what is demanded.
         reading: what was measured.
         now: the time of the judgement (ages are taken at it).
+        interval: the partition.
         grouped: whether the numbers are per org.
         keep: orgs that get a Result even when they are well, e.g. those with an open incident.
     """
     if reading.error is not None:
         return (unmeasured(check, reading.error),)
+
+
+    def judged(group: Group | None, numbers: Numbers) -> Result:
+        moment = Moment(now, interval, reading.past.get(group, ()), reading.recorded)
+        return _judge_one(check, group, numbers, moment)
+
     if not grouped:
-        return (_judge_one(check, None, reading.numbers.get(None, {}), now),)
-    orgs = [_judge_one(check, group, numbers, now) for group, numbers in reading.numbers.items() if group is not None]
+        return (judged(None, reading.numbers.get(None, {})),)
+    orgs = [judged(group, numbers) for group, numbers in reading.numbers.items() if group is not None]
     seen = {group.values for group in reading.numbers if group is not None}
     orgs += [
         _empty(check, group, "it is expected, but has no rows")
@@ -100,42 +119,42 @@ def unmeasured(check: Check, why: str) -> Result:
     )
 
 
-def _judge_one(check: Check, group: Group | None, numbers: Numbers, now: datetime) -> Result:
-    roles = check.kind.measures(check.where)
-    in_partition = _int(numbers.get(PARTITION_ROWS)) or 0
-    rows = _int(numbers.get(roles["rows"])) or 0 if "rows" in roles else None
-    raw = {role: numbers.get(measure) for role, measure in roles.items()}
-    if in_partition == 0 and not _int_or_zero(raw, "violations"):
-        return _empty(check, group, "no rows in the partition")
-    if rows == 0 and (check.on_empty_where is not None or roles.get("value") != roles["rows"]):
-        if check.on_empty_where is not None:
-            return Result(
-                check=check.name,
-                group=group,
-                outcome=Outcome.NO_DATA,
-                severity=Severity.of(check.on_empty_where),
-                rows=0,
-                sentence=f"{in_partition} rows in the partition, but none left by where {check.where}",
-            )
-        return Result(
-            check=check.name,
-            group=group,
-            outcome=Outcome.PASS,
-            rows=0,
-            violations=0 if check.kind.judged == "violations" else None,
-            threshold=str(check.ladder[0][1]),
-            sentence=f"no rows left by where {check.where}, so nothing to hold against it",
-        )
-    if check.kind.judged == "violations":
-        # A kind that knows its rows and measures no unknown ones can have none; a query knows neither.
-        unknown = _int_or_zero(raw, "unknown") if rows is not None else None
-        return _judge_violations(check, group, rows, _int_or_zero(raw, "violations"), unknown)
-    return _judge_value(check, group, rows, raw["value"], now)
+def _judge_one(check: Check, group: Group | None, numbers: Numbers, moment: Moment) -> Result:
+    kind = check.kind
+    roles = kind.measures(check.where)
+    found = {role: numbers[measure] for role, measure in roles.items() if measure in numbers}
+    if kind.needs_rows:
+        in_partition = whole(numbers.get(PARTITION_ROWS)) or 0
+        if in_partition == 0 and not found.get("violations"):
+            return _empty(check, group, "no rows in the partition")
+        # A measure of the rows themselves (RowCount) has a number to judge, though it is none.
+        if "rows" in roles and not found.get("rows") and roles.get("value") != roles["rows"]:
+            if check.on_empty_where is not None:
+                sentence = f"{in_partition} rows in the partition, but none left by where {check.where}"
+                return evolve(_empty(check, group, sentence), severity=Severity.of(check.on_empty_where))
+            if check.where is not None:
+                return Result(
+                    check=check.name,
+                    group=group,
+                    outcome=Outcome.PASS,
+                    rows=0,
+                    violations=0 if kind.judged == "violations" else None,
+                    threshold=str(check.ladder[0][1]),
+                    sentence=f"no rows left by where {check.where}, so nothing to hold against it",
+                )
+    try:
+        if kind.judged == "violations":
+            return _judge_count(check, group, kind.count(found, moment))
+        rows = whole(found.get("rows")) or 0 if "rows" in roles else None
+        return _judge_value(check, group, rows, kind.value(found, moment))
+    except NotJudgedError as error:
+        return Result(check=check.name, group=group, outcome=Outcome.SKIP, sentence=f"not judged: {error}")
+    except MeasureError as error:
+        return evolve(unmeasured(check, str(error)), group=group)
 
 
-def _judge_violations(
-    check: Check, group: Group | None, rows: int | None, violations: int, unknown: int | None
-) -> Result:
+def _judge_count(check: Check, group: Group | None, counted: Counted) -> Result:
+    violations, rows, unknown = counted.violations, counted.rows, counted.unknown
     if check.kind.nulls and check.nulls != "fail":
         violations -= unknown or 0
         if check.nulls == "skip" and rows is not None:
@@ -154,60 +173,58 @@ def _judge_violations(
         unknown=unknown,
         observed=violations,
         threshold=str(broken[1]),
-        sentence=_violations_sentence(check, rows, violations, broken),
+        sentence=_count_sentence(check, rows, violations, broken) + (f" ({counted.said})" if counted.said else ""),
+        measured=violations,
+        detail=counted.detail,
     )
 
 
-def _violations_sentence(
+def _count_sentence(
     check: Check, rows: int | None, violations: int, broken: tuple[Severity | None, Tolerance | Bounds]
 ) -> str:
-    demand = str(check.kind)
+    demand, noun = str(check.kind), check.kind.noun
     if violations == 0:
-        return (
-            f"holds: {demand}"
-            if rows is None
-            else f"the row holds: {demand}"
-            if rows == 1
-            else f"all {rows} rows hold: {demand}"
-        )
+        if rows is None or noun != "row":
+            return f"holds: {demand}"
+        return f"the row holds: {demand}" if rows == 1 else f"all {rows} rows hold: {demand}"
     verb = "violates" if violations == 1 else "violate"
-    of_rows = f"{violations} of {_rows(rows)} ({_percent(violations, rows)})" if rows else _rows(violations)
+    of_rows = f"{violations} of {_many(rows, noun)} ({_percent(violations, rows)})" if rows else _many(violations, noun)
+    if noun != "row":
+        of_rows = _many(violations, noun)
     allowed = f"{broken[1]} allowed" if broken[0] is None else f"more than the {broken[1]} that {broken[0]} allows"
     return f"{of_rows} {verb}: {demand}; {allowed}"
 
 
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count} rows"
+def _many(count: int, noun: str) -> str:
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _judge_value(check: Check, group: Group | None, rows: int | None, number: object, now: datetime) -> Result:
-    try:
-        value = check.kind.value(number, now)
-    except MeasureError as error:
-        return evolve(unmeasured(check, str(error)), group=group)
+def _judge_value(check: Check, group: Group | None, rows: int | None, valued: Valued) -> Result:
+    value = valued.value
     if value is None:
         return _empty(check, group, f"{check.kind} has no value: every one is NULL", rows=rows)
     broken: tuple[Severity | None, Tolerance | Bounds] = (None, check.ladder[0][1])
     for severity, bounds in check.ladder:
-        if isinstance(bounds, Bounds) and not bounds.holds(value):
-            broken = severity, bounds
-    shown = (
-        format_duration(value)
-        if isinstance(value, timedelta)
-        else f"{float(value):.10g}"
-        if value.denominator != 1
-        else str(value)
-    )
+        if isinstance(bounds, Bounds):
+            try:
+                holds = bounds.holds(value)
+            except TypeError:
+                return evolve(unmeasured(check, f"it measured {format_value(value)}, which is no {bounds.unit}"), group=group)
+            if not holds:
+                broken = severity, bounds
     wanted = f"within {broken[1]}" if broken[0] is None else f"outside {broken[1]} ({broken[0]})"
+    said = f" ({valued.said})" if valued.said else ""
     return Result(
         check=check.name,
         group=group,
         outcome=Outcome.PASS if broken[0] is None else Outcome.FAIL,
         severity=broken[0],
         rows=rows,
-        observed=_plain(value),
+        observed=format_value(value) if isinstance(value, datetime) else _plain(value),
         threshold=str(broken[1]),
-        sentence=f"{check.kind} is {shown}, {wanted}",
+        sentence=f"{check.kind} is {format_value(value)}{said}, {wanted}",
+        measured=_plain(valued.measured if valued.measured is not None else value),
+        detail=valued.detail,
     )
 
 
@@ -266,6 +283,7 @@ def name_worst(bad: Iterable[Result]) -> str:
     return named + (f"; and {len(results) - WORST_NAMED} others" if len(results) > WORST_NAMED else "")
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ORDER = {Outcome.FAIL: 0, Outcome.NO_DATA: 1, Outcome.UNMEASURED: 2}
 
 
@@ -278,15 +296,9 @@ def _worst_first(result: Result) -> tuple[object, ...]:
     )
 
 
-def _int(value: object) -> int | None:
-    return None if value is None else int(str(value)) if not isinstance(value, int | float | Decimal) else int(value)
-
-
-def _int_or_zero(raw: Mapping[str, object], role: str) -> int:
-    return _int(raw.get(role)) or 0
-
-
-def _plain(value: Fraction | timedelta) -> int | Decimal:
+def _plain(value: Value) -> int | Decimal:
+    if isinstance(value, datetime):
+        value = value - _EPOCH
     exact = Fraction(str(value.total_seconds())) if isinstance(value, timedelta) else value
     return exact.numerator if exact.denominator == 1 else Decimal(exact.numerator) / Decimal(exact.denominator)
 

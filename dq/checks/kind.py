@@ -2,33 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 from typing import ClassVar, Literal
 
 from dq.model.errors import MeasureError
-from dq.model.measure import Measure, Predicate
+from dq.model.measure import Measure
+from dq.model.predicate import AllDiffer, Absent, Predicate, Present, Sql
+from dq.model.reading import Counted, Moment, Numbers, Valued
 
 
 class RowKind:
     """A kind that counts the rows that violate it."""
 
     judged: ClassVar[Literal["violations", "value"]] = "violations"
-    nulls: ClassVar[bool] = True
+    nulls: ClassVar[bool] = False
     shares: ClassVar[bool] = True
+    noun: ClassVar[str] = "row"
+    needs_rows: ClassVar[bool] = True
+    remembers: ClassVar[Literal["past", "recorded"] | None] = None
+    late: ClassVar[tuple[str, ...]] = ()
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
         yield from ()
 
-    def value(self, number: object, now: datetime) -> Fraction | timedelta | None:
+    def measures(self, where: str | None) -> Mapping[str, Measure]:
+        """Return the measures by role."""
+        raise NotImplementedError
+
+    def needs_late(self, numbers: Numbers) -> bool:
+        """Return whether the measures in ``late`` are needed, now that the others are known."""
+        return bool(numbers.get("violations"))
+
+    def count(self, numbers: Numbers, moment: Moment) -> Counted:  # noqa: ARG002  # some kinds ask for the moment
+        """Return what was counted.
+
+        Raises:
+            MeasureError: when the numbers are not what they should be.
+        """
+        violations = whole(numbers.get("violations")) or 0
+        rows = whole(numbers.get("rows")) or 0 if "rows" in numbers else None
+        unknown = whole(numbers.get("unknown")) or 0 if rows is not None else None
+        return Counted(violations, rows, min(unknown, violations) if unknown is not None else None)
+
+    def value(self, numbers: Numbers, moment: Moment) -> Valued:
         """Row kinds measure no value."""
         raise NotImplementedError
+
+    def failing(self) -> Predicate | Measure | None:
+        """Return what tells the failing rows: the predicate they do not make TRUE, or the measure that counts them.
+
+        None: it has no failing rows to show.
+        """
+        return None
 
 
 class PredicateKind(RowKind):
     """A row kind that is one predicate."""
+
+    nulls: ClassVar[bool] = True
+    late: ClassVar[tuple[str, ...]] = ("unknown",)
 
     @property
     def predicate_form(self) -> Predicate:
@@ -37,39 +73,97 @@ class PredicateKind(RowKind):
 
     def measures(self, where: str | None) -> Mapping[str, Measure]:
         """Return the rows looked at, those that are not TRUE, and those of them that are NULL, where that can be."""
-        measures = {
-            "rows": Measure("rows", where=where),
-            "violations": Measure("violations", self.predicate_form, where),
-        }
-        return measures | ({"unknown": Measure("unknown", self.predicate_form, where)} if self.nulls else {})
+        form = self.predicate_form
+        measures = {"rows": Measure("rows", where=where), "violations": Measure("violations", form, where)}
+        if isinstance(form, Present | Absent | AllDiffer):
+            return measures
+        if isinstance(form, Sql):
+            return measures | {"unknown": Measure("unknown", form, where)}
+        return measures | {"unknown": Measure("violations", Present(form.unknown_if_null), where)}
+
+    def failing(self) -> Predicate | Measure | None:
+        """Return the predicate."""
+        return self.predicate_form
 
 
 class ValueKind:
-    """A kind that measures one number."""
+    """A kind that measures one value."""
 
     judged: ClassVar[Literal["violations", "value"]] = "value"
     nulls: ClassVar[bool] = False
     shares: ClassVar[bool] = False
+    noun: ClassVar[str] = "row"
+    needs_rows: ClassVar[bool] = True
+    remembers: ClassVar[Literal["past", "recorded"] | None] = None
+    late: ClassVar[tuple[str, ...]] = ()
+    units: ClassVar[tuple[str, ...]] = ("number",)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
         yield from ()
 
-    def value(self, number: object, now: datetime) -> Fraction | timedelta | None:  # noqa: ARG002  # ages need it
-        """Return the number to judge, exactly; None where SQL gave NULL.
+    def measures(self, where: str | None) -> Mapping[str, Measure]:
+        """Return the measures by role."""
+        raise NotImplementedError
+
+    def needs_late(self, numbers: Numbers) -> bool:  # noqa: ARG002  # some kinds look at them
+        """Return whether the measures in ``late`` are needed, now that the others are known."""
+        return False
+
+    def count(self, numbers: Numbers, moment: Moment) -> Counted:
+        """Value kinds count no violations."""
+        raise NotImplementedError
+
+    def value(self, numbers: Numbers, moment: Moment) -> Valued:  # noqa: ARG002  # some kinds ask for the moment
+        """Return what was measured.
 
         Raises:
             MeasureError: when it is no finite number.
+            NotJudgedError: when it cannot be judged yet.
         """
-        if number is None:
-            return None
-        try:
-            return Fraction(str(number)) if not isinstance(number, bool) else Fraction(number)
-        except (ValueError, ZeroDivisionError):
-            raise MeasureError(f"it measured {number!r}, which is not a finite number") from None
+        return Valued(number(numbers.get("value")))
+
+    def failing(self) -> Predicate | Measure | None:
+        """A value has no failing rows."""
+        return None
+
+
+def number(value: object) -> Fraction | None:
+    """Return a number that a database gave, exactly; None where SQL gave NULL.
+
+    Raises:
+        MeasureError: when it is no finite number.
+    """
+    if value is None:
+        return None
+    try:
+        return Fraction(value) if isinstance(value, bool | int) else Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        raise MeasureError(f"it measured {value!r}, which is not a finite number") from None
+
+
+def whole(value: object) -> int | None:
+    """Return a count that a database gave; some give it as an exact decimal or as text."""
+    return None if value is None else int(value) if isinstance(value, int | float | Decimal) else int(str(value))
 
 
 def bad_column(column: object) -> Iterator[str]:
     """Yield what is wrong with the name of a column."""
     if not isinstance(column, str) or not column:
         yield f"{column!r} is not the name of a column"
+
+
+def bad_literals(values: Iterable[object]) -> Iterator[str]:
+    """Yield what is wrong with values that are written into a statement."""
+    for value in values:
+        if value is None:
+            yield 'None is no value to compare with; say nulls="pass" if a NULL is good'
+        elif not isinstance(value, bool | int | float | Decimal | str | date):
+            yield f"{value!r} is not a number, string, boolean or date"
+        elif isinstance(value, float | Decimal) and (value != value or abs(value) == float("inf")):
+            yield f"{value!r} is not a finite number"
+
+
+def as_columns(columns: str | Iterable[str]) -> tuple[str, ...]:
+    """Return one name or several as a tuple."""
+    return (columns,) if isinstance(columns, str) else tuple(columns)

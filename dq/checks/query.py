@@ -9,6 +9,7 @@ from attrs import frozen
 
 from dq.checks.kind import RowKind
 from dq.model.measure import Measure
+from dq.model.predicate import Predicate
 
 
 @frozen
@@ -22,7 +23,6 @@ class Query(RowKind):
         sql: one SELECT.
     """
 
-    nulls: ClassVar[bool] = False
     shares: ClassVar[bool] = False
     sql: str
 
@@ -34,6 +34,10 @@ class Query(RowKind):
     def measures(self, where: str | None) -> Mapping[str, Measure]:
         """Return the number of rows that the query returns."""
         return {"violations": Measure("query", self.sql, where)}
+
+    def failing(self) -> Predicate | Measure | None:
+        """Return the measure of the rows that the query returns."""
+        return Measure("query", self.sql)
 
     def __str__(self) -> str:
         text = " ".join(self.sql.split())

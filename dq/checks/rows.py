@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from dq.checks.kind import PredicateKind
-from dq.model.measure import Sql
+from dq.model.predicate import Sql
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""Unique: no two rows share a key."""
+"""Unique: no two rows share a key; and no two columns of a row share a value."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from attrs import frozen
 
-from dq.checks.kind import RowKind, bad_column
-from dq.model.measure import Measure, Present
+from dq.checks.kind import PredicateKind, RowKind, bad_column, whole
+from dq.model.measure import Measure, Stat
+from dq.model.predicate import AllDiffer, Predicate, Present
+from dq.model.reading import Counted, Moment, Numbers
 
 
 @frozen(init=False)
@@ -22,7 +24,7 @@ class Unique(RowKind):
         columns: one column name or several.
     """
 
-    nulls: ClassVar[bool] = False
+    late: ClassVar[tuple[str, ...]] = ("violations",)
     columns: tuple[str, ...]
 
     def __init__(self, *columns: str) -> None:
@@ -36,12 +38,62 @@ class Unique(RowKind):
             yield from bad_column(column)
 
     def measures(self, where: str | None) -> Mapping[str, Measure]:
-        """Return the rows, those that share a key, and those whose key has a NULL."""
+        """Return the rows, those whose key has a NULL, the different keys, and late those that share a key.
+
+        As many different keys as there are rows with a key prove that it is unique, and cost far less than to count
+        the rows that share one.
+        """
         return {
             "rows": Measure("rows", where=where),
-            "violations": Measure("duplicates", self.columns, where),
             "unknown": Measure("violations", Present(self.columns), where),
+            "keys": Measure("stat", Stat("distinct", self.columns), where),
+            "violations": Measure("duplicates", self.columns, where),
         }
+
+    def needs_late(self, numbers: Numbers) -> bool:
+        """Return whether there are more rows with a key than keys."""
+        return (whole(numbers.get("rows")) or 0) - (whole(numbers.get("unknown")) or 0) != (
+            whole(numbers.get("keys")) or 0
+        )
+
+    def count(self, numbers: Numbers, moment: Moment) -> Counted:  # noqa: ARG002  # as every kind
+        """Return the rows that share a key; a key with a NULL is counted beside them."""
+        rows = whole(numbers.get("rows")) or 0
+        return Counted(whole(numbers.get("violations")) or 0, rows, whole(numbers.get("unknown")) or 0)
+
+    def failing(self) -> Predicate | Measure | None:
+        """Return the measure of the rows that share a key."""
+        return Measure("duplicates", self.columns)
 
     def __str__(self) -> str:
         return f"{', '.join(self.columns)} {'is' if len(self.columns) == 1 else 'are'} unique"
+
+
+@frozen(init=False)
+class UniqueWithinRow(PredicateKind):
+    """No two of the columns of a row have the same value; a NULL differs from everything.
+
+    Attributes:
+        columns: two column names or more.
+    """
+
+    nulls: ClassVar[bool] = False
+    columns: tuple[str, ...]
+
+    def __init__(self, *columns: str) -> None:
+        self.__attrs_init__(columns)
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with the declaration itself, a clause each."""
+        if len(self.columns) < 2:
+            yield "UniqueWithinRow needs at least two columns"
+        for column in self.columns:
+            yield from bad_column(column)
+
+    @property
+    def predicate_form(self) -> AllDiffer:
+        """TRUE where all of them differ."""
+        return AllDiffer(self.columns)
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.columns)} differ from each other in every row"

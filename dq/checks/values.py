@@ -1,16 +1,17 @@
-"""The values of one column: not NULL, one of a set, within a range."""
+"""The values of one column: NULL or not, one of a set or none of it, within a range or outside."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import date
-from decimal import Decimal
-from typing import ClassVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
-from dq.checks.kind import PredicateKind, bad_column
-from dq.model.measure import In, Literal_, Present, Range
+from dq.checks.kind import PredicateKind, bad_column, bad_literals
+from dq.model.predicate import Absent, In, Present, Range, Scalar
+
+Ends = Literal["both", "low", "high", "neither"]
+_SHOWN = 8
 
 
 @frozen
@@ -37,8 +38,39 @@ class NotNull(PredicateKind):
         return f"{self.column} is not NULL"
 
 
-def _values(value: Literal_ | Iterable[Literal_]) -> tuple[Literal_, ...]:
+@frozen
+class IsNull(PredicateKind):
+    """The column is NULL.
+
+    Attributes:
+        column: its name, as the database knows it.
+    """
+
+    nulls: ClassVar[bool] = False
+    column: str
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with the declaration itself, a clause each."""
+        yield from bad_column(self.column)
+
+    @property
+    def predicate_form(self) -> Absent:
+        """TRUE where the column is NULL."""
+        return Absent((self.column,))
+
+    def __str__(self) -> str:
+        return f"{self.column} is NULL"
+
+
+def _values(value: Scalar | Iterable[Scalar]) -> tuple[Scalar, ...]:
     return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+
+
+def shown_values(values: Sequence[object]) -> str:
+    """Return the first of the values as people read them, and a count of the others."""
+    shown = ", ".join(repr(v) if isinstance(v, str) else str(v) for v in values[:_SHOWN])
+    more = len(values) - _SHOWN
+    return shown + (f" and {more} more" if more > 0 else "")
 
 
 @frozen
@@ -51,14 +83,14 @@ class OneOf(PredicateKind):
     """
 
     column: str
-    values: tuple[Literal_, ...] = field(converter=_values)
+    values: tuple[Scalar, ...] = field(converter=_values)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
         yield from bad_column(self.column)
         if not self.values:
             yield "OneOf has no values, so no row could be good"
-        yield from _bad_literals(self.values)
+        yield from bad_literals(self.values)
 
     @property
     def predicate_form(self) -> In:
@@ -66,56 +98,119 @@ class OneOf(PredicateKind):
         return In(self.column, self.values)
 
     def __str__(self) -> str:
-        shown = ", ".join(repr(v) if isinstance(v, str) else str(v) for v in self.values[:8])
-        more = len(self.values) - 8
-        return f"{self.column} is one of {shown}" + (f" and {more} more" if more > 0 else "")
+        return f"{self.column} is one of {shown_values(self.values)}"
+
+
+@frozen
+class NoneOf(PredicateKind):
+    """The column has none of the values. A NULL is a violation unless ``nulls=`` says otherwise.
+
+    Attributes:
+        column: its name.
+        values: numbers, strings, booleans, dates.
+    """
+
+    column: str
+    values: tuple[Scalar, ...] = field(converter=_values)
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with the declaration itself, a clause each."""
+        yield from bad_column(self.column)
+        if not self.values:
+            yield "NoneOf has no values, so every row would be good"
+        yield from bad_literals(self.values)
+
+    @property
+    def predicate_form(self) -> In:
+        """TRUE where the value is not in the set."""
+        return In(self.column, self.values, negated=True)
+
+    def __str__(self) -> str:
+        return f"{self.column} is none of {shown_values(self.values)}"
 
 
 @frozen
 class Between(PredicateKind):
-    """The column lies from ``low`` to ``high``, both included; None leaves an end open.
+    """The column lies from ``low`` to ``high``; None leaves an end open.
 
     Attributes:
         column: its name.
         low: the least good value.
         high: the greatest good value.
+        ends: which ends are good values themselves: ``"both"``, ``"low"``, ``"high"`` or ``"neither"``.
     """
 
     column: str
-    low: Literal_ | None
-    high: Literal_ | None
+    low: Scalar | None
+    high: Scalar | None
+    ends: Ends = field(default="both", kw_only=True)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
-        yield from bad_column(self.column)
-        ends = [end for end in (self.low, self.high) if end is not None]
-        if not ends:
-            yield "Between has neither a low nor a high end"
-        yield from _bad_literals(ends)
-        try:
-            if len(ends) == 2 and ends[0] > ends[1]:  # type: ignore[operator]  # a mixed pair raises TypeError
-                yield f"Between({self.low!r}, {self.high!r}) is empty: the first is above the second"
-        except TypeError:
-            yield f"Between({self.low!r}, {self.high!r}) mixes two types"
+        yield from _bad_range("Between", self.column, self.low, self.high, self.ends)
 
     @property
     def predicate_form(self) -> Range:
         """TRUE within the range."""
-        return Range(self.column, self.low, self.high)
+        return Range(self.column, self.low, self.high, *_open(self.ends))
 
     def __str__(self) -> str:
+        low_open, high_open = _open(self.ends)
         if self.low is None:
-            return f"{self.column} <= {self.high}"
+            return f"{self.column} {'<' if high_open else '<='} {self.high}"
         if self.high is None:
-            return f"{self.column} >= {self.low}"
-        return f"{self.column} between {self.low} and {self.high}"
+            return f"{self.column} {'>' if low_open else '>='} {self.low}"
+        return f"{self.column} between {self.low} and {self.high}{_said(self.ends)}"
 
 
-def _bad_literals(values: Iterable[object]) -> Iterator[str]:
-    for value in values:
-        if value is None:
-            yield 'None is no value to compare with; say nulls="pass" if a NULL is good'
-        elif not isinstance(value, bool | int | float | Decimal | str | date):
-            yield f"{value!r} is not a number, string, boolean or date"
-        elif isinstance(value, float | Decimal) and (value != value or abs(value) == float("inf")):
-            yield f"{value!r} is not a finite number"
+@frozen
+class NotBetween(PredicateKind):
+    """The column lies below ``low`` or above ``high``.
+
+    Attributes:
+        column: its name.
+        low, high: the range that no value may lie in.
+        ends: which ends belong to that range: ``"both"``, ``"low"``, ``"high"`` or ``"neither"``.
+    """
+
+    column: str
+    low: Scalar
+    high: Scalar
+    ends: Ends = field(default="both", kw_only=True)
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with the declaration itself, a clause each."""
+        yield from _bad_range("NotBetween", self.column, self.low, self.high, self.ends)
+
+    @property
+    def predicate_form(self) -> Range:
+        """TRUE outside the range."""
+        return Range(self.column, self.low, self.high, *_open(self.ends), negated=True)
+
+    def __str__(self) -> str:
+        return f"{self.column} not between {self.low} and {self.high}{_said(self.ends)}"
+
+
+def _open(ends: Ends) -> tuple[bool, bool]:
+    return ends not in ("both", "low"), ends not in ("both", "high")
+
+
+def _said(ends: Ends) -> str:
+    return {"both": "", "low": " (without the latter)", "high": " (without the former)", "neither": " (without both)"}[
+        ends
+    ]
+
+
+def _bad_range(kind: str, column: str, low: Scalar | None, high: Scalar | None, ends: str) -> Iterator[str]:
+    yield from bad_column(column)
+    given = [end for end in (low, high) if end is not None]
+    if not given:
+        yield f"{kind} has neither a low nor a high end"
+    yield from bad_literals(given)
+    if ends not in ("both", "low", "high", "neither"):
+        yield f'ends={ends!r} is not one of "both", "low", "high", "neither"'
+    try:
+        if len(given) == 2 and given[0] > given[1]:  # type: ignore[operator]  # a mixed pair raises TypeError
+            yield f"{kind}({low!r}, {high!r}) is empty: the first is above the second"
+    except TypeError:
+        yield f"{kind}({low!r}, {high!r}) mixes two types"

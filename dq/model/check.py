@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from fractions import Fraction
+from datetime import timedelta
 from typing import ClassVar, Literal, Protocol
 
 from attrs import field, frozen
@@ -14,24 +13,18 @@ from dq.model.duration import parse_duration
 from dq.model.errors import DeclarationError
 from dq.model.group import By
 from dq.model.measure import Measure
+from dq.model.predicate import Predicate
+from dq.model.reading import Counted, Moment, Numbers, Valued
 from dq.model.severity import Severity
 from dq.model.sla import Sla
+from dq.model.table import Table, is_text, words
 from dq.model.thresholds import Bounds, Ladder, Tolerance, ladder
 
 Nulls = Literal["fail", "pass", "skip"]
 
 
-def is_text(value: object) -> bool:
-    """Return whether ``value`` is a text with something in it."""
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _words(value: str | Iterable[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
 def _routes(value: Mapping[str, str | Iterable[str]]) -> dict[str, tuple[str, ...]]:
-    return {severity: _words(channels) for severity, channels in value.items()}
+    return {severity: words(channels) for severity, channels in value.items()}
 
 
 def _by(value: By | str | Iterable[str]) -> By:
@@ -46,55 +39,44 @@ def _every(value: str | timedelta | None) -> timedelta | None:
     return None if value is None else parse_duration(value)
 
 
-@frozen
-class Table:
-    """A table, view or file of a datasource.
-
-    Attributes:
-        datasource: the name of a datasource in ``dq.toml``.
-        name: the table as the database knows it, e.g. ``"sales.orders"``; each part is quoted by dq. A part that
-            itself has a dot is written in double quotes. A name with a slash is the path of a file (DuckDB).
-        partition: the column by which runs pick their half-open interval; None: every run looks at the whole table.
-        key: the column or columns that name a row.
-        where: only rows for which this predicate is TRUE belong to the table.
-    """
-
-    datasource: str
-    name: str
-    partition: str | None = field(default=None, kw_only=True)
-    key: tuple[str, ...] = field(default=(), converter=_words, kw_only=True)
-    where: str | None = field(default=None, kw_only=True)
-
-    def __attrs_post_init__(self) -> None:
-        given = {"datasource": self.datasource, "name": self.name}
-        optional = {"partition": self.partition, "where": self.where}
-        given |= {what: value for what, value in optional.items() if value is not None}
-        for what, value in (*given.items(), *(("key", column) for column in self.key)):
-            if not is_text(value):
-                raise DeclarationError(f"table {self.name!r}: its {what} is {value!r}, not a text")
-
-
 class Kind(Protocol):
-    """What to measure and how the number is read. One frozen class per kind, in ``dq/checks/``.
+    """What to measure and how the numbers are read. One frozen class per kind, in ``dq/checks/``.
 
     Attributes:
-        judged: ``violations`` for a kind that counts violating rows, ``value`` for one that measures a number.
+        judged: ``violations`` for a kind that counts violations, ``value`` for one that measures a value.
         nulls: whether ``nulls=`` says anything about it.
         shares: whether a share of the rows is a threshold it knows.
+        noun: what a violation is: a row, a value, a column.
+        needs_rows: whether a partition without rows leaves nothing to judge.
+        remembers: whether it is judged by what it measured before (``past``), or by what was recorded for it.
+        late: the roles of measures that are read only where ``needs_late`` says so, once the others are known.
     """
 
     judged: ClassVar[Literal["violations", "value"]]
     nulls: ClassVar[bool]
     shares: ClassVar[bool]
+    noun: ClassVar[str]
+    needs_rows: ClassVar[bool]
+    remembers: ClassVar[Literal["past", "recorded"] | None]
+    late: ClassVar[tuple[str, ...]]
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
 
     def measures(self, where: str | None) -> Mapping[str, Measure]:
-        """Return the measures by role: ``rows``, ``violations``, ``unknown``; or ``rows``, ``value``."""
+        """Return the measures by role."""
 
-    def value(self, number: object, now: datetime) -> Fraction | timedelta | None:
-        """Return the number to judge, None where there is nothing to judge (value kinds)."""
+    def needs_late(self, numbers: Numbers) -> bool:
+        """Return whether the measures in ``late`` are needed, now that the others are known."""
+
+    def count(self, numbers: Numbers, moment: Moment) -> Counted:
+        """Return what was counted (kinds that count violations)."""
+
+    def value(self, numbers: Numbers, moment: Moment) -> Valued:
+        """Return what was measured (kinds that measure a value)."""
+
+    def failing(self) -> Predicate | Measure | None:
+        """Return what tells the failing rows: a predicate, or a measure that counts them; None: nothing does."""
 
     def __str__(self) -> str:
         """Return what it demands, for people: ``amount > 0``, ``customer_id is not NULL``."""
@@ -178,7 +160,7 @@ class Check(Judged):
     owner: str | None = field(default=None, kw_only=True)
     runbook: str | None = field(default=None, kw_only=True)
     description: str | None = field(default=None, kw_only=True)
-    tags: tuple[str, ...] = field(default=(), converter=_words, kw_only=True)
+    tags: tuple[str, ...] = field(default=(), converter=words, kw_only=True)
 
     @property
     def ladder(self) -> Ladder:
@@ -227,9 +209,11 @@ class Check(Judged):
                 yield f"{what}={text!r} is not a text"
         try:
             top = self.ladder[-1][1]
-            if isinstance(top, Bounds) and top.is_duration is not (getattr(self.kind, "measures_age", False)):
+            units = getattr(self.kind, "units", ("number",))
+            if isinstance(top, Bounds) and top.unit not in units:
+                measured = {"number": "a number", "time": "a number or a time"}.get(units[-1])
                 yield f"{top} does not fit {self.kind}: " + (
-                    "it measures a number" if top.is_duration else 'it measures an age; write e.g. at_most("3h")'
+                    f"it measures {measured}" if measured else 'it measures an age; write e.g. at_most("3h")'
                 )
         except DeclarationError as error:
             yield str(error)
@@ -302,7 +286,7 @@ class Suite:
     owner: str | None = field(default=None, kw_only=True)
     runbook: str | None = field(default=None, kw_only=True)
     description: str | None = field(default=None, kw_only=True)
-    tags: tuple[str, ...] = field(default=(), converter=_words, kw_only=True)
+    tags: tuple[str, ...] = field(default=(), converter=words, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         for problem in name_problems(self.name):

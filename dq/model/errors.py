@@ -6,6 +6,7 @@ DqError                     base: one clear sentence and an exit code
 │   ├── ConfigError         dq.toml or routes.toml, with the place
 │   └── GuardError          SQL that is not the one read-only expression it must be
 ├── MeasureError       (3)  the database could not answer
+├── NotJudgedError     (3)  there is nothing to hold the answer against yet
 └── StoreError         (3)  dq's own store could not be read or written
 """
 
@@ -34,6 +35,12 @@ class GuardError(UsageError):
 
 class MeasureError(DqError):
     """A statement could not be executed, so a number is missing. Never contains a secret."""
+
+    exit_code = 3
+
+
+class NotJudgedError(DqError):
+    """It was measured, but there is nothing to hold it against yet; its text says what is missing."""
 
     exit_code = 3
 

@@ -5,68 +5,131 @@ Equal measures are read once, however many checks and severities want them.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import timedelta
 from decimal import Decimal
 from typing import Literal
 
 from attrs import frozen
 
-Literal_ = bool | int | float | Decimal | str | date | datetime
+from dq.model.predicate import Predicate, Scalar
+from dq.model.table import Table
+
+Function = Literal[
+    "min", "max", "sum", "mean", "stddev_sample", "stddev_population", "quantile",
+    "min_length", "max_length", "mean_length", "distinct", "unique",
+]  # fmt: skip
 
 
 @frozen
-class Sql:
-    """A predicate in the words of the user: a boolean SQL expression over one row, possibly with Jinja."""
+class Stat:
+    """An aggregate of dq's own, over the values that are not NULL.
 
-    text: str
+    Attributes:
+        function: ``distinct`` counts different values, ``unique`` those that occur once; of several columns, rows
+            with a NULL in one of them are left out.
+        columns: of what; all but ``distinct`` and ``unique`` take one.
+        at: the share below a ``quantile``, from 0 to 1; between two values it is interpolated.
+    """
+
+    function: Function
+    columns: tuple[str, ...]
+    at: int | float | Decimal | None = None
 
 
 @frozen
-class Present:
-    """True where none of the columns is NULL."""
+class Frequencies:
+    """The most common values of a column: a table of value, its rows, and how many different values there are.
+
+    Attributes:
+        column: whose values; NULL is none.
+        first: values that are listed before all others, where they occur.
+        limit: how many are listed; those that tie with the last are listed, too.
+    """
+
+    column: str
+    first: tuple[Scalar, ...] = ()
+    limit: int = 100
+
+
+@frozen
+class Buckets:
+    """The rows per stretch of time of the partition: a table of the stretch's number, from 0, and its rows.
+
+    Attributes:
+        column: a time column.
+        every: how long a stretch is; the first begins with the partition.
+    """
+
+    column: str
+    every: timedelta
+
+
+@frozen
+class Absentees:
+    """The rows whose key is not in another table.
+
+    Attributes:
+        columns: the key.
+        other: the other table; in another datasource, too.
+        other_columns: the key there.
+        negated: the rows whose key *is* in the other table.
+        distinct: count different keys, not rows, and let NULL equal NULL; else a key with a NULL in it is none.
+        counted: a key counts as the same only if it occurs equally often; implies ``distinct``.
+        reverse: count what the other table has and this one has not; implies ``distinct``.
+    """
 
     columns: tuple[str, ...]
+    other: Table
+    other_columns: tuple[str, ...]
+    negated: bool = False
+    distinct: bool = False
+    counted: bool = False
+    reverse: bool = False
 
 
 @frozen
-class In:
-    """True where the column has one of the values."""
+class Elsewhere:
+    """A measure of another table, of the same interval where that table has a partition column.
 
-    column: str
-    values: tuple[Literal_, ...]
+    Attributes:
+        table: the other table; in another datasource, too.
+        of: what is measured there.
+    """
 
-
-@frozen
-class Range:
-    """True where the column lies from low to high, both included; an end that is None is open."""
-
-    column: str
-    low: Literal_ | None
-    high: Literal_ | None
+    table: Table
+    of: Measure
 
 
-Predicate = Sql | Present | In | Range
-
-Form = Literal["rows", "violations", "unknown", "aggregate", "newest", "duplicates", "query"]
+Form = Literal[
+    "rows", "violations", "unknown", "matches", "aggregate", "stat", "newest", "duplicates", "query",
+    "frequencies", "buckets", "absentees", "elsewhere", "columns",
+]  # fmt: skip
+Of = Predicate | Stat | Frequencies | Buckets | Absentees | Elsewhere | str | tuple[str, ...]
 
 
 @frozen
 class Measure:
-    """One number of the scanned relation.
+    """One number (or small table) of the scanned relation.
 
     Attributes:
         form: ``rows`` counts rows; ``violations`` rows where ``of`` is not TRUE; ``unknown`` rows where ``of`` is
-            NULL; ``aggregate`` is an aggregate expression; ``newest`` the maximum of a column over the whole table;
-            ``duplicates`` the rows that share the key ``of`` (columns, none NULL) with another row; ``query`` the
-            number of rows that the query ``of`` returns.
-        of: what is counted; None for ``rows``.
+            NULL; ``matches`` rows where ``of`` is TRUE; ``aggregate`` is an aggregate expression of the user; ``stat``
+            one of dq's own; ``newest`` the maximum of a column over the whole table; ``duplicates`` the rows that
+            share the key ``of`` (columns, none NULL) with another row; ``query`` the number of rows that the query
+            ``of`` returns; ``frequencies`` and ``buckets`` are tables; ``absentees`` counts rows without a partner in
+            another table; ``elsewhere`` is a measure of another table; ``columns`` the table's columns (name, type,
+            whether it may be NULL, None where that is not known), in order.
+        of: what is counted; None for ``rows`` and ``columns``.
         where: only the rows for which this predicate is TRUE are looked at.
     """
 
     form: Form
-    of: Predicate | str | tuple[str, ...] | None = None
+    of: Of | None = None
     where: str | None = None
 
 
 PARTITION_ROWS = Measure("rows")
 """All rows of the partition, before any ``where=``: none of them means no data."""
+
+TABLES = ("frequencies", "buckets", "columns")
+"""The forms whose answer is a tuple of rows, not a number."""

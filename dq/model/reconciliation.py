@@ -9,11 +9,12 @@ from fractions import Fraction
 
 from attrs import field, frozen
 
-from dq.model.check import LONGEST_PART, Judged, Table, _by, _by_or_none, _every, _routes, _words, name_problems
+from dq.model.check import LONGEST_PART, Judged, _by, _by_or_none, _every, _routes, name_problems
 from dq.model.errors import DeclarationError
 from dq.model.group import By
 from dq.model.severity import Severity
 from dq.model.sla import Sla
+from dq.model.table import Table, words
 from dq.model.thresholds import Tolerance, ladder
 
 
@@ -63,7 +64,7 @@ class Explained:
     name: str
     counted: Stage | None = field(default=None, kw_only=True)
     derived: tuple[str, str] | None = field(default=None, kw_only=True)
-    stages: tuple[str, ...] = field(default=(), converter=_words, kw_only=True)
+    stages: tuple[str, ...] = field(default=(), converter=words, kw_only=True)
 
 
 @frozen
@@ -165,7 +166,7 @@ class Reconciliation(Judged):
     critical: object = field(default=None, kw_only=True)
     pipeline: str = field(default="", kw_only=True)
     notes: Mapping[str, str] = field(factory=dict, kw_only=True)
-    to: tuple[str, ...] = field(default=(), converter=_words, kw_only=True)
+    to: tuple[str, ...] = field(default=(), converter=words, kw_only=True)
     on_empty: str | Severity | None = field(default=None, kw_only=True)
     on_error: str | Severity | None = field(default=None, kw_only=True)
     sla: Sla | None = field(default=None, kw_only=True)
@@ -174,7 +175,7 @@ class Reconciliation(Judged):
     owner: str | None = field(default=None, kw_only=True)
     runbook: str | None = field(default=None, kw_only=True)
     description: str | None = field(default=None, kw_only=True)
-    tags: tuple[str, ...] = field(default=(), converter=_words, kw_only=True)
+    tags: tuple[str, ...] = field(default=(), converter=words, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         for problem in self._problems():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -41,12 +41,14 @@ class Result:
         rows: rows that were looked at (a reconciliation: the baseline count).
         violations: rows that broke the predicate (a reconciliation: the discrepancy).
         unknown: rows for which the predicate was NULL.
-        observed: the number that was judged; durations in seconds; shares as a fraction of 1.
+        observed: what was judged: a number, a duration in seconds, a share as a fraction of 1, a time as ISO text.
         threshold: the rung that was broken, else the mildest, for people.
         sentence: what was found, for people. Never holds a secret or a row's data beyond counts.
         orgs: how many orgs were measured (summary of a grouped check).
         orgs_bad: how many of them are not well.
         partition: set where one run compares several partitions.
+        measured: what later runs of the check are held against, as a number; times are seconds since 1970.
+        detail: more of what was found, as JSON values; never a row's data.
     """
 
     check: str
@@ -56,12 +58,14 @@ class Result:
     rows: int | None = None
     violations: int | None = None
     unknown: int | None = None
-    observed: int | float | Decimal | None = None
+    observed: int | float | Decimal | str | None = None
     threshold: str | None = None
     sentence: str = ""
     orgs: int | None = None
     orgs_bad: int | None = None
     partition: Interval | None = None
+    measured: int | Decimal | None = None
+    detail: Mapping[str, Any] | None = None
 
     def at_or_above(self, severity: Severity) -> bool:
         """Return whether it is that bad or worse."""
@@ -86,6 +90,8 @@ class Result:
         }
         if self.orgs is not None:
             document |= {"orgs": self.orgs, "orgs_bad": self.orgs_bad}
+        if self.detail is not None:
+            document["detail"] = dict(self.detail)
         if self.partition is not None:
             document["partition"] = {"start": self.partition.start.isoformat(), "end": self.partition.end.isoformat()}
         return document

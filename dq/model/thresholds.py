@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from typing import Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from dq.model.duration import format_duration, parse_duration
 from dq.model.errors import DeclarationError
 from dq.model.severity import Severity
 
-Number = int | float | Decimal
+End = int | float | Decimal | str | timedelta | date
+"""How the end of a range is written: a number, a duration (``"90m"``), a date or a time."""
 
 
 @frozen
@@ -79,93 +81,159 @@ class Tolerance:
         return f"{float(self.limit * 100):.10g}%"
 
 
+Value = Fraction | timedelta | datetime
+"""What a value kind measures: a number, exactly; a duration; or a time, aware and in UTC."""
+
+
 @frozen
 class Bounds:
-    """The closed range a value must lie in; an end that is None is open.
+    """The range a value must lie in; an end that is None is open.
 
     Attributes:
-        low: the least allowed value (a number, or a duration).
+        low: the least allowed value (a number, a duration or a time).
         high: the greatest allowed value.
+        low_open, high_open: whether that end itself is not allowed.
+        outside: the range is what is *not* allowed.
     """
 
-    low: Fraction | timedelta | None
-    high: Fraction | timedelta | None
+    low: Value | None
+    high: Value | None
+    low_open: bool = False
+    high_open: bool = False
+    outside: bool = False
 
-    def holds(self, value: Fraction | timedelta) -> bool:
-        """Return whether ``value`` lies within.
+    def holds(self, value: Value) -> bool:
+        """Return whether ``value`` is allowed.
 
         Raises:
             TypeError: when a number is held against durations or the other way round.
         """
-        low_ok = self.low is None or self.low <= value  # type: ignore[operator]  # mixed kinds: see Raises
-        high_ok = self.high is None or value <= self.high  # type: ignore[operator]  # as above
-        return low_ok and high_ok
+        low_ok = self.low is None or self.low < value or (self.low == value and not self.low_open)  # type: ignore[operator]  # mixed kinds: see Raises
+        high_ok = self.high is None or value < self.high or (self.high == value and not self.high_open)  # type: ignore[operator]  # as above
+        return (low_ok and high_ok) is not self.outside
 
     @property
-    def is_duration(self) -> bool:
-        """Whether the ends are durations."""
-        return isinstance(self.low if self.low is not None else self.high, timedelta)
+    def unit(self) -> Literal["number", "duration", "time"]:
+        """What the ends are."""
+        end = self.low if self.low is not None else self.high
+        return "duration" if isinstance(end, timedelta) else "time" if isinstance(end, datetime) else "number"
 
     def wider_than(self, other: Bounds) -> bool:
         """Return whether it allows everything that ``other`` allows, and more."""
+        if self.outside is not other.outside:
+            return False
+        wide, narrow = (other, self) if self.outside else (self, other)
+        return wide != narrow and wide._holds_low_of(narrow) and wide._holds_high_of(narrow)
 
-        def at_most(a: Fraction | timedelta | None, b: Fraction | timedelta | None) -> bool:
-            return a is None or (b is not None and a <= b)  # type: ignore[operator]  # ladders of one kind only
+    def _holds_low_of(self, other: Bounds) -> bool:
+        if self.low is None or other.low is None:
+            return self.low is None
+        return self.low < other.low or (self.low == other.low and (other.low_open or not self.low_open))  # type: ignore[operator]  # ladders of one unit only
 
-        low_ok = at_most(self.low, other.low)
-        high_ok = self.high is None or (other.high is not None and at_most(other.high, self.high))
-        return low_ok and high_ok and self != other
+    def _holds_high_of(self, other: Bounds) -> bool:
+        if self.high is None or other.high is None:
+            return self.high is None
+        return other.high < self.high or (self.high == other.high and (other.high_open or not self.high_open))  # type: ignore[operator]  # as above
 
     def __str__(self) -> str:
+        if self.outside:
+            return f"not {evolve(self, outside=False)}"
         if self.low == self.high:
             return f"exactly {_show(self.low)}"
         if self.low is None:
-            return f"at most {_show(self.high)}"
+            return f"{'below' if self.high_open else 'at most'} {_show(self.high)}"
         if self.high is None:
-            return f"at least {_show(self.low)}"
+            return f"{'above' if self.low_open else 'at least'} {_show(self.low)}"
+        if self.low_open or self.high_open:
+            return f"{'above' if self.low_open else 'at least'} {_show(self.low)} and {'below' if self.high_open else 'at most'} {_show(self.high)}"
         return f"between {_show(self.low)} and {_show(self.high)}"
 
 
-def _show(value: Fraction | timedelta | None) -> str:
+def _show(value: Value | None) -> str:
     if isinstance(value, timedelta):
         return format_duration(value)
     if value is None:
         return "anything"
+    return format_value(value)
+
+
+def format_value(value: Value) -> str:
+    """Return ``value`` as people read it."""
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if isinstance(value, datetime):
+        shown = value.replace(tzinfo=None)
+        return shown.date().isoformat() if shown.time() == time() else shown.isoformat(" ")
     return str(value.numerator) if value.denominator == 1 else f"{float(value):.10g}"
 
 
-def _end(value: Number | str | timedelta) -> Fraction | timedelta:
+def as_time(value: date) -> datetime:
+    """Return a date, or a time, as an aware time in UTC: a date is its midnight, a time without a zone is in UTC."""
+    if not isinstance(value, datetime):
+        return datetime.combine(value, time(), UTC)
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _end(value: End) -> Value:
     if isinstance(value, str | timedelta):
         return parse_duration(value)
+    if isinstance(value, date):
+        return as_time(value)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or value != value:
-        raise DeclarationError(f"{value!r} is not a number or a duration")
+        raise DeclarationError(f"{value!r} is not a number, a duration or a date")
     if abs(value) == float("inf"):
         raise DeclarationError("an infinite bound says nothing; leave that end open with at_least or at_most")
     return Fraction(str(value))
 
 
-def at_least(value: Number | str | timedelta) -> Bounds:
-    """Return bounds that hold from ``value`` (a number, or a duration such as ``"1h"``) upwards."""
+def at_least(value: End) -> Bounds:
+    """Return bounds that hold from ``value`` (a number, a date or time, or a duration such as ``"1h"``) upwards."""
     return Bounds(_end(value), None)
 
 
-def at_most(value: Number | str | timedelta) -> Bounds:
-    """Return bounds that hold up to and including ``value`` (a number, or a duration)."""
+def at_most(value: End) -> Bounds:
+    """Return bounds that hold up to and including ``value`` (a number, a date or time, or a duration)."""
     return Bounds(None, _end(value))
 
 
-def between(low: Number | str | timedelta, high: Number | str | timedelta) -> Bounds:
-    """Return bounds that hold from ``low`` to ``high``, both included.
+def above(value: End) -> Bounds:
+    """Return bounds that hold above ``value``, which is not allowed itself."""
+    return Bounds(_end(value), None, low_open=True)
+
+
+def below(value: End) -> Bounds:
+    """Return bounds that hold below ``value``, which is not allowed itself."""
+    return Bounds(None, _end(value), high_open=True)
+
+
+def exactly(value: End) -> Bounds:
+    """Return bounds that hold for ``value`` alone."""
+    return between(value, value)
+
+
+def between(low: End, high: End, *, low_open: bool = False, high_open: bool = False) -> Bounds:
+    """Return bounds that hold from ``low`` to ``high``, both included unless an end is open.
 
     Raises:
-        DeclarationError: when low is above high, or one is a duration and the other is not.
+        DeclarationError: when nothing lies between them, or they are of two kinds.
     """
     ends = _end(low), _end(high)
-    if isinstance(ends[0], timedelta) is not isinstance(ends[1], timedelta):
-        raise DeclarationError(f"between({low!r}, {high!r}) mixes a number and a duration")
+    if type(ends[0]) is not type(ends[1]):
+        raise DeclarationError(f"between({low!r}, {high!r}) mixes two kinds of value")
     if ends[0] > ends[1]:  # type: ignore[operator]  # same kind, just checked
         raise DeclarationError(f"between({low!r}, {high!r}) is empty: the first is above the second")
-    return Bounds(*ends)
+    if ends[0] == ends[1] and (low_open or high_open):
+        raise DeclarationError(f"between({low!r}, {high!r}) is empty: both ends are the same, and one is open")
+    return Bounds(*ends, low_open=low_open, high_open=high_open)
+
+
+def outside(low: End, high: End, *, low_open: bool = False, high_open: bool = False) -> Bounds:
+    """Return bounds that hold everywhere but from ``low`` to ``high``; an end that is open is allowed.
+
+    Raises:
+        DeclarationError: as for ``between``.
+    """
+    return evolve(between(low, high, low_open=low_open, high_open=high_open), outside=True)
 
 
 Rung = tuple[Severity, Tolerance | Bounds]
@@ -191,8 +259,8 @@ def ladder(rungs: dict[Severity, object], parse: Callable[[object], Tolerance | 
         else:
             assert isinstance(a, Bounds)  # noqa: S101  # one parser makes one kind
             assert isinstance(b, Bounds)  # noqa: S101  # as above
-            if a.is_duration is not b.is_duration:
-                raise DeclarationError(f"the thresholds mix a number and a duration: {mild} {a}, {severe} {b}")
+            if a.unit != b.unit:
+                raise DeclarationError(f"the thresholds mix a {a.unit} and a {b.unit}: {mild} {a}, {severe} {b}")
             ordered = b.wider_than(a)
         if not ordered:
             raise DeclarationError(f"the thresholds are out of order: {severe} ({b}) must allow more than {mild} ({a})")

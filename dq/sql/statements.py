@@ -18,7 +18,7 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.dialects.sqlite import SQLite
 
-from dq.model.check import Table
+from dq.model.table import Table
 from dq.model.errors import GuardError
 from dq.model.interval import Interval
 from dq.model.measure import In, Literal_, Measure, Predicate, Present, Range, Sql

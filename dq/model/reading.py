@@ -1,0 +1,84 @@
+"""What a kind makes of the numbers that were measured for it, and what else it may know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from attrs import field, frozen
+
+from dq.model.interval import Interval
+from dq.model.thresholds import Value
+
+Numbers = Mapping[str, Any]
+"""Measured numbers by role; a role that was not needed is not there."""
+
+Detail = Mapping[str, Any]
+"""More of what was found, as JSON values, for a report; never a row's data."""
+
+
+@frozen
+class Past:
+    """What the same check measured for an older partition.
+
+    Attributes:
+        interval: the partition.
+        measured: the number, see ``Result.measured``.
+    """
+
+    interval: Interval
+    measured: Value
+
+
+@frozen
+class Moment:
+    """What a judgement may know besides the numbers.
+
+    Attributes:
+        now: the time of the judgement.
+        interval: the partition.
+        past: what the check, or this org of it, measured before; the newest partition first.
+        recorded: what was recorded for the check to be held against (a schema, a distribution); None: nothing was.
+    """
+
+    now: datetime
+    interval: Interval
+    past: tuple[Past, ...] = ()
+    recorded: Any = None
+
+
+@frozen
+class Counted:
+    """What a row kind counted.
+
+    Attributes:
+        violations: how many break it; those that are unknown are among them.
+        rows: of how many; None where that is not known.
+        unknown: how many of the violations are so because of a NULL; None where that says nothing.
+        detail: more, for a report.
+        said: what people should know beside the count.
+    """
+
+    violations: int
+    rows: int | None = None
+    unknown: int | None = None
+    detail: Detail | None = None
+    said: str | None = None
+
+
+@frozen
+class Valued:
+    """What a value kind measured.
+
+    Attributes:
+        value: what is held against the bounds; None: there is nothing to judge, because every value is NULL.
+        measured: what later judgements of the same check are held against; None: ``value`` itself.
+        detail: more, for a report.
+        said: what people should know beside the value.
+    """
+
+    value: Value | None
+    measured: Value | None = field(default=None, kw_only=True)
+    detail: Detail | None = field(default=None, kw_only=True)
+    said: str | None = field(default=None, kw_only=True)
