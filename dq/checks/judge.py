@@ -90,7 +90,6 @@ def judge(
     if reading.error is not None:
         return (unmeasured(check, reading.error),)
 
-
     def judged(group: Group | None, numbers: Numbers) -> Result:
         moment = Moment(now, interval, reading.past.get(group, ()), reading.recorded)
         return _judge_one(check, group, numbers, moment)
@@ -209,7 +208,8 @@ def _judge_value(check: Check, group: Group | None, rows: int | None, valued: Va
             try:
                 holds = bounds.holds(value)
             except TypeError:
-                return evolve(unmeasured(check, f"it measured {format_value(value)}, which is no {bounds.unit}"), group=group)
+                why = f"it measured {format_value(value)}, which is no {bounds.unit}"
+                return evolve(unmeasured(check, why), group=group)
             if not holds:
                 broken = severity, bounds
     wanted = f"within {broken[1]}" if broken[0] is None else f"outside {broken[1]} ({broken[0]})"

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from dq.model.errors import MeasureError
 from dq.model.measure import Measure
-from dq.model.predicate import AllDiffer, Absent, Predicate, Present, Sql
+from dq.model.predicate import Absent, AllDiffer, Predicate, Present, Sql
 from dq.model.reading import Counted, Moment, Numbers, Valued
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from attrs import field, frozen
@@ -94,7 +94,7 @@ class _Patterns(PredicateKind):
 
 @frozen
 class Like(_Patterns):
-    """The text of the column is like a pattern of SQL: ``%`` stands for anything, ``_`` for one character, ``\\`` escapes.
+    r"""The text of the column is like a pattern: ``%`` stands for anything, ``_`` for one character, ``\`` escapes.
 
     Upper and lower case differ, whatever the database thinks of it.
 
@@ -129,10 +129,10 @@ class NotLike(_Patterns):
 
 @frozen
 class Matches(_Patterns):
-    """A regular expression matches somewhere in the text of the column; ``^`` and ``$`` tie it to the ends.
+    r"""A regular expression matches somewhere in the text of the column; ``^`` and ``$`` tie it to the ends.
 
-    What all engines understand alike is let through: characters, ``.``, classes such as ``[a-z]``, ``\\d``, ``\\w``,
-    ``\\s`` and their opposites, groups, ``|``, ``?``, ``*``, ``+``, ``{m,n}``, ``^``, ``$``. Looking around,
+    What all engines understand alike is let through: characters, ``.``, classes such as ``[a-z]``, ``\d``, ``\w``,
+    ``\s`` and their opposites, groups, ``|``, ``?``, ``*``, ``+``, ``{m,n}``, ``^``, ``$``. Looking around,
     back-references and flags within the pattern differ between engines or are missing, and are refused.
 
     Attributes:

@@ -217,15 +217,15 @@ class Check(Judged):
                 )
         except DeclarationError as error:
             yield str(error)
-        for words in (
+        for severity in (
             self.on_empty if self.on_empty != "ok" else None,
             self.on_empty_where,
             self.on_error,
             *self.notify,
         ):
-            if words is not None:
+            if severity is not None:
                 try:
-                    Severity.of(words)
+                    Severity.of(severity)
                 except DeclarationError as error:
                     yield str(error)
         if self.nulls not in ("fail", "pass", "skip"):

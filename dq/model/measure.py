@@ -133,3 +133,13 @@ PARTITION_ROWS = Measure("rows")
 
 TABLES = ("frequencies", "buckets", "columns")
 """The forms whose answer is a tuple of rows, not a number."""
+
+_COUNTS = ("rows", "violations", "unknown", "matches", "duplicates", "query", "absentees")
+
+
+def none_of(measure: Measure) -> object:
+    """Return what a measure is where no row speaks of it: zero for a count, no rows for a table, else None."""
+    if measure.form in TABLES:
+        return ()
+    counts = measure.form in _COUNTS or (isinstance(measure.of, Stat) and measure.of.function in {"distinct", "unique"})
+    return 0 if counts else None

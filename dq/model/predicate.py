@@ -6,7 +6,7 @@ TRUE, so it is a violation that ``nulls=`` can take out again. ``Sql`` alone has
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
@@ -89,10 +89,10 @@ class Length:
 
 @frozen
 class Pattern:
-    """True where the text of the column matches one of the patterns (``every``: all of them; ``negated``: the opposite).
+    r"""True where the text matches one of the patterns (``every``: all of them; ``negated``: the opposite).
 
     Attributes:
-        syntax: ``like``: SQL's LIKE, case-sensitive, ``\\`` escapes; ``regex``: a regular expression that may match
+        syntax: ``like``: SQL's LIKE, case-sensitive, ``\`` escapes; ``regex``: a regular expression that may match
             anywhere in the text.
     """
 
@@ -186,7 +186,7 @@ class Ordered:
     within: tuple[str, ...] = ()
     descending: bool = False
     strict: bool = False
-    step: int | float | Decimal | None = None
+    step: int | float | Decimal | timedelta | None = None
 
     @property
     def unknown_if_null(self) -> tuple[str, ...]:

@@ -123,17 +123,7 @@ class Bounds:
         if self.outside is not other.outside:
             return False
         wide, narrow = (other, self) if self.outside else (self, other)
-        return wide != narrow and wide._holds_low_of(narrow) and wide._holds_high_of(narrow)
-
-    def _holds_low_of(self, other: Bounds) -> bool:
-        if self.low is None or other.low is None:
-            return self.low is None
-        return self.low < other.low or (self.low == other.low and (other.low_open or not self.low_open))  # type: ignore[operator]  # ladders of one unit only
-
-    def _holds_high_of(self, other: Bounds) -> bool:
-        if self.high is None or other.high is None:
-            return self.high is None
-        return other.high < self.high or (self.high == other.high and (other.high_open or not self.high_open))  # type: ignore[operator]  # as above
+        return wide != narrow and _holds_low(wide, narrow) and _holds_high(wide, narrow)
 
     def __str__(self) -> str:
         if self.outside:
@@ -145,8 +135,21 @@ class Bounds:
         if self.high is None:
             return f"{'above' if self.low_open else 'at least'} {_show(self.low)}"
         if self.low_open or self.high_open:
-            return f"{'above' if self.low_open else 'at least'} {_show(self.low)} and {'below' if self.high_open else 'at most'} {_show(self.high)}"
+            low, high = "above" if self.low_open else "at least", "below" if self.high_open else "at most"
+            return f"{low} {_show(self.low)} and {high} {_show(self.high)}"
         return f"between {_show(self.low)} and {_show(self.high)}"
+
+
+def _holds_low(wide: Bounds, narrow: Bounds) -> bool:
+    if wide.low is None or narrow.low is None:
+        return wide.low is None
+    return wide.low < narrow.low or (wide.low == narrow.low and (narrow.low_open or not wide.low_open))  # type: ignore[operator]  # ladders of one unit only
+
+
+def _holds_high(wide: Bounds, narrow: Bounds) -> bool:
+    if wide.high is None or narrow.high is None:
+        return wide.high is None
+    return narrow.high < wide.high or (wide.high == narrow.high and (narrow.high_open or not wide.high_open))  # type: ignore[operator]  # as above
 
 
 def _show(value: Value | None) -> str:

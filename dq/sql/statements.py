@@ -1,70 +1,74 @@
-"""Statements: what an engine receives for a scan, chosen per engine.
+"""Statements: what an engine receives for a scan, chosen per engine from measurement (docs/performance.md).
 
-Row counts, predicates and plain aggregates of one relation share one statement (one pass over the table); distinct
-counts, aggregates of a part, keys and the user's queries get statements of their own, because sharing makes an engine
-scan serially or hold the whole column in memory.
+On row stores, row counts, predicates and plain aggregates of one relation share one statement: one pass over the
+table. On DuckDB, counts go in WHERE form under UNION ALL, because its statistics answer many of them without reading
+a row. Distinct counts, quantiles, keys, what looks at other rows and the user's queries get statements of their own,
+because sharing makes an engine scan serially or hold a whole column in memory.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
-from typing import ClassVar
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from sqlglot import exp
-from sqlglot.dialects.dialect import Dialect
-from sqlglot.dialects.sqlite import SQLite
 
-from dq.model.table import Table
 from dq.model.errors import GuardError
 from dq.model.interval import Interval
-from dq.model.measure import In, Literal_, Measure, Predicate, Present, Range, Sql
-from dq.plugins import suggest
+from dq.model.measure import Absentees, Buckets, Elsewhere, Frequencies, Measure, Stat
+from dq.model.predicate import OverRows, Predicate, Present, Sql
+from dq.model.table import Table
+from dq.sql.engine import Engine
 from dq.sql.guard import guard_aggregate, guard_predicate, guard_query
+from dq.sql.predicates import Predicates
 
 MOST_MEASURES = 200
-"""How many measures share a statement: SQLite allows 2,000 result columns, PostgreSQL 1,664; 200 are cheap to plan."""
+"""How many measures share a statement: SQLite allows 2,000 result columns and 500 terms, PostgreSQL 1,664 columns;
+DuckDB plans 200 terms in no time, and 2,000 in seconds."""
 
+MOST_TIED = 1_000
+"""How many values are read that tie with the last of the most common ones."""
 
-class StrictSQLite(SQLite):
-    """SQLite with its names in backticks: it takes a name in double quotes that it does not know for a text.
-
-    So ``NotNull("typo")`` would hold for every row (sqlite.org/quirks.html, "Double-quoted string literals").
-    """
-
-    class Tokenizer(SQLite.Tokenizer):
-        """The first pair of quotes is the one that is written."""
-
-        IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ["`", '"', ("[", "]")]
-
-
-_SQLGLOT = {
-    "postgresql": "postgres",
-    "mssql": "tsql",
-    "mariadb": "mysql",
-    "awsathena": "athena",
-    "sqlite": "strictsqlite",
-}
-_FOLDS_UPPER = ("snowflake", "oracle")
-_TESTED = ("duckdb", "mariadb", "mysql", "postgresql", "sqlite")
+_COUNTS = ("rows", "violations", "unknown", "matches")
+_FUNCTIONS = {"min": "MIN({0})", "max": "MAX({0})", "sum": "SUM({0})"}
 
 
 @frozen
 class Statement:
-    """One statement and what its columns mean.
+    """One statement and what it answers.
 
     Attributes:
         sql: the text for the engine.
-        measures: one per column, after the group columns.
-        columns: the group columns that come first.
+        measures: what it answers.
+        keys: how many group columns come first in a row (after the number of the measure, where rows have one).
+        shape: ``columns``: a column per measure; ``terms``: a row per measure, which begins with its number;
+            ``table``: many rows for one measure.
+        table: what it reads; of another datasource than the scan's for a measure of elsewhere.
     """
 
     sql: str
     measures: tuple[Measure, ...]
-    columns: tuple[str, ...]
+    keys: int
+    shape: Literal["columns", "terms", "table"]
+    table: Table
+
+    def read(self, rows: Iterable[Sequence[Any]]) -> Iterator[tuple[tuple[Any, ...], Measure, Any]]:
+        """Yield the values of the group columns, the measure and its value from what the engine answered."""
+        if self.shape == "terms":
+            for number, *row in rows:
+                yield tuple(row[: self.keys]), self.measures[int(number)], row[self.keys]
+        elif self.shape == "columns":
+            for row in rows:
+                for measure, value in zip(self.measures, row[self.keys :], strict=True):
+                    yield tuple(row[: self.keys]), measure, value
+        else:
+            tables: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {} if self.keys else {(): []}
+            for row in rows:
+                tables.setdefault(tuple(row[: self.keys]), []).append(tuple(row[self.keys :]))
+            for group, cells in tables.items():
+                yield group, self.measures[0], tuple(cells)
 
 
 @frozen
@@ -78,6 +82,7 @@ class Compiler:
         columns: the group columns.
         render: renders Jinja in the user's SQL; comes before the guard.
         refused: further functions that the guard refuses.
+        dialect_of: gives the dialect of another datasource; None: all tables lie in the same one.
     """
 
     dialect: str
@@ -86,37 +91,80 @@ class Compiler:
     columns: tuple[str, ...] = ()
     render: Callable[[str], str] = field(default=str)
     refused: Collection[str] = ()
+    dialect_of: Callable[[str], str] | None = None
 
     @property
-    def dialect_of_sqlglot(self) -> str:
-        """The name of the dialect as sqlglot has it.
+    def engine(self) -> Engine:
+        """How the engine writes things down."""
+        return Engine(self.dialect)
 
-        Raises:
-            GuardError: when it has none of that name, e.g. because the address of the datasource is mistyped.
-        """
-        name = _SQLGLOT.get(self.dialect, self.dialect)
-        if Dialect.get(name) is None:
-            raise GuardError(f"there is no SQL dialect {self.dialect!r}; {suggest(self.dialect, _TESTED)}, and more")
-        return name
+    @property
+    def predicates(self) -> Predicates:
+        """Writes predicates."""
+        return Predicates(self.engine, self.user_predicate)
 
     def statements(self, measures: Iterable[Measure]) -> tuple[Statement, ...]:
         """Return the statements that answer ``measures``, as few as is fast.
 
+        A measure across two datasources has none; see ``across``.
+
         Raises:
             GuardError: when one of them is refused; ask for it alone to know which.
         """
-        shared: list[Measure] = []
-        alone: list[list[Measure]] = []
-        newest: dict[str | None, list[Measure]] = {}
+        slots: dict[Hashable, list[Measure]] = {}
         for measure in dict.fromkeys(measures):
-            if measure.form == "newest":
-                newest.setdefault(measure.where, []).append(measure)
-            elif measure.form in ("duplicates", "query") or (measure.form == "aggregate" and self._needs_own(measure)):
-                alone.append([measure])
-            else:
-                shared.append(measure)
-        batches = [shared[i : i + MOST_MEASURES] for i in range(0, len(shared), MOST_MEASURES)]
-        return tuple(self._statement(batch) for batch in (*batches, *newest.values(), *alone))
+            if measure.form != "columns" and not self.across(measure):
+                slots.setdefault(self._slot(measure), []).append(measure)
+        return tuple(
+            self._statement(slot, batch[i : i + MOST_MEASURES])
+            for slot, batch in slots.items()
+            for i in range(0, len(batch), MOST_MEASURES)
+        )
+
+    def across(self, measure: Measure) -> bool:
+        """Return whether the measure needs rows of two datasources at once, so that no single statement answers it."""
+        return isinstance(measure.of, Absentees) and measure.of.other.datasource != self.table.datasource
+
+    def keys_of(self, measure: Measure, *, other: bool) -> str:
+        """Return the statement that lists the keys of a measure across two datasources, each once.
+
+        Args:
+            measure: of absent keys.
+            other: those of the other table, by its own compiler; else those of this one, after the group columns and
+                before the number of their rows.
+
+        Raises:
+            GuardError: when the user's SQL is refused.
+        """
+        assert isinstance(measure.of, Absentees)  # noqa: S101  # by construction of the kinds
+        columns = measure.of.other_columns if other else measure.of.columns
+        q = self.engine.identifier
+        listed = [q(c) for c in (columns if other else (*self.columns, *columns))]
+        where = self._where(None if other else measure.where, also=self._known(measure.of, columns))
+        return f"SELECT {', '.join(listed)}, COUNT(*) FROM {self._name()}{where} GROUP BY {', '.join(listed)}"
+
+    def at(self, table: Table, columns: tuple[str, ...]) -> Compiler:
+        """Return the compiler for another table of the same run."""
+        dialect = self.dialect_of(table.datasource) if self.dialect_of else self.dialect
+        return evolve(self, table=table, dialect=dialect, columns=columns)
+
+    def failing(self, wanted: Predicate | Measure, columns: Sequence[str], where: str | None, limit: int) -> str:
+        """Return the statement that lists failing rows.
+
+        Args:
+            wanted: the predicate that they do not make TRUE, or the measure that counts them.
+            columns: what is listed.
+            where: of the check.
+            limit: how many rows at most.
+
+        Raises:
+            GuardError: when the user's SQL is refused.
+        """
+        measure = wanted if isinstance(wanted, Measure) else Measure("violations", wanted)
+        measure = evolve(measure, where=where) if measure.form != "query" else measure
+        listed = [self.engine.identifier(c) for c in columns]
+        source, condition = self._rows(measure, tuple(columns))
+        return self.engine.limited(listed or ["*"], f"FROM {source}{condition}", limit)
 
     def expected(self, before: Interval | None, query: str | None) -> str:
         """Return the statement that lists who is expected: those seen in ``before``, or what ``query`` returns.
@@ -125,9 +173,10 @@ class Compiler:
             GuardError: when the query is refused.
         """
         if query is not None:
-            return self._sql(self._query(query))
-        columns = [self._column(c) for c in self.columns]
-        return self._sql(self._from(exp.select(*columns).distinct(), partition=before))
+            return self.total(query)
+        made = self if before is None else evolve(self, interval=before)
+        keys = ", ".join(self._keys())
+        return f"SELECT DISTINCT {keys} FROM {self._name()}{made._where(None, partition=before is not None)}"
 
     def count_by(self, measure: str, where: str | None, *, by_day: bool) -> str:
         """Return the statement that counts per group, and per day of the partition column where asked.
@@ -137,14 +186,12 @@ class Compiler:
         Raises:
             GuardError: when the measure or the predicate is refused, or there is no partition column to take days of.
         """
-        keys: list[exp.Expression] = [self._column(c) for c in self.columns]
+        keys = self._keys()
         if by_day:
             if self.table.partition is None:
                 raise GuardError(f"table {self.table.name} has no partition column, so it has no days to compare")
-            keys.append(self._day(self._column(self.table.partition)))
-        aggregate = guard_aggregate(self.render(measure), self.dialect_of_sqlglot, self.refused)
-        select = self._from(exp.select(*keys, aggregate), partition=self.interval, where=where)
-        return self._sql(_group_by(select, len(keys)))
+            keys.append(self.engine.day(self.engine.identifier(self.table.partition)))
+        return self._grouped(keys, [self._aggregate(measure)], self._name(), self._where(where))
 
     def total(self, query: str) -> str:
         """Return the user's ``query`` of one number.
@@ -152,201 +199,344 @@ class Compiler:
         Raises:
             GuardError: when it is refused.
         """
-        return self._sql(self._query(query))
+        return _query(self.render(query), self.engine, frozenset(self.refused))
 
-    def _statement(self, batch: Sequence[Measure]) -> Statement:
-        keys = [self._column(c) for c in self.columns]
-        first = batch[0]
-        if first.form == "query":
-            assert isinstance(first.of, str)  # noqa: S101  # by construction of the kind
-            if first.where is not None:
-                raise GuardError("where= does not reach into a Query; write the condition into it")
-            inner = self._query(first.of).subquery("bad_rows")
-            select = exp.select(*keys, exp.Count(this=exp.Star())).from_(inner)
-        elif first.form == "duplicates":
-            select = self._duplicates(first)
-        elif first.form == "newest":
-            select = exp.select(*keys, *(self._newest(m) for m in batch))
-            select = self._from(select, partition=None, where=first.where)
-        elif first.form == "aggregate" and self._needs_own(first):
-            select = self._from(exp.select(*keys, self._aggregate(first)), partition=self.interval, where=first.where)
-        else:
-            select = self._from(exp.select(*keys, *(self._number(m) for m in batch)), partition=self.interval)
-        return Statement(self._sql(_group_by(select, len(keys))), tuple(batch), self.columns)
+    def user_predicate(self, text: str) -> str:
+        """Return a predicate of the user, guarded.
 
-    def _newest(self, measure: Measure) -> exp.Expression:
-        assert isinstance(measure.of, str)  # noqa: S101  # by construction of the kind
-        return exp.Max(this=self._column(measure.of))
+        Raises:
+            GuardError: when it is refused.
+        """
+        return _predicate(self.render(text), self.engine, frozenset(self.refused))
 
-    def _duplicates(self, measure: Measure) -> exp.Select:
-        assert isinstance(measure.of, tuple)  # noqa: S101  # by construction of the kind
-        names = (*self.columns, *(c for c in measure.of if c not in self.columns))
-        keys = [self._column(c) for c in names]
-        present = _and([exp.Not(this=exp.Is(this=self._column(c), expression=exp.Null())) for c in measure.of])
-        counted = exp.alias_(exp.Count(this=exp.Star()), "dq_rows", quoted=True)
-        inner = self._from(exp.select(*keys, counted), partition=self.interval, where=measure.where, also=present)
-        inner = _group_by(inner, len(keys)).having(
-            exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1))
-        )
-        rows = exp.Coalesce(this=exp.Sum(this=self._column("dq_rows")), expressions=[exp.Literal.number(0)])
-        return exp.select(*(self._column(c) for c in self.columns), rows).from_(inner.subquery("repeated"))
+    def _aggregate(self, text: str) -> str:
+        return _user_aggregate(self.render(text), self.engine, frozenset(self.refused))[0]
 
-    def _number(self, measure: Measure) -> exp.Expression:
+    def _slot(self, measure: Measure) -> Hashable:
+        """Return what is equal for measures that share a statement."""
+        if measure.form in _COUNTS:
+            if isinstance(measure.of, OverRows):
+                return measure
+            apart = self.engine.counts_apart and not self.table.name.lower().endswith((".csv", ".json"))
+            return "counts" if apart else "scan"
+        if measure.form == "newest":
+            return "newest", measure.where
         if measure.form == "aggregate":
-            return self._aggregate(measure)
-        one, zero = exp.Literal.number(1), exp.Literal.number(0)
+            assert isinstance(measure.of, str)  # noqa: S101  # by construction of the kinds
+            _, heavy = _user_aggregate(self.render(measure.of), self.engine, frozenset(self.refused))
+            return measure if heavy else "scan" if measure.where is None else ("where", measure.where)
+        if isinstance(measure.of, Stat):
+            function = measure.of.function
+            if function == "quantile":
+                return ("quantile", measure.where) if self.engine.quantile("", 0) else measure
+            if function in ("distinct", "unique") or (function.startswith("stddev") and self.engine.name == "sqlite"):
+                return measure
+            return "scan"
+        return measure
+
+    def _statement(self, slot: Hashable, batch: Sequence[Measure]) -> Statement:
+        first = batch[0]
+        where = self._where(first.where)
+        if slot == "counts":
+            return self._made(self._terms(batch), batch, "terms")
+        if slot == "scan":
+            return self._shared([self._number(m) for m in batch], self._where(None), batch)
+        if isinstance(first.of, Elsewhere):
+            return self._elsewhere(first)
+        if isinstance(first.of, Frequencies):
+            return self._made(self._frequencies(first.of, where), batch, "table")
+        if isinstance(first.of, Buckets):
+            return self._made(self._buckets(first.of, first.where), batch, "table")
+        if isinstance(first.of, Stat) and first.of.function != "quantile":
+            return self._made(self._alone(first.of, first.where), batch)
+        if isinstance(first.of, Stat):
+            asked = [self._quantile(m.of) for m in batch if isinstance(m.of, Stat)]
+            if None not in asked:
+                return self._shared([a for a in asked if a is not None], where, batch)
+            return self._made(self._interpolated(first.of, first.where), batch)
+        if first.form == "newest":
+            newest = [f"MAX({self.engine.identifier(str(m.of))})" for m in batch]
+            return self._shared(newest, self._where(first.where, partition=False), batch)
+        if first.form == "aggregate":
+            return self._shared([self._aggregate(str(m.of)) for m in batch], where, batch)
+        if isinstance(first.of, Absentees) and (first.of.distinct or first.of.counted or first.of.reverse):
+            return self._made(self._difference(first), batch)
+        if first.form == "duplicates":
+            return self._made(self._duplicates(first), batch)
+        source, condition = self._rows(first, ())
+        return self._made(self._grouped(self._keys(), ["COUNT(*)"], source, condition), batch)
+
+    def _made(
+        self, sql: str, batch: Sequence[Measure], shape: Literal["columns", "terms", "table"] = "columns"
+    ) -> Statement:
+        return Statement(sql, tuple(batch), len(self.columns), shape, self.table)
+
+    def _shared(self, numbers: Sequence[str], where: str, batch: Sequence[Measure]) -> Statement:
+        return self._made(self._grouped(self._keys(), numbers, self._name(), where), batch)
+
+    # ---- one pass over the table
+
+    def _number(self, measure: Measure) -> str:
+        """Return a measure as one column of a pass over the table."""
+        if measure.form == "aggregate":
+            return self._aggregate(str(measure.of))
+        only = self.user_predicate(measure.where) if measure.where is not None else None
+        if isinstance(measure.of, Stat):
+            column = self.engine.identifier(measure.of.columns[0])
+            return self._plain(measure.of, f"CASE WHEN {only} THEN {column} END" if only else column)
         if measure.form == "rows":
-            counted: exp.Expression = one
+            return f"SUM(CASE WHEN {only} THEN 1 ELSE 0 END)" if only else "COUNT(*)"
+        of = _predicate_of(measure)
+        if measure.form == "violations" and isinstance(of, Present) and len(of.columns) == 1 and only is None:
+            return f"COUNT(*) - COUNT({self.engine.identifier(of.columns[0])})"
+        if measure.form == "unknown":
+            counted = self._unknown(of, "CASE WHEN {0} THEN 1 ELSE 0 END", "CASE {0} THEN 0 ELSE 1 END")
         else:
-            assert isinstance(measure.of, Sql | Present | In | Range)  # noqa: S101  # by construction of the kinds
-            predicate = self._predicate(measure.of)
-            if measure.form == "violations":
-                counted = exp.Case(ifs=[exp.If(this=predicate, true=zero.copy())], default=one)
-            else:
-                # No literal is NULL, so In and Range are where their column is; on a row store that is cheaper to ask.
-                column = self._column(measure.of.column) if isinstance(measure.of, In | Range) else None
-                unknown = exp.Is(this=column or exp.Paren(this=predicate), expression=exp.Null())
-                counted = exp.Case(ifs=[exp.If(this=unknown, true=one)], default=zero.copy())
-        if measure.where is not None:
-            counted = exp.Case(ifs=[exp.If(this=self._user_predicate(measure.where), true=counted)], default=zero)
-        elif measure.form == "rows":
-            return exp.Count(this=exp.Star())
-        return exp.Sum(this=counted)
+            good = self.predicates.good(of)
+            counted = f"CASE WHEN {good} THEN {'0 ELSE 1' if measure.form == 'violations' else '1 ELSE 0'} END"
+        return f"SUM(CASE WHEN {only} THEN {counted} ELSE 0 END)" if only else f"SUM({counted})"
 
-    def _aggregate(self, measure: Measure) -> exp.Expression:
-        assert isinstance(measure.of, str)  # noqa: S101  # by construction of the kind
-        return guard_aggregate(self.render(measure.of), self.dialect_of_sqlglot, self.refused)
+    def _plain(self, stat: Stat, column: str) -> str:
+        """Return an aggregate that costs one pass and no memory."""
+        function = stat.function
+        if function in _FUNCTIONS:
+            return _FUNCTIONS[function].format(column)
+        if function == "mean":
+            return f"AVG({self.engine.double(column)})"
+        if function.endswith("_length"):
+            length = self.engine.length(column)
+            own = {"min_length": f"MIN({length})", "max_length": f"MAX({length})"}
+            return own.get(function) or f"AVG({self.engine.double(length)})"
+        deviation = self.engine.deviation(function, column)
+        assert deviation is not None  # noqa: S101  # else it has a statement of its own
+        return deviation
 
-    def _needs_own(self, measure: Measure) -> bool:
-        return measure.where is not None or any(
-            self._aggregate(measure).find_all(exp.Distinct, exp.PercentileCont, exp.Quantile, exp.Median)
+    def _unknown(self, of: Predicate, is_null: str, cases: str) -> str:
+        assert isinstance(of, Sql)  # noqa: S101  # only of the user's predicates is it asked whether they are NULL
+        text = self.predicates.good(of)
+        if self.engine.has_boolean_values:
+            return is_null.format(f"{text} IS NULL")
+        return cases.format(f"WHEN {text} THEN 0 WHEN NOT {text}")
+
+    # ---- counts apart
+
+    def _terms(self, batch: Sequence[Measure]) -> str:
+        keys = self._keys()
+        terms = []
+        for number, measure in enumerate(batch):
+            condition = None
+            if measure.form == "unknown":
+                condition = self._unknown(_predicate_of(measure), "{0}", "CASE {0} THEN 0 ELSE 1 END = 1")
+            elif measure.form != "rows":
+                of = _predicate_of(measure)
+                condition = self.predicates.bad(of) if measure.form == "violations" else self.predicates.good(of)
+            where = self._where(measure.where, also=condition)
+            listed = ", ".join([str(number), *keys, "COUNT(*)"])
+            grouping = f" GROUP BY {', '.join(keys)}" if keys else ""
+            terms.append(f"SELECT {listed} FROM {self._name()}{where}{grouping}")
+        return " UNION ALL ".join(terms)
+
+    # ---- rows that are counted for themselves
+
+    def _rows(self, measure: Measure, columns: tuple[str, ...]) -> tuple[str, str]:
+        """Return the relation, with ``columns`` and the group columns, and the condition of the rows to be counted."""
+        q = self.engine.identifier
+        if measure.form == "query":
+            if measure.where is not None:
+                raise GuardError("where= does not reach into a Query; write the condition into it")
+            return f"({self.total(str(measure.of))}) bad_rows", ""
+        if isinstance(measure.of, Absentees):
+            return self._absent(measure, columns)
+        if measure.form == "duplicates":
+            assert isinstance(measure.of, tuple)  # noqa: S101  # by construction of the kind
+            named = _names(self.columns, measure.of, columns)
+            over = ", ".join(q(c) for c in _names(self.columns, measure.of))
+            present = self.predicates.good(Present(measure.of))
+            inner = f"SELECT {', '.join(map(q, named))}, COUNT(*) OVER (PARTITION BY {over}) AS dq_rows"
+            return f"({inner} FROM {self._name()}{self._where(measure.where, also=present)}) dq_t", " WHERE dq_rows > 1"
+        of = _predicate_of(measure)
+        if not isinstance(of, OverRows):
+            return self._name(), self._where(measure.where, also=self.predicates.bad(of))
+        listed = [q(c) for c in _names(self.columns, of.unknown_if_null, columns)]
+        source, where = self._name(), self._where(measure.where)
+        for step, added in enumerate(self.predicates.derived(of, self.columns)):
+            more = [f"{expression} AS {alias}" for alias, expression in added.items()]
+            source, where = f"(SELECT {', '.join([*listed, *more])} FROM {source}{where}) dq_t{step}", ""
+            listed += added
+        return source, f" WHERE {self.predicates.bad(of)}"
+
+    def _duplicates(self, measure: Measure) -> str:
+        assert isinstance(measure.of, tuple)  # noqa: S101  # by construction of the kind
+        named = [self.engine.identifier(c) for c in _names(self.columns, measure.of)]
+        where = self._where(measure.where, also=self.predicates.good(Present(measure.of)))
+        inner = f"{self._grouped(named, ['COUNT(*) AS dq_rows'], self._name(), where)} HAVING COUNT(*) > 1"
+        return self._grouped(self._keys(), ["COALESCE(SUM(dq_rows), 0)"], f"({inner}) dq_t", "")
+
+    # ---- another table
+
+    def _known(self, absentees: Absentees, columns: tuple[str, ...]) -> str | None:
+        return None if absentees.distinct or absentees.counted else self.predicates.good(Present(columns))
+
+    def _absent(self, measure: Measure, columns: tuple[str, ...]) -> tuple[str, str]:
+        of = measure.of
+        assert isinstance(of, Absentees)  # noqa: S101  # by the caller
+        other = self.at(of.other, ())
+        q = self.engine.identifier
+        listed = [q(c) for c in _names(self.columns, columns)]
+        here = [f"{q(c)} AS dq_{i}" for i, c in enumerate(of.columns)]
+        there = [f"{q(c)} AS dq_{i}" for i, c in enumerate(of.other_columns)]
+        where = self._where(measure.where, also=self._known(of, of.columns))
+        # The condition of either table stands in a relation of its own, where its names can mean nothing else.
+        mine = f"(SELECT {', '.join([*listed, *here])} FROM {self._name()}{where}) dq_t"
+        theirs = f"(SELECT {', '.join(there)} FROM {other._name()}{other._where(None)}) dq_o"
+        alike = " AND ".join(f"dq_o.dq_{i} = dq_t.dq_{i}" for i in range(len(there)))
+        return mine, f" WHERE {'' if of.negated else 'NOT '}EXISTS (SELECT 1 FROM {theirs} WHERE {alike})"
+
+    def _difference(self, measure: Measure) -> str:
+        of = measure.of
+        assert isinstance(of, Absentees)  # noqa: S101  # by the caller
+        if self.columns:
+            raise GuardError("the values of two tables are compared as a whole, not by group; take by= away")
+        mine = self._values(of, of.columns, measure.where)
+        theirs = self.at(of.other, ())._values(of, of.other_columns, None)
+        first, second = (theirs, mine) if of.reverse else (mine, theirs)
+        return f"SELECT COUNT(*) FROM ({first} {self.engine.minus} {second}) dq_t"
+
+    def _values(self, of: Absentees, columns: tuple[str, ...], where: str | None) -> str:
+        named = [f"{self.engine.identifier(c)} AS dq_{i}" for i, c in enumerate(columns)]
+        source = f"FROM {self._name()}{self._where(where)}"
+        if not of.counted:
+            return f"SELECT DISTINCT {', '.join(named)} {source}"
+        keys = ", ".join(self.engine.identifier(c) for c in columns)
+        return f"SELECT {', '.join(named)}, COUNT(*) AS dq_rows {source} GROUP BY {keys}"
+
+    def _elsewhere(self, measure: Measure) -> Statement:
+        of = measure.of
+        assert isinstance(of, Elsewhere)  # noqa: S101  # by the caller
+        (found,) = self.at(of.table, self.columns).statements([of.of])
+        return evolve(found, measures=(measure,))
+
+    # ---- values
+
+    def _frequencies(self, of: Frequencies, where: str) -> str:
+        q = self.engine.identifier
+        keys, column = self._keys(), q(of.column)
+        value = self.engine.exact(column)
+        present = f"{where} AND {column} IS NOT NULL" if where else f" WHERE {column} IS NOT NULL"
+        counted = self._grouped([*keys, value], ["COUNT(*) AS dq_rows"], self._name(), present, alias="dq_value")
+        first = f"CASE WHEN dq_value IN ({', '.join(map(self.engine.literal, of.first))}) THEN 0 ELSE 1 END, "
+        within = f"PARTITION BY {', '.join(keys)} " if keys else ""
+        order = f"OVER ({within}ORDER BY {first if of.first else ''}dq_rows DESC"
+        listed = ", ".join([*keys, "dq_value", "dq_rows"])
+        ranked = (
+            f"SELECT {listed}, COUNT(*) OVER ({within.strip()}) AS dq_values, RANK() {order}) AS dq_rank, "
+            f"ROW_NUMBER() {order}, dq_value) AS dq_row FROM ({counted}) dq_t"
         )
+        capped = f"dq_rank <= {of.limit} AND dq_row <= {of.limit + MOST_TIED}"
+        return f"SELECT {listed}, dq_values FROM ({ranked}) dq_r WHERE {capped}"
 
-    def _predicate(self, predicate: Predicate) -> exp.Expression:
-        if isinstance(predicate, Sql):
-            return self._user_predicate(predicate.text)
-        if isinstance(predicate, Present):
-            return _and([exp.Not(this=exp.Is(this=self._column(c), expression=exp.Null())) for c in predicate.columns])
-        column = self._column(predicate.column)
-        if isinstance(predicate, In):
-            return exp.In(this=column, expressions=[self._literal(v) for v in predicate.values])
-        ends: list[exp.Expression] = []
-        if predicate.low is not None:
-            ends.append(exp.GTE(this=column, expression=self._literal(predicate.low)))
-        if predicate.high is not None:
-            ends.append(exp.LTE(this=column.copy(), expression=self._literal(predicate.high)))
-        return _and(ends)
+    def _buckets(self, of: Buckets, where: str | None) -> str:
+        column = self.engine.identifier(of.column)
+        start = int(self.interval.start.timestamp())
+        bucket = f"FLOOR(({self.engine.epoch(column)} - {start}) / {int(of.every.total_seconds())}.0)"
+        where = self._where(where, also=f"{column} IS NOT NULL")
+        return self._grouped([*self._keys(), bucket], ["COUNT(*)"], self._name(), where)
 
-    def _user_predicate(self, text: str) -> exp.Expression:
-        return exp.Paren(this=guard_predicate(self.render(text), self.dialect_of_sqlglot, self.refused))
+    def _alone(self, stat: Stat, where: str | None) -> str:
+        q = self.engine.identifier
+        keys, columns = self._keys(), [q(c) for c in stat.columns]
+        if stat.function == "distinct" and len(columns) == 1:
+            distinct = f"COUNT(DISTINCT {self.engine.exact(columns[0])})"
+            return self._grouped(keys, [distinct], self._name(), self._where(where))
+        present = self._where(where, also=self.predicates.good(Present(stat.columns)))
+        if stat.function in ("distinct", "unique"):
+            named = [f"{self.engine.exact(c)} AS dq_{i}" for i, c in enumerate(columns)]
+            grouping = ", ".join([*keys, *(self.engine.exact(c) for c in columns)])
+            once = " HAVING COUNT(*) = 1" if stat.function == "unique" else ""
+            inner = f"SELECT {', '.join([*keys, *named])} FROM {self._name()}{present} GROUP BY {grouping}{once}"
+            return self._grouped(keys, ["COUNT(*)"], f"({inner}) dq_t", "")
+        # A standard deviation where the engine has none: from the squares of the distances, in two passes.
+        number, over = self.engine.double(columns[0]), f"OVER ({'PARTITION BY ' + ', '.join(keys) if keys else ''})"
+        listed = ", ".join([*keys, f"{number} AS dq_value", f"AVG({number}) {over} AS dq_mean"])
+        off = "(dq_value - dq_mean)"
+        divisor = "NULLIF(COUNT(*) - 1, 0)" if stat.function == "stddev_sample" else "COUNT(*)"
+        inner = f"(SELECT {listed} FROM {self._name()}{present}) dq_t"
+        return self._grouped(keys, [f"SQRT(SUM({off} * {off}) / {divisor})"], inner, "")
 
-    def _query(self, text: str) -> exp.Query:
-        query = guard_query(self.render(text), self.dialect_of_sqlglot, self.refused)
-        assert isinstance(query, exp.Query)  # noqa: S101  # the guard lets nothing else through
-        return query
+    def _quantile(self, stat: Stat) -> str | None:
+        assert stat.at is not None  # noqa: S101  # by construction of the kind
+        return self.engine.quantile(self.engine.identifier(stat.columns[0]), stat.at)
 
-    def _from(
-        self,
-        select: exp.Select,
-        *,
-        partition: Interval | None,
-        where: str | None = None,
-        also: exp.Expression | None = None,
-    ) -> exp.Select:
-        conditions = [] if also is None else [also]
-        if partition is not None and self.table.partition is not None:
-            column = self._column(self.table.partition)
-            conditions.append(exp.GTE(this=column, expression=self._instant(partition.start)))
-            conditions.append(exp.LT(this=column.copy(), expression=self._instant(partition.end)))
-        conditions += [self._user_predicate(text) for text in (self.table.where, where) if text is not None]
-        select = select.from_(self._table())
-        return select.where(*conditions) if conditions else select
+    def _interpolated(self, stat: Stat, where: str | None) -> str:
+        """Return a quantile where the engine has no such aggregate: the two values around its place, by weight."""
+        assert stat.at is not None  # noqa: S101  # by construction of the kind
+        keys, column = self._keys(), self.engine.identifier(stat.columns[0])
+        within = f"PARTITION BY {', '.join(keys)}" if keys else ""
+        listed = [
+            *keys,
+            f"{self.engine.double(column)} AS dq_value",
+            f"ROW_NUMBER() OVER ({within}{' ' if within else ''}ORDER BY {column}) AS dq_row",
+            f"COUNT(*) OVER ({within}) AS dq_rows",
+        ]
+        place = f"(1 + (dq_rows - 1) * {self.engine.double(self.engine.literal(stat.at))})"
+        distance = f"ABS(dq_row - {place})"
+        present = self._where(where, also=f"{column} IS NOT NULL")
+        inner = f"(SELECT {', '.join(listed)} FROM {self._name()}{present}) dq_t"
+        weighed = f"SUM(CASE WHEN {distance} < 1 THEN (1 - {distance}) * dq_value END)"
+        return self._grouped(keys, [weighed], inner, "")
 
-    def _table(self) -> exp.Table:
-        parts = [self._identifier(part) for part in table_parts(self.table.name)]
-        names = dict(zip(("this", "db", "catalog"), reversed(parts), strict=False))
-        return exp.Table(**names)
+    # ---- parts of a statement
 
-    def _identifier(self, name: str) -> exp.Identifier:
-        simple = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is not None
-        return exp.to_identifier(name, quoted=not (simple and self.dialect in _FOLDS_UPPER))
+    def _keys(self) -> list[str]:
+        return [self.engine.identifier(c) for c in self.columns]
 
-    def _column(self, name: str) -> exp.Column:
-        return exp.Column(this=self._identifier(name))
+    def _name(self) -> str:
+        return self.engine.table(self.table.name)
 
-    def _day(self, column: exp.Expression) -> exp.Expression:
-        if self.dialect == "sqlite":
-            return exp.Anonymous(this="date", expressions=[column])
-        return exp.Cast(this=column, to=exp.DataType.build("date"))
+    def _where(self, where: str | None, *, partition: bool = True, also: str | None = None) -> str:
+        conditions: list[str] = []
+        if partition and self.table.partition is not None:
+            column = self.engine.identifier(self.table.partition)
+            conditions.append(f"{column} >= {self.engine.instant(self.interval.start)}")
+            conditions.append(f"{column} < {self.engine.instant(self.interval.end)}")
+        conditions += [f"({self.user_predicate(text)})" for text in (self.table.where, where) if text is not None]
+        conditions += [] if also is None else [also]
+        return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
-    def _instant(self, value: datetime) -> exp.Expression:
-        """Return an interval bound as a literal: a date where it is midnight, so that date and text columns compare."""
-        return self._literal(value.date() if value.time() == time() else value)
-
-    def _literal(self, value: Literal_) -> exp.Expression:
-        if isinstance(value, bool):
-            return exp.Boolean(this=value)
-        if isinstance(value, int | float | Decimal):
-            number = exp.Literal.number(format(abs(value), "f") if isinstance(value, Decimal) else repr(abs(value)))
-            return exp.Neg(this=number) if value < 0 else number
-        if isinstance(value, str):
-            return exp.Literal.string(value)
-        if isinstance(value, datetime):
-            text = (value.astimezone(UTC) if value.tzinfo else value).replace(tzinfo=None).isoformat(" ")
-        else:
-            text = value.isoformat()
-        if self.dialect == "sqlite":
-            return exp.Literal.string(text)
-        kind = (
-            "date"
-            if not isinstance(value, datetime)
-            else "datetime"
-            if self.dialect_of_sqlglot == "mysql"
-            else "timestamp"
-        )
-        return exp.Cast(this=exp.Literal.string(text), to=exp.DataType.build(kind, dialect=self.dialect_of_sqlglot))
-
-    def _sql(self, tree: exp.Expression | exp.Query) -> str:
-        return tree.sql(dialect=self.dialect_of_sqlglot, comments=False)
+    @staticmethod
+    def _grouped(
+        keys: Sequence[str], numbers: Sequence[str], source: str, where: str, alias: str | None = None
+    ) -> str:
+        """Return the numbers per key; ``alias`` names the last key."""
+        listed = [*keys[:-1], f"{keys[-1]} AS {alias}"] if alias else list(keys)
+        grouping = f" GROUP BY {', '.join(keys)}" if keys else ""
+        return f"SELECT {', '.join([*listed, *numbers])} FROM {source}{where}{grouping}"
 
 
-def table_parts(name: str) -> tuple[str, ...]:
-    """Return the parts of a table name: dots separate, double quotes hold a part together, a path is one part.
-
-    Raises:
-        GuardError: when it has no part, more than three, or an open quote.
-    """
-    if "/" in name or name.lower().endswith((".parquet", ".csv", ".json")):
-        return (name,)
-    parts = tuple(
-        a.replace('""', '"') if a else b for a, b in re.findall(r'(?:^|\.)(?:"((?:[^"]|"")+)"|([^".]+))(?=\.|$)', name)
-    )
-    spelled = ".".join(f'"{p}"' for p in parts)
-    if not 1 <= len(parts) <= 3 or len(re.sub(r'"', "", spelled)) != len(re.sub(r'"', "", name)):
-        raise GuardError(
-            f'{name!r} is not the name of a table; write e.g. sales.orders, or "a.b" for a name with a dot'
-        )
-    return parts
+def _names(*columns: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for some in columns for name in some))
 
 
-def date_of(value: object) -> date:
-    """Return the day that a database gave, as a date.
-
-    Raises:
-        ValueError: when it is no day.
-    """
-    if isinstance(value, datetime):
-        return value.date()
-    if isinstance(value, date):
-        return value
-    return date.fromisoformat(str(value)[:10])
+def _predicate_of(measure: Measure) -> Predicate:
+    assert isinstance(measure.of, Predicate)  # noqa: S101  # by construction of the kinds
+    return measure.of
 
 
-def _group_by(select: exp.Select, keys: int) -> exp.Select:
-    return select.group_by(*(key.copy() for key in select.expressions[:keys])) if keys else select
+# Compiled text is kept in memory, because it is asked for when a declaration is checked, and again when it runs.
 
 
-def _and(conditions: Sequence[exp.Expression]) -> exp.Expression:
-    tree = exp.and_(*conditions) if len(conditions) > 1 else conditions[0]
-    assert isinstance(tree, exp.Expression)  # noqa: S101  # what it returns is, though newer releases type it wider
-    return tree
+@lru_cache(maxsize=4096)
+def _predicate(text: str, engine: Engine, refused: frozenset[str]) -> str:
+    return engine.emit(guard_predicate(text, engine.glot, refused))
+
+
+@lru_cache(maxsize=1024)
+def _query(text: str, engine: Engine, refused: frozenset[str]) -> str:
+    return engine.emit(guard_query(text, engine.glot, refused))
+
+
+@lru_cache(maxsize=1024)
+def _user_aggregate(text: str, engine: Engine, refused: frozenset[str]) -> tuple[str, bool]:
+    """Return an aggregate of the user, and whether sharing a statement would make that one slow."""
+    tree = guard_aggregate(text, engine.glot, refused)
+    return engine.emit(tree), any(tree.find_all(exp.Distinct, exp.PercentileCont, exp.Quantile, exp.Median))

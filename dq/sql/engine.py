@@ -1,0 +1,303 @@
+"""Engine: how each database spells what dq itself asks for, apart from the user's own SQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, time
+from decimal import Decimal
+from functools import cache, lru_cache
+from typing import ClassVar
+
+from attrs import frozen
+from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.dialects.sqlite import SQLite
+
+from dq.model.errors import GuardError
+from dq.model.predicate import Scalar
+from dq.plugins import suggest
+from dq.sql.names import is_file, table_parts
+
+
+class StrictSQLite(SQLite):
+    """SQLite with its names in backticks: it takes a name in double quotes that it does not know for a text.
+
+    So ``NotNull("typo")`` would hold for every row (sqlite.org/quirks.html, "Double-quoted string literals").
+    """
+
+    class Tokenizer(SQLite.Tokenizer):
+        """The first pair of quotes is the one that is written."""
+
+        IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ["`", '"', ("[", "]")]
+
+
+_SQLGLOT = {
+    "postgresql": "postgres",
+    "mssql": "tsql",
+    "mariadb": "mysql",
+    "awsathena": "athena",
+    "sqlite": "strictsqlite",
+}
+_FOLDS_UPPER = ("snowflake", "oracle")
+_TESTED = ("duckdb", "mariadb", "mysql", "postgresql", "spark", "sqlite")
+_NO_BOOLEAN_VALUES = ("tsql", "oracle")
+
+_DOUBLE = {
+    "mysql": "({0} + 0E0)",
+    "tsql": "CAST({0} AS FLOAT)",
+    "bigquery": "CAST({0} AS FLOAT64)",
+    "postgres": "CAST({0} AS DOUBLE PRECISION)",
+    "redshift": "CAST({0} AS DOUBLE PRECISION)",
+    "oracle": "CAST({0} AS BINARY_DOUBLE)",
+    "strictsqlite": "({0} * 1.0)",
+}
+_LENGTH = {"mysql": "CHAR_LENGTH({0})", "tsql": "(LEN({0} + 'x') - 1)"}
+_REGEX = {
+    "duckdb": "REGEXP_MATCHES({0}, {1})",
+    "postgres": "{0} ~ {1}",
+    "redshift": "{0} ~ {1}",
+    "mysql": "{0} RLIKE {1}",
+    "strictsqlite": "{0} REGEXP {1}",
+    "spark": "{0} RLIKE {1}",
+    "databricks": "{0} RLIKE {1}",
+    "bigquery": "REGEXP_CONTAINS({0}, {1})",
+    "snowflake": "(REGEXP_INSTR({0}, {1}) > 0)",  # its RLIKE wants the pattern to match all of the text
+    "trino": "REGEXP_LIKE({0}, {1})",
+    "presto": "REGEXP_LIKE({0}, {1})",
+    "athena": "REGEXP_LIKE({0}, {1})",
+    "oracle": "REGEXP_LIKE({0}, {1})",
+}
+_JSON = {
+    "duckdb": "JSON_VALID({0})",
+    "strictsqlite": "(JSON_VALID({0}) = 1)",
+    "mysql": "(JSON_VALID({0}) = 1)",
+    "postgres": "({0} IS JSON)",  # from PostgreSQL 16
+    "oracle": "({0} IS JSON)",
+    "snowflake": "(TRY_PARSE_JSON({0}) IS NOT NULL)",
+    "databricks": "(TRY_PARSE_JSON({0}) IS NOT NULL)",
+    "bigquery": "(SAFE.PARSE_JSON({0}) IS NOT NULL)",
+    "redshift": "(CAN_JSON_PARSE({0}))",
+    "trino": "(TRY(JSON_PARSE({0})) IS NOT NULL)",
+    "presto": "(TRY(JSON_PARSE({0})) IS NOT NULL)",
+    "athena": "(TRY(JSON_PARSE({0})) IS NOT NULL)",
+    "tsql": "(ISJSON({0}) = 1)",
+}
+_EPOCH = {
+    "duckdb": "EPOCH({0})",
+    "postgres": "EXTRACT(EPOCH FROM {0})",
+    "redshift": "EXTRACT(EPOCH FROM {0})",
+    "mysql": "TIMESTAMPDIFF(SECOND, '1970-01-01', {0})",
+    "strictsqlite": "CAST(STRFTIME('%s', {0}) AS INTEGER)",
+    "spark": "UNIX_TIMESTAMP({0})",
+    "databricks": "UNIX_TIMESTAMP({0})",
+    "bigquery": "UNIX_SECONDS(CAST({0} AS TIMESTAMP))",
+    "snowflake": "DATE_PART(EPOCH_SECOND, {0})",
+    "trino": "TO_UNIXTIME(CAST({0} AS TIMESTAMP))",
+    "presto": "TO_UNIXTIME(CAST({0} AS TIMESTAMP))",
+    "athena": "TO_UNIXTIME(CAST({0} AS TIMESTAMP))",
+    "tsql": "DATEDIFF_BIG(SECOND, '1970-01-01', {0})",
+}
+_QUANTILE = {
+    "duckdb": "QUANTILE_CONT({0}, {1})",
+    "postgres": "PERCENTILE_CONT({1}) WITHIN GROUP (ORDER BY {0})",
+    "redshift": "PERCENTILE_CONT({1}) WITHIN GROUP (ORDER BY {0})",
+    "snowflake": "PERCENTILE_CONT({1}) WITHIN GROUP (ORDER BY {0})",
+    "oracle": "PERCENTILE_CONT({1}) WITHIN GROUP (ORDER BY {0})",
+    "spark": "PERCENTILE({0}, {1})",
+    "databricks": "PERCENTILE({0}, {1})",
+}
+_DEVIATION = {
+    "tsql": {"stddev_sample": "STDEV({0})", "stddev_population": "STDEVP({0})"},
+    None: {"stddev_sample": "STDDEV_SAMP({0})", "stddev_population": "STDDEV_POP({0})"},
+}
+_EXACT = {
+    # Their usual collations take "a" and "A" for the same text.
+    "mysql": "CONVERT({0} USING utf8mb4) COLLATE utf8mb4_bin",
+    "tsql": "{0} COLLATE Latin1_General_100_BIN2",
+}
+
+
+@frozen
+class Engine:
+    """One engine's way of writing things down. All methods return SQL text.
+
+    Attributes:
+        name: the dialect as SQLAlchemy calls it, e.g. ``postgresql``; ``spark`` for PySpark.
+    """
+
+    name: str
+
+    @property
+    def glot(self) -> str:
+        """The dialect as sqlglot calls it.
+
+        Raises:
+            GuardError: when it has none of that name, e.g. because the address of the datasource is mistyped.
+        """
+        return _glot(self.name)
+
+    @property
+    def counts_apart(self) -> bool:
+        """Whether counts in WHERE form beat counts in one pass: its statistics answer many without reading a row.
+
+        Measured, see docs/performance.md.
+        """
+        return self.name == "duckdb"
+
+    @property
+    def has_boolean_values(self) -> bool:
+        """Whether a predicate is a value, so that it can be asked whether it is NULL."""
+        return self.glot not in _NO_BOOLEAN_VALUES
+
+    def identifier(self, name: str) -> str:
+        """Return a name in the quotes of the engine; plain where quoting would change its case."""
+        return _identifier(self.name, name)
+
+    def table(self, name: str) -> str:
+        """Return the name of a table, each part of it quoted; a file as the engine reads one."""
+        if is_file(name) and self.glot in {"spark", "databricks"}:
+            return f"{name.rpartition('.')[2].lower()}.{self.identifier(name)}"
+        return ".".join(self.identifier(part) for part in table_parts(name))
+
+    def literal(self, value: Scalar) -> str:
+        """Return a value as a literal."""
+        return _literal(self.name, value, type(value))
+
+    def instant(self, value: datetime) -> str:
+        """Return an interval bound as a literal: a date where it is midnight, so that date and text columns compare."""
+        return self.literal(value.date() if value.time() == time() else value)
+
+    def day(self, column: str) -> str:
+        """Return the day of a time."""
+        return f"DATE({column})" if self.name == "sqlite" else f"CAST({column} AS DATE)"
+
+    def epoch(self, column: str) -> str:
+        """Return the seconds since 1970 of a time in UTC."""
+        return self._form(_EPOCH, "EXTRACT(EPOCH FROM {0})", column)
+
+    def double(self, number: str) -> str:
+        """Return a number as a floating-point number, so that nothing is rounded to whole numbers on the way."""
+        return self._form(_DOUBLE, "CAST({0} AS DOUBLE)", number)
+
+    def length(self, text: str) -> str:
+        """Return the number of characters of a text."""
+        return self._form(_LENGTH, "LENGTH({0})", text)
+
+    def exact(self, text: str) -> str:
+        """Return a text so that it equals no other one, whatever the collation of its column."""
+        return self._form(_EXACT, "{0}", text)
+
+    def like(self, text: str, pattern: str) -> str:
+        """Return whether a text is like a pattern, upper and lower case told apart."""
+        if self.name == "sqlite":
+            return f"{text} GLOB {self.literal(_glob(pattern))}"  # its LIKE takes a and A for the same
+        if self.glot == "tsql":
+            pattern = pattern.replace("[", r"\[")
+        escape = f" ESCAPE {self.literal(chr(92))}" if "\\" in pattern and self.glot != "bigquery" else ""
+        return f"{self.exact(text)} LIKE {self.literal(pattern)}{escape}"
+
+    def regex(self, text: str, pattern: str) -> str:
+        """Return whether a regular expression matches somewhere in a text.
+
+        Raises:
+            GuardError: when the engine has none.
+        """
+        if self.glot not in _REGEX:
+            raise GuardError(f"{self.name} has no regular expressions; use Like, or Rows with a function of its own")
+        # MySQL and MariaDB would take the case from the collation.
+        return _REGEX[self.glot].format(text, self.literal(f"(?-i){pattern}" if self.glot == "mysql" else pattern))
+
+    def json(self, text: str) -> str:
+        """Return whether a text is a JSON document.
+
+        Raises:
+            GuardError: when the engine has no such function.
+        """
+        if self.glot not in _JSON:
+            raise GuardError(f"{self.name} has no function that tells JSON; use Rows with one of your own")
+        return _JSON[self.glot].format(text)
+
+    def quantile(self, column: str, at: float | Decimal) -> str | None:
+        """Return the interpolated quantile of a column; None where the engine has no such aggregate."""
+        form = _QUANTILE.get(self.glot)
+        return form.format(column, self.literal(at)) if form else None
+
+    def deviation(self, function: str, column: str) -> str | None:
+        """Return a standard deviation; None where the engine has none."""
+        if self.name == "sqlite":
+            return None
+        return _DEVIATION.get(self.glot, _DEVIATION[None])[function].format(column)
+
+    def limited(self, columns: Sequence[str], rest: str, limit: int) -> str:
+        """Return ``SELECT columns rest`` with at most ``limit`` rows."""
+        listed = ", ".join(columns)
+        if self.glot == "tsql":
+            return f"SELECT TOP {limit} {listed} {rest}"
+        if self.glot == "oracle":
+            return f"SELECT {listed} {rest} FETCH FIRST {limit} ROWS ONLY"
+        return f"SELECT {listed} {rest} LIMIT {limit}"
+
+    @property
+    def minus(self) -> str:
+        """The set operator that leaves the rows of the first that the second has not."""
+        return {"bigquery": "EXCEPT DISTINCT", "oracle": "MINUS"}.get(self.glot, "EXCEPT")
+
+    def emit(self, tree: exp.Expression) -> str:
+        """Return a tree of sqlglot as text."""
+        return tree.sql(dialect=self.glot, comments=False)
+
+    def _form(self, forms: dict[str, str], default: str, text: str) -> str:
+        return forms.get(self.glot, default).format(text)
+
+
+@cache
+def _glot(name: str) -> str:
+    glot = _SQLGLOT.get(name, name)
+    if Dialect.get(glot) is None:
+        raise GuardError(f"there is no SQL dialect {name!r}; {suggest(name, _TESTED)}, and more")
+    return glot
+
+
+@lru_cache(maxsize=4096)
+def _identifier(engine: str, name: str) -> str:
+    simple = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is not None
+    quoted = not (simple and engine in _FOLDS_UPPER)
+    return exp.to_identifier(name, quoted=quoted).sql(dialect=_glot(engine))
+
+
+@lru_cache(maxsize=4096)  # bounded: a scheduler sees new intervals every day
+def _literal(engine: str, value: Scalar, kind: type) -> str:  # noqa: ARG001  # 1, 1.0 and True are one key without it
+    glot = _glot(engine)
+    tree: exp.Expression
+    if isinstance(value, bool):
+        tree = exp.Boolean(this=value)
+    elif isinstance(value, int | float | Decimal):
+        number = exp.Literal.number(format(abs(value), "f") if isinstance(value, Decimal) else repr(abs(value)))
+        tree = exp.Neg(this=number) if value < 0 else number
+    elif isinstance(value, str):
+        tree = exp.Literal.string(value)
+    else:
+        if isinstance(value, datetime):
+            text = (value.astimezone(UTC) if value.tzinfo else value).replace(tzinfo=None).isoformat(" ")
+            type_ = "timestamp" if glot != "mysql" else "datetime(6)" if value.microsecond else "datetime"
+        else:
+            text, type_ = value.isoformat(), "date"
+        tree = exp.Literal.string(text)
+        # BigQuery compares neither dates nor times with a timestamp, but reads a bare text as what it is compared with.
+        if engine != "sqlite" and glot != "bigquery":
+            tree = exp.Cast(this=tree, to=exp.DataType.build(type_, dialect=glot))
+    return tree.sql(dialect=glot)
+
+
+def _glob(pattern: str) -> str:
+    """Return a pattern of LIKE as one of SQLite's GLOB."""
+    parts: list[str] = []
+    characters = iter(pattern)
+    for character in characters:
+        if character in "%_":
+            parts.append("*" if character == "%" else "?")
+            continue
+        plain = next(characters, "\\") if character == "\\" else character
+        parts.append(f"[{plain}]" if plain in "*?[" else plain)
+    return "".join(parts)
