@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from attrs import field, frozen
@@ -27,6 +27,7 @@ class Context:
         params: the user's own values, ``{{ params.x }}``.
         refused: names of further functions that the guard refuses.
         by_day: whether a reconciliation compares the days of the interval, each for itself.
+        dialect_of: gives the dialect of a datasource by name; None: all tables lie in the same one.
     """
 
     interval: Interval
@@ -34,6 +35,7 @@ class Context:
     params: dict[str, object] = field(factory=dict)
     refused: Collection[str] = ()
     by_day: bool = False
+    dialect_of: Callable[[str], str] | None = None
 
     def render(self, text: str) -> str:
         """Return ``text`` with its Jinja rendered.
@@ -58,7 +60,7 @@ class Context:
 
     def compiler(self, dialect: str, table: Table, columns: tuple[str, ...] = ()) -> Compiler:
         """Return the compiler for statements of this run."""
-        return Compiler(dialect, table, self.interval, columns, self.render, self.refused)
+        return Compiler(dialect, table, self.interval, columns, self.render, self.refused, self.dialect_of)
 
 
 def expected_groups(by: By, table: Table, datasource: Datasource, context: Context) -> tuple[Group, ...]:

@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
+from dq.across import absent
 from dq.checks.judge import Reading, judge, unmeasured
 from dq.checks.plan import Scan
 from dq.context import Context, expected_groups
-from dq.datasource import Datasource
+from dq.datasource import Datasource, fetch_all
 from dq.model.check import Check
-from dq.model.table import Table
 from dq.model.errors import DqError
 from dq.model.group import By, Group
-from dq.model.measure import PARTITION_ROWS, Measure
+from dq.model.measure import PARTITION_ROWS, Absentees, Measure, none_of
+from dq.model.reading import Past
 from dq.model.result import Result
+from dq.model.table import Table
+from dq.sql.names import table_parts
 from dq.sql.statements import Compiler, Statement
+
+Numbers = dict[Measure, object]
+
+
+@frozen
+class Memory:
+    """What is known from before.
+
+    Attributes:
+        past: what a check measured before, by its name and org, the newest partition first.
+        recorded: what was recorded for a check to be held against, by its name.
+    """
+
+    past: Mapping[str, Mapping[Group | None, tuple[Past, ...]]] = field(factory=dict)
+    recorded: Mapping[str, object] = field(factory=dict)
 
 
 def execute(
     scan: Scan,
     table: Table,
     by_of: Callable[[Check], By | None],
-    datasource: Datasource,
+    connect: Callable[[str], Datasource],
     context: Context,
+    *,
     keep: Collection[Group] = (),
+    memory: Memory | None = None,
 ) -> tuple[Result, ...]:
     """Return the Results of one scan: at least one for every check, whatever breaks.
 
@@ -33,16 +54,24 @@ def execute(
         scan: the checks.
         table: the relation.
         by_of: gives the group columns of a check, with who is expected.
-        datasource: where the table lies.
+        connect: opens a datasource by name, once.
         context: the partition, the time and the values for Jinja.
         keep: orgs that get a Result even when they are well.
+        memory: what is known from before.
     """
-    wanted = [(check, tuple(check.kind.measures(check.where).values())) for check in scan.checks]
-    readings = _measure((m for _, measures in wanted for m in measures), scan, table, datasource, context)
+    memory = memory or Memory()
+    try:
+        datasource = connect(table.datasource)
+    except DqError as error:
+        return tuple(unmeasured(check, str(error)) for check in scan.checks)
+    wanted = {check: check.kind.measures(check.where) for check in scan.checks}
+    scanned = _Scanned(context.compiler(datasource.dialect, table, scan.columns), connect)
+    scanned.measure(measure for check, roles in wanted.items() for measure in _at_once(check, roles, scan))
+    scanned.measure(measure for check, roles in wanted.items() for measure in _late(check, roles, scanned))
     expected: dict[By | None, tuple[Group, ...] | str] = {}  # asked once, however many checks expect the same orgs
     results: list[Result] = []
-    for check, measures in wanted:
-        broken = next((readings.errors[m] for m in (PARTITION_ROWS, *measures) if m in readings.errors), None)
+    for check, roles in wanted.items():
+        broken = next((scanned.errors[m] for m in (PARTITION_ROWS, *roles.values()) if m in scanned.errors), None)
         if broken is not None:
             results.append(unmeasured(check, broken))
             continue
@@ -53,9 +82,29 @@ def execute(
         if isinstance(who, str):
             results.append(unmeasured(check, f"who is expected could not be found out: {who}"))
             continue
-        reading = Reading(_there(measures, readings.numbers), expected=who)
-        results += judge(check, reading, context.now, grouped=bool(scan.columns), keep=keep)
+        reading = Reading(
+            scanned.of(roles.values()),
+            expected=who,
+            past=memory.past.get(check.name, {}),
+            recorded=memory.recorded.get(check.name),
+        )
+        results += judge(check, reading, context.now, context.interval, grouped=bool(scan.columns), keep=keep)
     return tuple(results)
+
+
+def _at_once(check: Check, roles: Mapping[str, Measure], scan: Scan) -> Iterator[Measure]:
+    if check.kind.needs_rows or scan.columns:
+        yield PARTITION_ROWS
+    yield from (measure for role, measure in roles.items() if role not in check.kind.late)
+
+
+def _late(check: Check, roles: Mapping[str, Measure], scanned: _Scanned) -> Iterator[Measure]:
+    """Yield the measures that are only needed for what the first ones found."""
+    if not check.kind.late or any(measure in scanned.errors for measure in roles.values()):
+        return
+    found = ({role: numbers[m] for role, m in roles.items() if m in numbers} for numbers in scanned.numbers.values())
+    if any(check.kind.needs_late(numbers) for numbers in found):
+        yield from (roles[role] for role in check.kind.late if role in roles)
 
 
 def _expected(by: By | None, table: Table, datasource: Datasource, context: Context) -> tuple[Group, ...] | str:
@@ -66,75 +115,125 @@ def _expected(by: By | None, table: Table, datasource: Datasource, context: Cont
         return str(error)
 
 
-def _there(
-    measures: Sequence[Measure], numbers: Mapping[Group | None, dict[Measure, object]]
-) -> Mapping[Group | None, dict[Measure, object]]:
-    """Return the numbers of the orgs that a check speaks of: those with rows in the partition, or in its own query.
-
-    The newest value is asked of the whole table, and a query may look anywhere: an org that only they know of, for
-    instance one that left long ago, is not missed by the checks that share the scan.
-    """
-    wanted = (PARTITION_ROWS, *(measure for measure in measures if measure.form == "query"))
-    return {
-        group: found for group, found in numbers.items() if group is None or any(found.get(asked) for asked in wanted)
-    }
-
-
 @frozen
-class _Readings:
-    numbers: dict[Group | None, dict[Measure, object]]
-    errors: dict[Measure, str]
+class _Scanned:
+    """The numbers of one relation, as far as they are known.
 
+    Attributes:
+        compiler: writes the statements.
+        connect: opens a datasource by name.
+        numbers: what was measured, by org; the key is None in a scan that is not grouped.
+        errors: why a measure could not be had.
+        answered: the measures that have an answer.
+    """
 
-def _measure(
-    measures: Iterable[Measure], scan: Scan, table: Table, datasource: Datasource, context: Context
-) -> _Readings:
-    readings = _Readings({}, {})
-    compiler = context.compiler(datasource.dialect, table, scan.columns)
-    by = By(scan.columns) if scan.columns else None
-    wanted = tuple(dict.fromkeys((PARTITION_ROWS, *measures)))
-    try:
-        statements = compiler.statements(wanted)
-    except DqError:  # one of them is refused; which one is only asked now, because parsing costs more than a scan may
+    compiler: Compiler
+    connect: Callable[[str], Datasource]
+    numbers: dict[Group | None, Numbers] = field(factory=dict)
+    errors: dict[Measure, str] = field(factory=dict)
+    answered: set[Measure] = field(factory=set)
+
+    def measure(self, measures: Iterable[Measure]) -> None:
+        """Ask for what is not known yet; independent statements of a datasource run side by side."""
+        wanted = [m for m in dict.fromkeys(measures) if m not in self.answered and m not in self.errors]
         for measure in wanted:
+            if measure.form == "columns" or self.compiler.across(measure):
+                self._attempt((measure,), self._apart, measure)
+        asked: dict[str, list[Statement]] = {}
+        for statement in self._compiled(wanted):
+            asked.setdefault(statement.table.datasource, []).append(statement)
+        for name, statements in asked.items():
             try:
-                compiler.statements([measure])
+                datasource = self.connect(name)
             except DqError as error:
-                readings.errors[measure] = str(error)
-        statements = compiler.statements(measure for measure in wanted if measure not in readings.errors)
-    for statement in statements:
-        _answer(statement, compiler, datasource, by, readings)
-    return readings
+                self._fail([m for statement in statements for m in statement.measures], error)
+                continue
+            answers = fetch_all(datasource, [statement.sql for statement in statements])
+            for statement, answer in zip(statements, answers, strict=True):
+                if isinstance(answer, DqError):
+                    self._by_halves(statement, answer, datasource)
+                else:
+                    self._attempt(statement.measures, self._take, statement, answer)
 
+    def of(self, measures: Collection[Measure]) -> Mapping[Group | None, Numbers]:
+        """Return the numbers of the orgs that a check speaks of: those with rows in the partition, or in its own query.
 
-def _answer(
-    statement: Statement, compiler: Compiler, datasource: Datasource, by: By | None, readings: _Readings
-) -> None:
-    """Run one statement; when it breaks, repeat it by halves, so that one bad predicate costs one check."""
-    measures = statement.measures
-    try:
-        rows = datasource.fetch(statement.sql)
-    except DqError as error:
+        The newest value is asked of the whole table, and a query may look anywhere: an org that only they know of, for
+        instance one that left long ago, is not missed by the checks that share the scan.
+        """
+        known = [m for m in (PARTITION_ROWS, *measures) if m in self.answered]
+        if not self.compiler.columns:
+            return {None: {m: self.numbers.get(None, {}).get(m, none_of(m)) for m in known}}
+        asked = (PARTITION_ROWS, *(measure for measure in measures if measure.form == "query"))
+        return {
+            group: {m: found.get(m, none_of(m)) for m in known}
+            for group, found in self.numbers.items()
+            if any(found.get(measure) for measure in asked)
+        }
+
+    def _compiled(self, wanted: Sequence[Measure]) -> tuple[Statement, ...]:
+        try:
+            return self.compiler.statements(wanted)
+        except DqError:  # one is refused; which one is only asked now, because compiling costs more than a scan may
+            for measure in wanted:
+                try:
+                    self.compiler.statements([measure])
+                except DqError as error:
+                    self._fail([measure], error)
+            return self.compiler.statements(measure for measure in wanted if measure not in self.errors)
+
+    def _by_halves(self, statement: Statement, error: DqError, datasource: Datasource) -> None:
+        """Repeat a statement that broke by halves, so that one bad predicate costs one check."""
+        measures = statement.measures
         # Where even the plain row count breaks, the table or the connection is gone, and halving would only ask again.
-        if len(measures) == 1 or _all_broken(measures, compiler, datasource, readings):
-            readings.errors.update(dict.fromkeys(measures, str(error)))
+        if len(measures) == 1 or self._all_broken(measures, datasource):
+            self._fail(measures, error)
             return
         half = len(measures) // 2
         for part in (measures[:half], measures[half:]):
-            for repeated in compiler.statements(part):
-                _answer(repeated, compiler, datasource, by, readings)
-        return
-    for row in rows:
-        group = by.group(row[: len(statement.columns)]) if by else None
-        readings.numbers.setdefault(group, {}).update(zip(measures, row[len(statement.columns) :], strict=True))
+            for repeated in self.compiler.statements(part):
+                try:
+                    rows = datasource.fetch(repeated.sql)
+                except DqError as again:
+                    self._by_halves(repeated, again, datasource)
+                else:
+                    self._attempt(repeated.measures, self._take, repeated, rows)
 
+    def _all_broken(self, measures: Sequence[Measure], datasource: Datasource) -> bool:
+        if PARTITION_ROWS not in measures:
+            return PARTITION_ROWS in self.errors
+        try:
+            for statement in self.compiler.statements([PARTITION_ROWS]):
+                datasource.fetch(statement.sql)
+        except DqError:
+            return True
+        return False
 
-def _all_broken(measures: Sequence[Measure], compiler: Compiler, datasource: Datasource, readings: _Readings) -> bool:
-    if PARTITION_ROWS not in measures:
-        return PARTITION_ROWS in readings.errors
-    try:
-        for statement in compiler.statements([PARTITION_ROWS]):
-            datasource.fetch(statement.sql)
-    except DqError:
-        return True
-    return False
+    def _take(self, statement: Statement, rows: Iterable[Sequence[Any]]) -> None:
+        for values, measure, value in statement.read(rows):
+            self._put(values, measure, value)
+        self.answered.update(statement.measures)
+
+    def _apart(self, measure: Measure) -> None:
+        """Answer a measure that no single statement answers."""
+        here = self.connect(self.compiler.table.datasource)
+        if isinstance(measure.of, Absentees):
+            for values, value in absent(measure, self.compiler, here, self.connect(measure.of.other.datasource)):
+                self._put(values, measure, value)
+        else:
+            listed = here.columns(table_parts(self.compiler.table.name))
+            self._put((), measure, tuple((column.name, column.type, column.nullable) for column in listed))
+        self.answered.add(measure)
+
+    def _put(self, values: tuple[Any, ...], measure: Measure, value: object) -> None:
+        group = By(self.compiler.columns).group(values) if self.compiler.columns else None
+        self.numbers.setdefault(group, {})[measure] = value
+
+    def _attempt(self, measures: Sequence[Measure], work: Callable[..., None], *args: object) -> None:
+        try:
+            work(*args)
+        except DqError as error:
+            self._fail(measures, error)
+
+    def _fail(self, measures: Iterable[Measure], error: DqError) -> None:
+        self.errors.update(dict.fromkeys(measures, str(error)))

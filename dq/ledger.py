@@ -34,7 +34,7 @@ from dq.model.ledger import Column, Count, Ledger, LedgerRow
 from dq.model.reconciliation import Allowance, Explained, Reconciliation, Stage, Total
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
-from dq.sql.statements import date_of
+from dq.sql.names import date_of
 
 STAGES_AT_ONCE = 8
 """How many stages are counted side by side; each lies in a database of its own as a rule."""

@@ -37,8 +37,9 @@ class DatasourceSettings:
         url: its SQLAlchemy URL, or a reference to one; read it with ``url.reveal_url()``.
         password: a reference to the password that the URL leaves out.
         timeout: how long one statement may take.
-        read_only: whether sessions are opened read-only where the database can; dq never writes to a datasource.
-        max_connections: how many connections dq may hold at once.
+        read_only: whether sessions are opened read-only where the database can.
+        max_connections: how many connections dq may hold at once; None: what is fastest on that database.
+        write: whether dq may write tables of its own there; it has a session for that alone, which is not read-only.
     """
 
     name: str
@@ -46,7 +47,8 @@ class DatasourceSettings:
     password: Secret | None = None
     timeout: timedelta = timedelta(minutes=5)
     read_only: bool = True
-    max_connections: int = 4
+    max_connections: int | None = None
+    write: bool = False
 
 
 @frozen
@@ -238,7 +240,8 @@ def _datasource(name: str, section: Section) -> DatasourceSettings:
         password=section.password("password"),
         timeout=section.duration("timeout", "5m"),
         read_only=section.flag("read_only", default=True),
-        max_connections=section.count("max_connections", 4),
+        max_connections=section.count("max_connections"),
+        write=section.flag("write", default=False),
     )
     section.refuse_unknown()
     return settings

@@ -89,9 +89,12 @@ class Section:
         value: bool = self.get(key, bool, "true or false", default)
         return value
 
-    def count(self, key: str, default: int) -> int:
-        """Return a whole number of at least 1."""
-        value: int = self.get(key, int, "a whole number", default)
+    def count(self, key: str) -> int | None:
+        """Return a whole number of at least 1; None where it is not given."""
+        if key not in self.raw:
+            self._asked.append(key)
+            return None
+        value: int = self.get(key, int, "a whole number")
         if value < 1:
             raise ConfigError(f"{self.place(key)}: it must be at least 1")
         return value

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dq.model.errors import GuardError
 from dq.sql.guard import REFUSED_FUNCTIONS, guard_aggregate, guard_predicate, guard_query
-from dq.sql.statements import table_parts
+from dq.sql.names import table_parts
 
 DIALECTS = ("duckdb", "sqlite", "postgres", "mysql", "snowflake", "bigquery", "tsql")
 

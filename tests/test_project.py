@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from dq import app
-from dq.datasource import with_driver
+from dq.datasource.alchemy import with_driver
 from dq.model.errors import ConfigError, UsageError
 from dq.plugins import load_plugin
 from dq.project import find_root, load_project

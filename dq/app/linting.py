@@ -21,7 +21,6 @@ from dq.model.group import By
 from dq.model.interval import Interval
 from dq.model.reconciliation import Reconciliation, Stage, Total
 from dq.project import Project
-from dq.sql.guard import guard_predicate
 from dq.sql.statements import Compiler
 
 
@@ -87,7 +86,7 @@ def sql_problems(project: Project, declared: Declared, interval: Interval, *, by
     dialect = cache(partial(dialect_of, project))  # it reads secrets and entry points, which every check would pay for
     if isinstance(declared, Suite):
         try:
-            _ = context.compiler(dialect(declared.table.datasource), declared.table).dialect_of_sqlglot
+            _ = context.compiler(dialect(declared.table.datasource), declared.table).engine.glot
         except DqError as error:
             yield f"{place}: {error}"  # once, and not for every check
             return
@@ -128,7 +127,7 @@ class _Compilers:
     def _check(self, declared: Suite, check: Check, columns: tuple[str, ...]) -> None:
         made = self._compiler(declared.table, columns)
         if check.where is not None:
-            guard_predicate(self.context.render(check.where), made.dialect_of_sqlglot, self.context.refused)
+            made.user_predicate(check.where)
         for measure in check.kind.measures(check.where).values():
             made.statements([measure])
         by = declared.by_of(check)

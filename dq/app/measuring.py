@@ -20,11 +20,10 @@ from dq.app.session import (
     start_run,
     transaction,
 )
-from dq.checks.judge import unmeasured
 from dq.checks.plan import STAGES, plan, scan_ids
 from dq.execute import execute
 from dq.ledger import reconcile as reconcile_stages
-from dq.model.errors import DqError, UsageError
+from dq.model.errors import UsageError
 from dq.model.group import Group
 from dq.model.interval import Interval
 from dq.model.ledger import Ledger
@@ -148,15 +147,11 @@ def _measure(
         wanted = next((s for s in plan(declared) if s.id == scan_id), None)
         if wanted is None:
             raise UsageError(f"suite {declared.name!r} has no scan {scan_id!r}; it has {', '.join(scan_ids(declared))}")
-        try:
-            source = connect(declared.table.datasource)
-        except DqError as error:
-            return _Measured(tuple(unmeasured(check, str(error)) for check in wanted.checks))
         keep: frozenset[Group] = frozenset()
         if run is not None and wanted.columns:
             with transaction(project) as connection:
                 keep = history.open_orgs(connection, project.environment, "suite", declared.name, wanted.columns)
-        return _Measured(execute(wanted, declared.table, declared.by_of, source, context, keep))
+        return _Measured(execute(wanted, declared.table, declared.by_of, connect, context, keep=keep))
 
 
 def reconcile(

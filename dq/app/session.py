@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -15,7 +15,8 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from dq.context import Context
-from dq.datasource import Datasource, SqlDatasource
+from dq.datasource import Datasource, SqlDatasource, completed
+from dq.datasource.address import parse
 from dq.model.check import Suite
 from dq.model.errors import ConfigError, StoreError, UsageError
 from dq.model.interval import Interval
@@ -91,7 +92,8 @@ def kind_of(declared: Declared) -> RunKind:
 
 def context_of(project: Project, interval: Interval, now: datetime, *, by_day: bool = False) -> Context:
     """Return what the SQL of a run may depend on."""
-    return Context(interval, now, dict(project.params), project.refuse_functions, by_day)
+    dialect = cache(partial(dialect_of, project))  # it reads secrets and entry points, which every check would pay for
+    return Context(interval, now, dict(project.params), project.refuse_functions, by_day, dialect)
 
 
 @contextmanager
@@ -124,8 +126,7 @@ def open_datasource(project: Project, name: str) -> Datasource:
     password = settings.password.reveal() if settings.password is not None else None
     scheme = url.partition(":")[0]
     if scheme in plugin_names("dq.datasources"):
-        made: Datasource = load_plugin("dq.datasources", scheme)(name, url, password)
-        return made
+        return completed(load_plugin("dq.datasources", scheme)(name, url, password))
     return SqlDatasource.of(
         name,
         url,
@@ -133,6 +134,7 @@ def open_datasource(project: Project, name: str) -> Datasource:
         timeout=settings.timeout,
         read_only=settings.read_only,
         max_connections=settings.max_connections,
+        write=settings.write,
     )
 
 
@@ -146,10 +148,10 @@ def dialect_of(project: Project, datasource: str) -> str:
     scheme = url.partition(":")[0]
     if scheme in plugin_names("dq.datasources"):
         return open_datasource(project, datasource).dialect
-    try:
-        return make_url(url).get_backend_name()
-    except SQLAlchemyError:
-        raise ConfigError(f"datasource {datasource!r}: its url is not of the form dialect://host/database") from None
+    parsed = parse(url)
+    if parsed is None:
+        raise ConfigError(f"datasource {datasource!r}: its url is not of the form dialect://host/database")
+    return parsed.dialect
 
 
 @contextmanager

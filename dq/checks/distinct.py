@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen
 
-from dq.checks.kind import RowKind, ValueKind, as_columns, bad_column, bad_literals, number, whole
+from dq.checks.kind import RowKind, ValueKind, alike, as_columns, bad_column, bad_literals, whole
 from dq.checks.values import shown_values
 from dq.model.group import group_value
 from dq.model.measure import Frequencies, Function, Measure, Stat
@@ -181,8 +181,8 @@ class Values(RowKind):
     def count(self, numbers: Numbers, moment: Moment) -> Counted:  # noqa: ARG002  # as every kind
         """Return the values that are missing or too many, by name."""
         found = numbers.get("values") or ()
-        wanted = {_alike(value): value for value in self.values}
-        there = {_alike(row[0]) for row in found}
+        wanted = {alike(value): value for value in self.values}
+        there = {alike(row[0]) for row in found}
         different = whole(found[0][2]) or 0 if found else 0
         missing = [value for alike, value in wanted.items() if alike not in there] if self.all else []
         matched = len(wanted) - len([1 for alike in wanted if alike not in there])
@@ -235,25 +235,13 @@ class MostCommon(RowKind):
     def count(self, numbers: Numbers, moment: Moment) -> Counted:  # noqa: ARG002  # as every kind
         """Return how many of the most common values are not allowed."""
         found = numbers.get("values") or ()
-        allowed = {_alike(value) for value in self.values}
-        bad = [row[0] for row in found if _alike(row[0]) not in allowed]
+        allowed = {alike(value) for value in self.values}
+        bad = [row[0] for row in found if alike(row[0]) not in allowed]
         violations = 0 if self.ties and len(bad) < len(found) else len(bad)
         return Counted(violations, rows=len(found), detail={"values": [plain(row[0]) for row in found]})
 
     def __str__(self) -> str:
         return f"the most common {self.column} is one of {shown_values(self.values)}"
-
-
-def _alike(value: object) -> object:
-    """Return what is equal for equal values, whatever type a database gives them."""
-    if isinstance(value, bool):
-        return Fraction(value)
-    if isinstance(value, int | float | Decimal):
-        return number(value)
-    if isinstance(value, date):
-        text = value.isoformat()
-        return text.removesuffix("T00:00:00").replace("T", " ")
-    return value
 
 
 def plain(value: object) -> Any:

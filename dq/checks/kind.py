@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
+from types import NoneType
 from typing import ClassVar, Literal
 
 from dq.model.errors import MeasureError
@@ -145,6 +146,17 @@ def number(value: object) -> Fraction | None:
 def whole(value: object) -> int | None:
     """Return a count that a database gave; some give it as an exact decimal or as text."""
     return None if value is None else int(value) if isinstance(value, int | float | Decimal) else int(str(value))
+
+
+def alike(value: object) -> Hashable:
+    """Return what is equal for equal values, whatever type a database gives them."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int | float | Decimal):
+        return value  # Python compares and hashes them by their exact value
+    if isinstance(value, date):
+        return value.isoformat(" ").removesuffix(" 00:00:00") if isinstance(value, datetime) else value.isoformat()
+    return value if isinstance(value, str | bytes | NoneType) else str(value)
 
 
 def bad_column(column: object) -> Iterator[str]:

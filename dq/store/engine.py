@@ -11,7 +11,7 @@ from sqlalchemy import Column, MetaData, String, Table, create_engine, event, in
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from dq.datasource import with_driver
+from dq.datasource.alchemy import with_driver
 from dq.model.errors import ConfigError, StoreError
 from dq.store.schema import metadata
 

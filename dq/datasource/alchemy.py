@@ -1,0 +1,177 @@
+"""Every database that SQLAlchemy has a dialect for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, NoSuchTableError
+from sqlalchemy.pool import NullPool
+
+from dq.datasource.address import Address
+from dq.datasource.columns import Column, no_table
+from dq.datasource.session import CONNECT_SECONDS, Settings, batches, opening
+from dq.model.errors import ConfigError
+
+
+def open_driver(place: str, _address: Address, url: str, password: str | None, settings: Settings) -> Alchemy:
+    """Return the driver; nothing is connected yet.
+
+    Raises:
+        ConfigError: when the address is malformed or its driver is not installed.
+    """
+    try:
+        parsed = with_driver(make_url(url))
+        if password is not None:
+            parsed = parsed.set(password=password)
+        return Alchemy(_engine(parsed, settings, write=False), _engine(parsed, settings, write=True), settings)
+    except (ArgumentError, ValueError):
+        raise ConfigError(f"{place}: its url is not of the form dialect://host/database") from None
+    except NoSuchModuleError as error:
+        raise ConfigError(f"{place}: no driver for {str(error).rsplit(':', 1)[-1]} is installed") from None
+    except ImportError as error:
+        raise ConfigError(f"{place}: the Python package {error.name!r} is not installed") from None
+
+
+def with_driver(url: URL) -> URL:
+    """Return ``url`` with the driver that dq's extras install, where it names none.
+
+    Airflow 2.11's SQLAlchemy 1.4 does not know psycopg 3.
+    """
+    postgres = "postgresql+psycopg2" if sqlalchemy.__version__.startswith("1.") else "postgresql+psycopg"
+    drivers = {"postgresql": postgres, "postgres": postgres, "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
+    return url.set(drivername=drivers.get(url.drivername, url.drivername))
+
+
+def _engine(url: URL, settings: Settings, *, write: bool) -> Engine:
+    backend, read_only = url.get_backend_name(), settings.read_only and not write
+    options: dict[str, Any] = {}
+    if backend == "sqlite":
+        options = {"check_same_thread": False}
+        url = _read_only_file(url) if read_only else url
+    elif backend == "duckdb":
+        options = {"read_only": read_only and url.database not in (None, "", ":memory:")}
+    elif backend in ("postgresql", "mysql", "mariadb"):
+        options = {"connect_timeout": CONNECT_SECONDS}
+    return create_engine(url, connect_args=options, poolclass=NullPool, future=True)
+
+
+def _read_only_file(url: URL) -> URL:
+    """Return the address that opens a SQLite file without making it: a mistyped path is an error, no new database."""
+    if url.database in (None, "", ":memory:") or str(url.database).startswith("file:"):
+        return url
+    return url.set(database="file:" + quote(str(url.database))).update_query_dict({"mode": "ro", "uri": "true"})
+
+
+class Alchemy:
+    """One database by SQLAlchemy."""
+
+    parallel = 2
+
+    def __init__(self, engine: Engine, writing: Engine, settings: Settings) -> None:
+        self._engines, self._settings = {False: engine, True: writing}, settings
+        self.dialect = engine.dialect.name
+        self.alone = self.dialect == "duckdb"
+
+    def connect(self, *, write: bool = False) -> Session:
+        """Return a new session."""
+        session = Session(self._engines[write])
+        kind = self.dialect
+        if kind in ("mysql", "mariadb"):
+            kind = "mariadb" if "mariadb" in str(session.run("SELECT version()")[0][0]).lower() else "mysql"
+        for statement in opening(kind, self._settings, write=write):
+            session.tell(statement)
+        return session
+
+    def is_lost(self, error: Exception) -> bool:
+        """Whether the dialect knows the error as the end of the connection."""
+        return isinstance(error, DBAPIError) and bool(error.connection_invalidated)
+
+    def inspect(self, datasource: str, session: Session, table: Sequence[str]) -> list[Column]:
+        """Return the columns of a table, as SQLAlchemy's dialect finds them out.
+
+        Raises:
+            MeasureError: when there is no such table.
+        """
+        try:
+            return session.columns(table)
+        except NoSuchTableError:
+            raise no_table(datasource, table) from None
+
+    def close(self) -> None:
+        """Give back what the engines hold."""
+        for engine in self._engines.values():
+            engine.dispose()
+
+
+class Session:
+    """A connection."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._connection: Connection = engine.connect()
+        self._cursor: Any = None
+        event.listen(self._connection, "before_cursor_execute", self._remember)
+
+    def run(self, sql: str) -> list[Sequence[Any]]:
+        """Return all rows of one statement."""
+        result = self._execute(sql)
+        rows: list[Sequence[Any]] = [tuple(row) for row in result] if result.returns_rows else []
+        self._connection.rollback()
+        return rows
+
+    def tell(self, statement: str) -> None:
+        """Execute a statement about the session itself."""
+        self._execute(statement)
+        self._connection.commit()
+
+    def stream(self, sql: str, size: int) -> Iterator[list[Sequence[Any]]]:
+        """Yield the rows in lists, by a server-side cursor where the dialect has one."""
+        result = self._execute(sql, stream_results=True, max_row_buffer=size)
+        for rows in batches(result.fetchmany, size):
+            yield [tuple(row) for row in rows]
+        self._connection.rollback()
+
+    def columns(self, table: Sequence[str]) -> list[Column]:
+        """Return the columns of a table."""
+        schema = ".".join(table[:-1]) or None
+        found = sqlalchemy.inspect(self._connection).get_columns(table[-1], schema)
+        dialect = self._connection.dialect
+        columns = [Column(str(c["name"]), c["type"].compile(dialect), c.get("nullable")) for c in found]
+        self._connection.rollback()
+        return columns
+
+    def write(self, statements: Sequence[str]) -> None:
+        """Execute statements in one transaction."""
+        for statement in statements:
+            self._execute(statement)
+        self._connection.commit()
+
+    def cancel(self) -> None:
+        """Stop the statement as the driver offers it; some offer nothing."""
+        raw: Any = self._connection.connection.driver_connection
+        if self._connection.dialect.name in ("mysql", "mariadb"):
+            with self._connection.engine.connect() as other:
+                other.exec_driver_sql(f"KILL QUERY {raw.thread_id()}")
+            return
+        for target, name in ((raw, "cancel"), (raw, "interrupt"), (self._cursor, "cancel")):
+            stop = getattr(target, name, None)
+            if stop is not None:
+                stop()
+                return
+
+    def close(self) -> None:
+        """Close the connection."""
+        with suppress(Exception):
+            self._connection.invalidate()
+        self._connection.close()
+
+    def _execute(self, sql: str, **options: Any) -> Any:
+        return self._connection.execution_options(no_parameters=True, **options).exec_driver_sql(sql)
+
+    def _remember(self, _connection: Any, cursor: Any, *_rest: Any) -> None:
+        self._cursor = cursor

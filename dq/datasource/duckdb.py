@@ -1,0 +1,82 @@
+"""DuckDB: one connection per process and file, and a cursor of it per session."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import duckdb
+
+from dq.datasource.address import Address
+from dq.datasource.session import Settings, batches, opening
+
+
+def open_driver(_place: str, address: Address, _url: str, _password: str | None, settings: Settings) -> DuckDB:
+    """Return the driver; the file is not opened yet."""
+    return DuckDB(address.database or ":memory:", settings)
+
+
+class DuckDB:
+    """One file, or the memory of this process."""
+
+    dialect = "duckdb"
+    parallel = 1
+
+    def __init__(self, file: str, settings: Settings) -> None:
+        self._file, self._settings = file, settings
+        self.alone = file != ":memory:"
+        self._root: duckdb.DuckDBPyConnection | None = None
+        self._opening = threading.Lock()
+
+    def connect(self, *, write: bool = False) -> Session:
+        """Return a new session. DuckDB opens a file for all sessions alike, so one that writes has to be alone."""
+        read_only = self._settings.read_only and not write and self._file != ":memory:"
+        with self._opening:
+            if self._root is None:
+                self._root = duckdb.connect(self._file, read_only=read_only)
+            cursor = self._root.cursor()
+        for statement in opening(self.dialect, self._settings, write=write):
+            cursor.execute(statement)
+        return Session(cursor)
+
+    def is_lost(self, _error: Exception) -> bool:
+        """A file is not lost."""
+        return False
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._opening:
+            if self._root is not None:
+                self._root.close()
+            self._root = None
+
+
+class Session:
+    """A cursor, which is a connection of its own to the same database."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        self._cursor = cursor
+
+    def run(self, sql: str) -> list[Sequence[Any]]:
+        """Return all rows of one statement."""
+        return list(self._cursor.execute(sql).fetchall())
+
+    def stream(self, sql: str, size: int) -> Iterator[list[Sequence[Any]]]:
+        """Yield the rows in lists; DuckDB computes them as they are asked for."""
+        return batches(self._cursor.execute(sql).fetchmany, size)
+
+    def write(self, statements: Sequence[str]) -> None:
+        """Execute statements in one transaction."""
+        self._cursor.begin()
+        for statement in statements:
+            self._cursor.execute(statement)
+        self._cursor.commit()
+
+    def cancel(self) -> None:
+        """Interrupt the statement of this cursor only."""
+        self._cursor.interrupt()
+
+    def close(self) -> None:
+        """Close the cursor."""
+        self._cursor.close()
