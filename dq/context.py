@@ -8,11 +8,11 @@ from datetime import datetime
 from attrs import field, frozen
 
 from dq.datasource import Datasource
-from dq.model.table import Table
 from dq.model.duration import parse_duration
 from dq.model.errors import GuardError
 from dq.model.group import By, Group
 from dq.model.interval import Interval
+from dq.model.table import Table
 from dq.sql.statements import Compiler
 from dq.template import render_sql
 

@@ -26,7 +26,6 @@ from attrs import field, frozen
 from dq.checks.judge import name_worst
 from dq.context import Context, expected_groups
 from dq.datasource import Datasource
-from dq.model.table import Table
 from dq.model.errors import DqError, MeasureError
 from dq.model.group import By, Group
 from dq.model.interval import Interval
@@ -34,6 +33,7 @@ from dq.model.ledger import Column, Count, Ledger, LedgerRow
 from dq.model.reconciliation import Allowance, Explained, Reconciliation, Stage, Total
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
+from dq.model.table import Table
 from dq.sql.names import date_of
 
 STAGES_AT_ONCE = 8

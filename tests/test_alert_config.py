@@ -12,8 +12,8 @@ from dq.alerting.outbox import BrokenChannel, open_channels
 from dq.alerting.routing import Matcher, Route
 from dq.checks import Rows
 from dq.model.check import Check, Suite
-from dq.model.table import Table
 from dq.model.errors import ConfigError
+from dq.model.table import Table
 
 GOOD = """
 fallback = "team"

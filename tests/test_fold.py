@@ -19,13 +19,13 @@ from dq.alerting.fold import Answer, Change, Measured, News, apply_findings, dec
 from dq.alerting.incidents import from_row, group_key, of_subject, open_orgs, read_open, recorded_keys, short_key
 from dq.checks import Rows
 from dq.model.check import Check, Suite
-from dq.model.table import Table
 from dq.model.group import Group
 from dq.model.incident import Finding, Incident, IncidentKey
 from dq.model.interval import Interval
 from dq.model.reconciliation import Reconciliation, Stage
 from dq.model.result import Result, Run
 from dq.model.severity import Outcome, Severity
+from dq.model.table import Table
 from dq.store.schema import alert_group
 from dq.store.schema import incident as incident_table
 

@@ -15,11 +15,11 @@ from dq.app.telling import ROUTES, alerting_of
 from dq.checks.plan import plan
 from dq.context import Context, expected_sql
 from dq.model.check import Check, Suite
-from dq.model.table import Table
 from dq.model.errors import DeclarationError, DqError
 from dq.model.group import By
 from dq.model.interval import Interval
 from dq.model.reconciliation import Reconciliation, Stage, Total
+from dq.model.table import Table
 from dq.project import Project
 from dq.sql.statements import Compiler
 

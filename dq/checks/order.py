@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Literal
 
 from attrs import field, frozen
 
 from dq.checks.kind import PredicateKind, as_columns, bad_column, bad_literals
+from dq.model.duration import format_duration, parse_duration
 from dq.model.predicate import Apart, Ordered
 
 
@@ -82,19 +84,23 @@ class Decreasing(_InOrder):
         return f"{self.column} {'falls' if self.strict else 'never rises'}{self._said()}"
 
 
+def _step(value: float | Decimal | str | timedelta) -> int | float | Decimal | timedelta:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
 @frozen
 class Sequential(_InOrder):
     """The column counts on by ``step`` from row to row, without a gap.
 
     Attributes:
-        column: a number.
-        step: by how much; below zero: down.
+        column: a number, or a date or time.
+        step: by how much, a number or a duration such as ``"1d"``; a number below zero: down.
         by: the columns that order the rows; by default the column itself.
         within: the count starts anew for each value of these columns.
     """
 
     column: str
-    step: int | float | Decimal = 1
+    step: int | float | Decimal | timedelta = field(default=1, converter=_step)
     by: tuple[str, ...] = field(converter=as_columns, kw_only=True)
     within: tuple[str, ...] = field(default=(), converter=as_columns, kw_only=True)
 
@@ -105,18 +111,25 @@ class Sequential(_InOrder):
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
         yield from super().problems()
-        yield from bad_literals([self.step])
-        if not isinstance(self.step, int | float | Decimal) or isinstance(self.step, bool) or self.step == 0:
-            yield f"step={self.step!r} is not a number other than zero"
+        if isinstance(self.step, timedelta):
+            if not self.step or self.step % timedelta(seconds=1):
+                yield f"step={self.step!r} is not a whole number of seconds other than zero"
+        elif isinstance(self.step, bool) or not isinstance(self.step, int | float | Decimal) or self.step == 0:
+            yield f"step={self.step!r} is not a number or duration other than zero"
+        else:
+            yield from bad_literals([self.step])
 
     @property
     def predicate_form(self) -> Ordered:
         """TRUE where it is ``step`` further than the row before."""
+        if isinstance(self.step, timedelta):
+            return Ordered(self.column, self.by, self.within, step=self.step)
         down = self.step < 0
-        return Ordered(self.column, self.by, self.within, descending=down, step=abs(self.step))
+        return Ordered(self.column, self.by, self.within, descending=down, step=-self.step if down else self.step)
 
     def __str__(self) -> str:
-        return f"{self.column} counts on by {self.step}{self._said()}"
+        step = format_duration(self.step) if isinstance(self.step, timedelta) else self.step
+        return f"{self.column} counts on by {step}{self._said()}"
 
 
 @frozen

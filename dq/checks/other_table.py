@@ -45,9 +45,13 @@ class _Keys(RowKind):
         return Measure("absentees", self._absentees)
 
 
-def _bad_pair(columns: tuple[str, ...], other: Table, other_columns: tuple[str, ...]) -> Iterator[str]:
+def _bad_table(other: object) -> Iterator[str]:
     if not isinstance(other, Table):
         yield f"{other!r} is not a Table"
+
+
+def _bad_pair(columns: tuple[str, ...], other: object, other_columns: tuple[str, ...]) -> Iterator[str]:
+    yield from _bad_table(other)
     if not columns:
         yield "it needs at least one column"
     for column in (*columns, *other_columns):
@@ -177,8 +181,7 @@ class Ratio(ValueKind):
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
-        if not isinstance(self.other, Table):
-            yield f"{self.other!r} is not a Table"
+        yield from _bad_table(self.other)
         for text in (self.measure, self.other_measure):
             if not isinstance(text, str) or not text.strip():
                 yield f"{text!r} is not an aggregate expression such as sum(amount)"

@@ -74,10 +74,7 @@ class _Patterns(PredicateKind):
         if not self.patterns:
             yield f"{type(self).__name__} has no pattern"
         for pattern in self.patterns:
-            if not isinstance(pattern, str):
-                yield f"{pattern!r} is not a pattern"
-            elif self.syntax == "regex":
-                yield from bad_regex(pattern)
+            yield from _bad_pattern(pattern, self.syntax)
 
     @property
     def predicate_form(self) -> Pattern:
@@ -165,6 +162,13 @@ class NotMatches(_Patterns):
 
 
 _NOT_PORTABLE = re.compile(r"\\(?:[1-9]|[AzZbBGKQEpPhHRXuUkg])|\(\?(?!:)|[*+?}]\+|\[\[:|\[\^?[^\]]*&&")
+
+
+def _bad_pattern(pattern: object, syntax: str) -> Iterator[str]:
+    if not isinstance(pattern, str):
+        yield f"{pattern!r} is not a pattern"
+    elif syntax == "regex":
+        yield from bad_regex(pattern)
 
 
 def bad_regex(pattern: str) -> Iterator[str]:

@@ -162,7 +162,7 @@ class Engine:
 
     def literal(self, value: Scalar) -> str:
         """Return a value as a literal."""
-        return _literal(self.name, value, type(value))
+        return _literal(self.name, value, type(value).__name__)
 
     def instant(self, value: datetime) -> str:
         """Return an interval bound as a literal: a date where it is midnight, so that date and text columns compare."""
@@ -267,7 +267,7 @@ def _identifier(engine: str, name: str) -> str:
 
 
 @lru_cache(maxsize=4096)  # bounded: a scheduler sees new intervals every day
-def _literal(engine: str, value: Scalar, kind: type) -> str:  # noqa: ARG001  # 1, 1.0 and True are one key without it
+def _literal(engine: str, value: Scalar, kind: str) -> str:  # noqa: ARG001  # 1, 1.0 and True are one key without it
     glot = _glot(engine)
     tree: exp.Expression
     if isinstance(value, bool):

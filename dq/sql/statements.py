@@ -57,8 +57,8 @@ class Statement:
     def read(self, rows: Iterable[Sequence[Any]]) -> Iterator[tuple[tuple[Any, ...], Measure, Any]]:
         """Yield the values of the group columns, the measure and its value from what the engine answered."""
         if self.shape == "terms":
-            for number, *row in rows:
-                yield tuple(row[: self.keys]), self.measures[int(number)], row[self.keys]
+            for row in rows:
+                yield tuple(row[1 : 1 + self.keys]), self.measures[int(row[0])], row[1 + self.keys]
         elif self.shape == "columns":
             for row in rows:
                 for measure, value in zip(self.measures, row[self.keys :], strict=True):
