@@ -64,13 +64,13 @@ def execute(
         datasource = connect(table.datasource)
     except DqError as error:
         return tuple(unmeasured(check, str(error)) for check in scan.checks)
-    wanted = {check: check.kind.measures(check.where) for check in scan.checks}
+    wanted = [(check, check.kind.measures(check.where)) for check in scan.checks]
     scanned = _Scanned(context.compiler(datasource.dialect, table, scan.columns), connect)
-    scanned.measure(measure for check, roles in wanted.items() for measure in _at_once(check, roles, scan))
-    scanned.measure(measure for check, roles in wanted.items() for measure in _late(check, roles, scanned))
+    scanned.measure(measure for check, roles in wanted for measure in _at_once(check, roles, scan))
+    scanned.measure(measure for check, roles in wanted for measure in _late(check, roles, scanned))
     expected: dict[By | None, tuple[Group, ...] | str] = {}  # asked once, however many checks expect the same orgs
     results: list[Result] = []
-    for check, roles in wanted.items():
+    for check, roles in wanted:
         broken = next((scanned.errors[m] for m in (PARTITION_ROWS, *roles.values()) if m in scanned.errors), None)
         if broken is not None:
             results.append(unmeasured(check, broken))

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from dq import Aggregate, By, Check, Freshness, NotNull, Query, RowCount, Rows, Unique, at_least, at_most
 from dq.checks.judge import Reading, judge
 from dq.model.group import Group
+from dq.model.interval import Interval
 from dq.model.measure import PARTITION_ROWS
 from dq.model.result import Exit, Result, exit_code
 from dq.model.severity import Outcome, Severity
 
 NOW = datetime(2024, 6, 27, 6, tzinfo=UTC)
+DAY = Interval.of_day("2024-06-26")
 W, E, C, INFO = Severity.WARNING, Severity.ERROR, Severity.CRITICAL, Severity.INFO
 PASS, FAIL, UNMEASURED, NO_DATA = Outcome.PASS, Outcome.FAIL, Outcome.UNMEASURED, Outcome.NO_DATA
 
@@ -28,7 +30,7 @@ def numbers(check: Check, partition: int, **roles: object) -> dict[Any, object]:
 
 
 def one(check: Check, partition: int, **roles: object) -> Result:
-    (result,) = judge(check, Reading({None: numbers(check, partition, **roles)}), NOW, grouped=False)
+    (result,) = judge(check, Reading({None: numbers(check, partition, **roles)}), NOW, DAY, grouped=False)
     return result
 
 
@@ -88,7 +90,7 @@ def test_unmeasured_has_the_top_severity_unless_on_error_says_otherwise() -> Non
     cases: list[tuple[dict[str, Any], Severity]] = [({}, C), ({"on_error": "info"}, INFO)]
     for settings, severity in cases:
         check = Check("c", Rows("a"), warning=1, critical=5, **settings)
-        (result,) = judge(check, Reading({}, error="no such column: a"), NOW, grouped=True)
+        (result,) = judge(check, Reading({}, error="no such column: a"), NOW, DAY, grouped=True)
         assert (result.outcome, result.severity) == (UNMEASURED, severity)
         assert "no such column: a" in result.sentence
 
@@ -157,7 +159,7 @@ def test_a_grouped_check_knows_who_is_expected() -> None:
         },
         expected=(org("1"), org("7")),
     )
-    summary, *orgs = judge(check, reading, NOW, grouped=True)
+    summary, *orgs = judge(check, reading, NOW, DAY, grouped=True)
     assert [(r.group and r.group.label, r.outcome, r.severity) for r in orgs] == [
         ("(no org)", FAIL, C),
         ("7", NO_DATA, C),
@@ -177,21 +179,21 @@ def test_a_grouped_check_knows_who_is_expected() -> None:
 def test_the_well_are_counted_and_kept_only_when_asked() -> None:
     check = Check("c", NotNull("a"), critical=0)
     reading = Reading({org(str(i)): numbers(check, 1, rows=1, violations=0) for i in range(1000)})
-    summary, *orgs = judge(check, reading, NOW, grouped=True, keep={org("3")})
+    summary, *orgs = judge(check, reading, NOW, DAY, grouped=True, keep={org("3")})
     assert (summary.outcome, summary.orgs, summary.orgs_bad) == (PASS, 1000, 0)
     assert [r.group for r in orgs] == [org("3")]
 
 
 def test_no_org_at_all_is_no_data() -> None:
     check = Check("c", NotNull("a"), critical=0)
-    (summary,) = judge(check, Reading({}), NOW, grouped=True)
+    (summary,) = judge(check, Reading({}), NOW, DAY, grouped=True)
     assert (summary.outcome, summary.severity, summary.orgs) == (NO_DATA, C, 0)
 
 
 def test_many_bad_orgs_are_named_worst_first_and_the_others_counted() -> None:
     check = Check("c", NotNull("a"), critical=0)
     reading = Reading({org(str(i)): numbers(check, 99, rows=99, violations=i) for i in range(1, 40)})
-    summary, *orgs = judge(check, reading, NOW, grouped=True)
+    summary, *orgs = judge(check, reading, NOW, DAY, grouped=True)
     assert [r.violations for r in orgs[:2]] == [39, 38]
     assert summary.sentence.startswith("39 of 39 orgs are not well: 39: ")
     assert summary.sentence.endswith("and 29 others")
@@ -199,7 +201,8 @@ def test_many_bad_orgs_are_named_worst_first_and_the_others_counted() -> None:
 
 def test_a_query_finds_bad_rows_although_its_org_has_none_in_the_partition() -> None:
     check = Check("c", Query("select * from t"), critical=0)
-    summary, bad = judge(check, Reading({org("1"): {check.kind.measures(None)["violations"]: 2}}), NOW, grouped=True)
+    reading = Reading({org("1"): {check.kind.measures(None)["violations"]: 2}})
+    summary, bad = judge(check, reading, NOW, DAY, grouped=True)
     assert (summary.outcome, bad.outcome, bad.violations, bad.rows) == (FAIL, FAIL, 2, None)
 
 

@@ -127,11 +127,11 @@ def _judge_one(check: Check, group: Group | None, numbers: Numbers, moment: Mome
         if in_partition == 0 and not found.get("violations"):
             return _empty(check, group, "no rows in the partition")
         # A measure of the rows themselves (RowCount) has a number to judge, though it is none.
-        if "rows" in roles and not found.get("rows") and roles.get("value") != roles["rows"]:
+        if "rows" in roles and not found.get("rows"):
             if check.on_empty_where is not None:
                 sentence = f"{in_partition} rows in the partition, but none left by where {check.where}"
                 return evolve(_empty(check, group, sentence), severity=Severity.of(check.on_empty_where))
-            if check.where is not None:
+            if check.where is not None and roles.get("value") != roles["rows"]:
                 return Result(
                     check=check.name,
                     group=group,

@@ -307,7 +307,7 @@ class Compiler:
             length = self.engine.length(column)
             own = {"min_length": f"MIN({length})", "max_length": f"MAX({length})"}
             return own.get(function) or f"AVG({self.engine.double(length)})"
-        deviation = self.engine.deviation(function, column)
+        deviation = self.engine.deviation(function, self.engine.double(column))
         assert deviation is not None  # noqa: S101  # else it has a statement of its own
         return deviation
 
@@ -421,9 +421,8 @@ class Compiler:
     def _frequencies(self, of: Frequencies, where: str) -> str:
         q = self.engine.identifier
         keys, column = self._keys(), q(of.column)
-        value = self.engine.exact(column)
         present = f"{where} AND {column} IS NOT NULL" if where else f" WHERE {column} IS NOT NULL"
-        counted = self._grouped([*keys, value], ["COUNT(*) AS dq_rows"], self._name(), present, alias="dq_value")
+        counted = self._grouped([*keys, column], ["COUNT(*) AS dq_rows"], self._name(), present, alias="dq_value")
         first = f"CASE WHEN dq_value IN ({', '.join(map(self.engine.literal, of.first))}) THEN 0 ELSE 1 END, "
         within = f"PARTITION BY {', '.join(keys)} " if keys else ""
         order = f"OVER ({within}ORDER BY {first if of.first else ''}dq_rows DESC"
@@ -446,14 +445,13 @@ class Compiler:
         q = self.engine.identifier
         keys, columns = self._keys(), [q(c) for c in stat.columns]
         if stat.function == "distinct" and len(columns) == 1:
-            distinct = f"COUNT(DISTINCT {self.engine.exact(columns[0])})"
-            return self._grouped(keys, [distinct], self._name(), self._where(where))
+            return self._grouped(keys, [f"COUNT(DISTINCT {columns[0]})"], self._name(), self._where(where))
         present = self._where(where, also=self.predicates.good(Present(stat.columns)))
         if stat.function in ("distinct", "unique"):
-            named = [f"{self.engine.exact(c)} AS dq_{i}" for i, c in enumerate(columns)]
-            grouping = ", ".join([*keys, *(self.engine.exact(c) for c in columns)])
+            named = [f"{c} AS dq_{i}" for i, c in enumerate(columns)]
             once = " HAVING COUNT(*) = 1" if stat.function == "unique" else ""
-            inner = f"SELECT {', '.join([*keys, *named])} FROM {self._name()}{present} GROUP BY {grouping}{once}"
+            grouping = f"GROUP BY {', '.join([*keys, *columns])}{once}"
+            inner = f"SELECT {', '.join([*keys, *named])} FROM {self._name()}{present} {grouping}"
             return self._grouped(keys, ["COUNT(*)"], f"({inner}) dq_t", "")
         # A standard deviation where the engine has none: from the squares of the distances, in two passes.
         number, over = self.engine.double(columns[0]), f"OVER ({'PARTITION BY ' + ', '.join(keys) if keys else ''})"
