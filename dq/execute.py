@@ -84,11 +84,12 @@ def execute(
             continue
         reading = Reading(
             scanned.of(roles.values()),
+            by=by,
             expected=who,
             past=memory.past.get(check.name, {}),
             recorded=memory.recorded.get(check.name),
         )
-        results += judge(check, reading, context.now, context.interval, grouped=bool(scan.columns), keep=keep)
+        results += judge(check, reading, context.now, context.interval, keep=keep)
     return tuple(results)
 
 

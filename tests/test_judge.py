@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -15,11 +16,13 @@ from dq.checks.judge import Reading, judge
 from dq.model.group import Group
 from dq.model.interval import Interval
 from dq.model.measure import PARTITION_ROWS
+from dq.model.reading import Past
 from dq.model.result import Exit, Result, exit_code
 from dq.model.severity import Outcome, Severity
 
 NOW = datetime(2024, 6, 27, 6, tzinfo=UTC)
 DAY = Interval.of_day("2024-06-26")
+ORG = By("org")
 W, E, C, INFO = Severity.WARNING, Severity.ERROR, Severity.CRITICAL, Severity.INFO
 PASS, FAIL, UNMEASURED, NO_DATA = Outcome.PASS, Outcome.FAIL, Outcome.UNMEASURED, Outcome.NO_DATA
 
@@ -30,7 +33,7 @@ def numbers(check: Check, partition: int, **roles: object) -> dict[Any, object]:
 
 
 def one(check: Check, partition: int, **roles: object) -> Result:
-    (result,) = judge(check, Reading({None: numbers(check, partition, **roles)}), NOW, DAY, grouped=False)
+    (result,) = judge(check, Reading({None: numbers(check, partition, **roles)}), NOW, DAY)
     return result
 
 
@@ -90,7 +93,7 @@ def test_unmeasured_has_the_top_severity_unless_on_error_says_otherwise() -> Non
     cases: list[tuple[dict[str, Any], Severity]] = [({}, C), ({"on_error": "info"}, INFO)]
     for settings, severity in cases:
         check = Check("c", Rows("a"), warning=1, critical=5, **settings)
-        (result,) = judge(check, Reading({}, error="no such column: a"), NOW, DAY, grouped=True)
+        (result,) = judge(check, Reading({}, by=ORG, error="no such column: a"), NOW, DAY)
         assert (result.outcome, result.severity) == (UNMEASURED, severity)
         assert "no such column: a" in result.sentence
 
@@ -157,9 +160,10 @@ def test_a_grouped_check_knows_who_is_expected() -> None:
             org("1"): numbers(check, 9, rows=9, violations=0),
             org(None): numbers(check, 9, rows=9, violations=6),
         },
+        by=ORG,
         expected=(org("1"), org("7")),
     )
-    summary, *orgs = judge(check, reading, NOW, DAY, grouped=True)
+    summary, *orgs = judge(check, reading, NOW, DAY)
     assert [(r.group and r.group.label, r.outcome, r.severity) for r in orgs] == [
         ("(no org)", FAIL, C),
         ("7", NO_DATA, C),
@@ -178,22 +182,22 @@ def test_a_grouped_check_knows_who_is_expected() -> None:
 
 def test_the_well_are_counted_and_kept_only_when_asked() -> None:
     check = Check("c", NotNull("a"), critical=0)
-    reading = Reading({org(str(i)): numbers(check, 1, rows=1, violations=0) for i in range(1000)})
-    summary, *orgs = judge(check, reading, NOW, DAY, grouped=True, keep={org("3")})
+    reading = Reading({org(str(i)): numbers(check, 1, rows=1, violations=0) for i in range(1000)}, by=ORG)
+    summary, *orgs = judge(check, reading, NOW, DAY, keep={org("3")})
     assert (summary.outcome, summary.orgs, summary.orgs_bad) == (PASS, 1000, 0)
     assert [r.group for r in orgs] == [org("3")]
 
 
 def test_no_org_at_all_is_no_data() -> None:
     check = Check("c", NotNull("a"), critical=0)
-    (summary,) = judge(check, Reading({}), NOW, DAY, grouped=True)
+    (summary,) = judge(check, Reading({}, by=ORG), NOW, DAY)
     assert (summary.outcome, summary.severity, summary.orgs) == (NO_DATA, C, 0)
 
 
 def test_many_bad_orgs_are_named_worst_first_and_the_others_counted() -> None:
     check = Check("c", NotNull("a"), critical=0)
-    reading = Reading({org(str(i)): numbers(check, 99, rows=99, violations=i) for i in range(1, 40)})
-    summary, *orgs = judge(check, reading, NOW, DAY, grouped=True)
+    reading = Reading({org(str(i)): numbers(check, 99, rows=99, violations=i) for i in range(1, 40)}, by=ORG)
+    summary, *orgs = judge(check, reading, NOW, DAY)
     assert [r.violations for r in orgs[:2]] == [39, 38]
     assert summary.sentence.startswith("39 of 39 orgs are not well: 39: ")
     assert summary.sentence.endswith("and 29 others")
@@ -201,9 +205,79 @@ def test_many_bad_orgs_are_named_worst_first_and_the_others_counted() -> None:
 
 def test_a_query_finds_bad_rows_although_its_org_has_none_in_the_partition() -> None:
     check = Check("c", Query("select * from t"), critical=0)
-    reading = Reading({org("1"): {check.kind.measures(None)["violations"]: 2}})
-    summary, bad = judge(check, reading, NOW, DAY, grouped=True)
+    reading = Reading({org("1"): {check.kind.measures(None)["violations"]: 2}}, by=ORG)
+    summary, bad = judge(check, reading, NOW, DAY)
     assert (summary.outcome, bad.outcome, bad.violations, bad.rows) == (FAIL, FAIL, 2, None)
+
+
+def judged_by_org(check: Check, by: By, rows: dict[str, tuple[int, int]], **more: Any) -> dict[str | None, Result]:
+    """Return the results by org (None: the summary) of orgs with so many rows and violations."""
+    numbers_of = {org(name): numbers(check, n, rows=n, violations=bad) for name, (n, bad) in rows.items()}
+    keep = [org(name) for name in rows]
+    found = judge(check, Reading(numbers_of, by=by, **more), NOW, DAY, keep=keep)
+    return {r.group.label if r.group else None: r for r in found}
+
+
+def test_a_small_org_is_not_judged() -> None:
+    check = Check("c", NotNull("a"), critical="10%")
+    found = judged_by_org(check, By("org", min_rows=50), {"big": (50, 6), "small": (49, 49), "well": (90, 0)})
+    assert {name: (r.outcome, r.severity) for name, r in found.items()} == {
+        None: (FAIL, C), "big": (FAIL, C), "small": (Outcome.SKIP, None), "well": (PASS, None)
+    }  # fmt: skip
+    assert found["small"].sentence == "not judged: its 49 rows are fewer than the 50 of By(min_rows=)"
+    none = judged_by_org(check, By("org", min_rows=50), {"small": (3, 3)})
+    assert (none[None].outcome, none[None].severity) == (Outcome.SKIP, None)
+    assert none[None].sentence == "none of 1 orgs is judged; 1 not judged"
+    some = judged_by_org(check, By("org", min_rows=50), {"small": (3, 3), "well": (90, 0)})
+    assert (some[None].outcome, some[None].sentence) == (PASS, "1 of 2 orgs hold: a is not NULL; 1 not judged")
+
+
+def test_an_expected_org_without_rows_is_no_small_org() -> None:
+    check = Check("c", NotNull("a"), critical="10%")
+    found = judged_by_org(check, By("org", min_rows=50), {"well": (90, 0)}, expected=(org("gone"),))
+    assert (found["gone"].outcome, found["gone"].severity) == (NO_DATA, C)
+
+
+def test_an_org_may_have_thresholds_of_its_own() -> None:
+    check = Check("c", NotNull("a"), critical="10%", orgs={14: {"warning": "20%", "critical": "50%"}})
+    found = judged_by_org(check, ORG, {"14": (100, 30), "15": (100, 30), "16": (100, 10)})
+    assert {name: r.severity for name, r in found.items()} == {None: C, "14": W, "15": C, "16": None}
+    assert found["14"].threshold == "20%"
+
+
+@pytest.mark.parametrize(
+    ("violations", "rows", "severity"),
+    [(2, 10, None), (3, 10, C), (12, 100, None), (14, 100, None), (15, 100, C), (1, 1, C), (1, 10, None), (0, 10, None)],
+)
+def test_a_share_is_exceeded_when_that_is_certain(violations: int, rows: int, severity: Severity | None) -> None:
+    # Wilson's lower bounds, one-sided: 2/10 0.069, 3/10 0.127, 14/100 0.092, 15/100 0.1005, 1/1 1 / (1 + 1.6449**2).
+    check = Check("c", NotNull("a"), critical="10%", confidence=0.95)
+    result = one(check, rows, rows=rows, violations=violations)
+    assert result.severity is severity
+    plainly = one(evolve(check, confidence=None), rows, rows=rows, violations=violations)
+    assert ("not certain at a confidence of 0.95" in result.sentence) is (plainly.severity is not severity)
+
+
+@pytest.mark.parametrize(
+    ("violations", "past", "severity", "said"),
+    [
+        (120, [], None, "120 of them known"),
+        (121, [], C, "120 of them known"),
+        (100, [120, 110], None, "100 of them known"),
+        (105, [120, 100, 110], C, "100 of them known"),
+        (1, [0], C, "0 of them known"),
+        (0, [], None, None),
+    ],
+)
+def test_known_violations_only_become_fewer(
+    violations: int, past: list[int], severity: Severity | None, said: str | None
+) -> None:
+    check = Check("c", NotNull("a"), critical=0, known=120)
+    before = {None: tuple(Past(Interval.of_day("2024-06-25"), Fraction(n)) for n in past)}
+    reading = Reading({None: numbers(check, 500, rows=500, violations=violations)}, past=before)
+    (result,) = judge(check, reading, NOW, DAY)
+    assert (result.severity, result.violations, result.measured) == (severity, violations, violations)
+    assert said is None or said in result.sentence
 
 
 @given(

@@ -53,6 +53,7 @@ from sqlalchemy.engine import Connection
 from dq.alerting.incidents import group_key, of_subject, read_open, to_row
 from dq.alerting.upsert import insert_or_lock
 from dq.model.check import Check, Suite
+from dq.model.group import Group
 from dq.model.incident import Ended, Finding, Incident, IncidentKey, SubjectKind
 from dq.model.interval import Interval
 from dq.model.reconciliation import Reconciliation, Stage
@@ -350,7 +351,7 @@ def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True
                     threshold=result.threshold or "",
                     labels=declared_labels(declared, part)
                     | {"check": result.check}
-                    | ({"org": result.group.label} if result.group else {}),
+                    | _org_labels(declared, part, result.group),
                     links=declared_links(declared, part),
                 )
             )
@@ -363,6 +364,16 @@ def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True
         parts=frozenset(by_name) | {r.check for r in run.results} if complete else None,
         renames=renames,
     )
+
+
+def _org_labels(
+    declared: Suite | Reconciliation, part: Check | Stage | None, group: Group | None
+) -> dict[str, str]:
+    if group is None:
+        return {}
+    by = declared.by_of(part) if isinstance(declared, Suite) and isinstance(part, Check) else None
+    owner = by.owner(group) if by is not None else None
+    return {"org": group.label} | ({"owner": owner} if owner else {})
 
 
 def _is_measured(summary: Result) -> bool:

@@ -20,7 +20,11 @@ What a NULL (unknown) row is, for kinds with a predicate:
     pass     no                      yes
     skip     no                      no
 
-An org that is expected and has no rows is a no_data Result of its own.
+An org that is expected and has no rows is a no_data Result of its own. One with fewer rows than By(min_rows=) is not
+judged (skip). Its thresholds are those of ``orgs=``, where it has any.
+
+``known=N``: as many violations do not count as N, or as the fewest ever seen, whichever is less.
+``confidence=``: a share is exceeded only where Wilson's lower bound of the share of violations exceeds it.
 """
 
 from __future__ import annotations
@@ -32,16 +36,17 @@ from fractions import Fraction
 
 from attrs import evolve, field, frozen
 
+from dq.checks.confidence import lower_bound
 from dq.checks.kind import whole
 from dq.model.check import Check
 from dq.model.errors import MeasureError, NotJudgedError
-from dq.model.group import Group
+from dq.model.group import By, Group
 from dq.model.interval import Interval
 from dq.model.measure import PARTITION_ROWS, Measure
 from dq.model.reading import Counted, Moment, Past, Valued
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
-from dq.model.thresholds import Bounds, Tolerance, Value, format_value
+from dq.model.thresholds import Bounds, Ladder, Tolerance, Value, format_value
 
 WORST_NAMED = 10
 """How many orgs a sentence names before it counts the others."""
@@ -56,6 +61,7 @@ class Reading:
     Attributes:
         numbers: the measured numbers by org; the key is None in a scan that is not grouped.
         error: why it could not be measured; then ``numbers`` says nothing.
+        by: the group columns, with what is demanded of a group; None: the numbers are of the whole.
         expected: the orgs that must have rows.
         past: what the check measured before, by org, the newest partition first; the key is None for the whole.
         recorded: what was recorded for the check to be held against.
@@ -63,6 +69,7 @@ class Reading:
 
     numbers: Mapping[Group | None, Numbers]
     error: str | None = None
+    by: By | None = None
     expected: tuple[Group, ...] = ()
     past: Mapping[Group | None, tuple[Past, ...]] = field(factory=dict)
     recorded: object = None
@@ -74,7 +81,6 @@ def judge(
     now: datetime,
     interval: Interval,
     *,
-    grouped: bool,
     keep: Container[Group] = (),
 ) -> tuple[Result, ...]:
     """Return the summary of ``check``, and a Result per org that is not well.
@@ -84,7 +90,6 @@ def judge(
         reading: what was measured.
         now: the time of the judgement (ages are taken at it).
         interval: the partition.
-        grouped: whether the numbers are per org.
         keep: orgs that get a Result even when they are well, e.g. those with an open incident.
     """
     if reading.error is not None:
@@ -92,9 +97,9 @@ def judge(
 
     def judged(group: Group | None, numbers: Numbers) -> Result:
         moment = Moment(now, interval, reading.past.get(group, ()), reading.recorded)
-        return _judge_one(check, group, numbers, moment)
+        return _judge_one(_Case(check, group, reading.by, moment), numbers)
 
-    if not grouped:
+    if reading.by is None:
         return (judged(None, reading.numbers.get(None, {})),)
     orgs = [judged(group, numbers) for group, numbers in reading.numbers.items() if group is not None]
     seen = {group.values for group in reading.numbers if group is not None}
@@ -118,14 +123,38 @@ def unmeasured(check: Check, why: str) -> Result:
     )
 
 
-def _judge_one(check: Check, group: Group | None, numbers: Numbers, moment: Moment) -> Result:
-    kind = check.kind
+@frozen
+class _Case:
+    """What is judged: a check, of the whole or of one org, at a moment."""
+
+    check: Check
+    group: Group | None
+    by: By | None
+    moment: Moment
+
+    @property
+    def ladder(self) -> Ladder:
+        return self.check.ladder_of(self.group, self.by)
+
+    def known(self) -> int:
+        """Return how many violations do not count."""
+        if self.check.known is None:
+            return 0
+        seen = (int(past.measured) for past in self.moment.past if isinstance(past.measured, Fraction))
+        return min([self.check.known, *seen])
+
+
+def _judge_one(case: _Case, numbers: Numbers) -> Result:
+    check, group, kind = case.check, case.group, case.check.kind
     roles = kind.measures(check.where)
     found = {role: numbers[measure] for role, measure in roles.items() if measure in numbers}
     if kind.needs_rows:
         in_partition = whole(numbers.get(PARTITION_ROWS)) or 0
         if in_partition == 0 and not found.get("violations"):
             return _empty(check, group, "no rows in the partition")
+        if case.by is not None and 0 < in_partition < case.by.min_rows:
+            few = f"not judged: its {_many(in_partition, 'row')} are fewer than the {case.by.min_rows} of By(min_rows=)"
+            return Result(check=check.name, group=group, outcome=Outcome.SKIP, rows=in_partition, sentence=few)
         # A measure of the rows themselves (RowCount) has a number to judge, though it is none.
         if "rows" in roles and not found.get("rows"):
             if check.on_empty_where is not None:
@@ -138,33 +167,41 @@ def _judge_one(check: Check, group: Group | None, numbers: Numbers, moment: Mome
                     outcome=Outcome.PASS,
                     rows=0,
                     violations=0 if kind.judged == "violations" else None,
-                    threshold=str(check.ladder[0][1]),
+                    threshold=str(case.ladder[0][1]),
                     sentence=f"no rows left by where {check.where}, so nothing to hold against it",
                 )
     try:
         if kind.judged == "violations":
-            return _judge_count(check, group, kind.count(found, moment))
+            return _judge_count(case, kind.count(found, case.moment))
         rows = whole(found.get("rows")) or 0 if "rows" in roles else None
-        return _judge_value(check, group, rows, kind.value(found, moment))
+        return _judge_value(case, rows, kind.value(found, case.moment))
     except NotJudgedError as error:
         return Result(check=check.name, group=group, outcome=Outcome.SKIP, sentence=f"not judged: {error}")
     except MeasureError as error:
         return evolve(unmeasured(check, str(error)), group=group)
 
 
-def _judge_count(check: Check, group: Group | None, counted: Counted) -> Result:
+def _judge_count(case: _Case, counted: Counted) -> Result:
+    check = case.check
     violations, rows, unknown = counted.violations, counted.rows, counted.unknown
     if check.kind.nulls and check.nulls != "fail":
         violations -= unknown or 0
         if check.nulls == "skip" and rows is not None:
             rows -= unknown or 0
-    broken: tuple[Severity | None, Tolerance | Bounds] = (None, check.ladder[0][1])
-    for severity, tolerance in check.ladder:
-        if isinstance(tolerance, Tolerance) and tolerance.exceeded(violations, rows or 0):
+    known = min(case.known(), violations)
+    ladder = case.ladder
+    broken: tuple[Severity | None, Tolerance | Bounds] = (None, ladder[0][1])
+    for severity, tolerance in ladder:
+        if isinstance(tolerance, Tolerance) and _exceeded(check, tolerance, violations - known, rows or 0):
             broken = severity, tolerance
+    said = [counted.said] if counted.said else []
+    if check.known is not None and violations:
+        said.append(f"{known} of them known")
+    if broken[0] is None and isinstance(broken[1], Tolerance) and broken[1].exceeded(violations - known, rows or 0):
+        said.append(f"more is not certain at a confidence of {check.confidence}")
     return Result(
         check=check.name,
-        group=group,
+        group=case.group,
         outcome=Outcome.PASS if broken[0] is None else Outcome.FAIL,
         severity=broken[0],
         rows=rows,
@@ -172,10 +209,19 @@ def _judge_count(check: Check, group: Group | None, counted: Counted) -> Result:
         unknown=unknown,
         observed=violations,
         threshold=str(broken[1]),
-        sentence=_count_sentence(check, rows, violations, broken) + (f" ({counted.said})" if counted.said else ""),
+        sentence=_count_sentence(check, rows, violations, broken) + (f" ({'; '.join(said)})" if said else ""),
         measured=violations,
         detail=counted.detail,
     )
+
+
+def _exceeded(check: Check, tolerance: Tolerance, violations: int, rows: int) -> bool:
+    """Return whether a tolerance is exceeded; a share with ``confidence=`` only where that is certain enough."""
+    if not tolerance.exceeded(violations, rows):
+        return False
+    if check.confidence is None or not tolerance.is_share or rows == 0:
+        return True
+    return lower_bound(violations, rows, check.confidence) > tolerance.limit
 
 
 def _count_sentence(
@@ -198,12 +244,13 @@ def _many(count: int, noun: str) -> str:
     return f"1 {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _judge_value(check: Check, group: Group | None, rows: int | None, valued: Valued) -> Result:
-    value = valued.value
+def _judge_value(case: _Case, rows: int | None, valued: Valued) -> Result:
+    check, group, value = case.check, case.group, valued.value
     if value is None:
         return _empty(check, group, f"{check.kind} has no value: every one is NULL", rows=rows)
-    broken: tuple[Severity | None, Tolerance | Bounds] = (None, check.ladder[0][1])
-    for severity, bounds in check.ladder:
+    ladder = case.ladder
+    broken: tuple[Severity | None, Tolerance | Bounds] = (None, ladder[0][1])
+    for severity, bounds in ladder:
         if isinstance(bounds, Bounds):
             try:
                 holds = bounds.holds(value)
@@ -247,13 +294,13 @@ def _summary(check: Check, orgs: list[Result], bad: list[Result]) -> Result:
     violations = sum(r.violations or 0 for r in orgs) if counts else None
     unknown = [r.unknown for r in orgs if r.unknown is not None]
     if not bad:
-        quiet = [r for r in orgs if r.outcome is Outcome.NO_DATA]
-        outcome = Outcome.NO_DATA if len(quiet) == len(orgs) else Outcome.PASS
-        sentence = (
-            f"all {len(orgs)} orgs hold: {check.kind}"
-            if not quiet
-            else f"{len(orgs) - len(quiet)} of {len(orgs)} orgs hold: {check.kind}; the others have no rows"
-        )
+        quiet, small = ([r for r in orgs if r.outcome is kind] for kind in (Outcome.NO_DATA, Outcome.SKIP))
+        held = len(orgs) - len(quiet) - len(small)
+        outcome = Outcome.PASS if held else Outcome.NO_DATA if quiet else Outcome.SKIP
+        others = [f"{len(quiet)} without rows"] if quiet else []
+        others += [f"{len(small)} not judged"] if small else []
+        sentence = f"{'all' if held == len(orgs) else f'{held} of'} {len(orgs)} orgs hold: {check.kind}"
+        sentence = "; ".join([sentence if held else f"none of {len(orgs)} orgs is judged", *others])
     else:
         outcome = bad[0].outcome
         sentence = f"{len(bad)} of {len(orgs)} orgs are not well: " + name_worst(bad)

@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from dq.model.duration import parse_duration
 from dq.model.errors import DeclarationError
-from dq.model.group import By
+from dq.model.group import By, Group
 from dq.model.measure import Measure
 from dq.model.predicate import Predicate
 from dq.model.reading import Counted, Moment, Numbers, Valued
@@ -136,6 +136,12 @@ class Check(Judged):
         on_empty_where: the severity of "``where=`` left no row"; None: that is a pass with rows=0.
         on_error: the severity of "could not be measured": the top rung by default.
         by: the group columns; None: those of the suite.
+        orgs: thresholds of single orgs in the place of the check's own, by the org's value:
+            ``orgs={14: {"warning": "5%", "critical": "10%"}}``.
+        confidence: a share is exceeded only if the true share exceeds it with that one-sided confidence (Wilson's
+            score interval), e.g. 0.95: so few rows do not make a false alarm.
+        known: violations that were there before and are being repaired: that many do not count. Where fewer are seen
+            once, only those few remain known (a ratchet: it needs dq's store).
         notify: channels per severity (that or worse), sugar for a route.
         was: the name it had before, so that its history and open incident go on.
         owner, runbook, description, tags: labels that travel with alerts.
@@ -155,6 +161,9 @@ class Check(Judged):
     on_empty_where: str | Severity | None = field(default=None, kw_only=True)
     on_error: str | Severity | None = field(default=None, kw_only=True)
     by: By | None = field(default=None, converter=_by_or_none, kw_only=True)
+    orgs: Mapping[object, Mapping[str, object]] = field(factory=dict, kw_only=True)
+    confidence: float | None = field(default=None, kw_only=True)
+    known: int | None = field(default=None, kw_only=True)
     notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
     was: str | None = field(default=None, kw_only=True)
     owner: str | None = field(default=None, kw_only=True)
@@ -179,6 +188,17 @@ class Check(Judged):
                 raise DeclarationError("it mixes the plain form (tolerance=, severity=) with a ladder; use one of them")
             severity = Severity.of(self.severity if self.severity is not None else "error")
             rungs = {severity: 0 if self.tolerance is None else self.tolerance}
+        return self._ladder(rungs)
+
+    def ladder_of(self, group: Group | None, by: By | None) -> Ladder:
+        """Return the thresholds that hold for an org: those of ``orgs=``, else the check's own."""
+        if group is not None and by is not None:
+            for org, rungs in self.orgs.items():
+                if by.key(org) == group:
+                    return self._ladder({Severity.of(severity): declared for severity, declared in rungs.items()})
+        return self.ladder
+
+    def _ladder(self, rungs: dict[Severity, object]) -> Ladder:
         if self.kind.judged == "value":
             if self.tolerance is not None or self.severity is not None:
                 raise DeclarationError(
@@ -228,10 +248,37 @@ class Check(Judged):
                     Severity.of(severity)
                 except DeclarationError as error:
                     yield str(error)
+        yield from self._judgement_problems()
         if self.nulls not in ("fail", "pass", "skip"):
             yield f'nulls={self.nulls!r} is not one of "fail", "pass", "skip"'
         elif self.nulls != "fail" and not self.kind.nulls:
             yield f"nulls= says nothing about {self.kind}"
+
+
+    def _judgement_problems(self) -> Iterator[str]:
+        for org, rungs in self.orgs.items():
+            try:
+                self._ladder({Severity.of(severity): declared for severity, declared in rungs.items()})
+            except (DeclarationError, AttributeError) as error:
+                yield f"orgs= for {org!r}: {error}"
+        if self.confidence is not None:
+            if isinstance(self.confidence, bool) or not isinstance(self.confidence, float):
+                yield f"confidence={self.confidence!r} is not a number such as 0.95"
+            elif not 0.5 < self.confidence < 1:
+                yield f"confidence={self.confidence!r} is not between 0.5 and 1"
+            elif not any(isinstance(t, Tolerance) and t.is_share for _, t in self._ladder_or_none()):
+                yield "confidence= says how sure a share is, and there is none among its thresholds"
+        if self.known is not None:
+            if isinstance(self.known, bool) or not isinstance(self.known, int) or self.known < 0:
+                yield f"known={self.known!r} is not a number of violations"
+            elif self.kind.judged == "value":
+                yield "known= counts violations, but it measures a value"
+
+    def _ladder_or_none(self) -> Ladder:
+        try:
+            return self.ladder
+        except DeclarationError:
+            return ()  # that is told apart
 
 
 def _bounds(value: object) -> Bounds:
@@ -299,7 +346,7 @@ class Suite:
         for check in self.checks:
             if not isinstance(check, Check):
                 raise DeclarationError(f"suite {self.name!r}: {check!r} is not a Check")
-            for problem in check.problems():
+            for problem in (*check.problems(), *self._org_problems(check)):
                 raise DeclarationError(f"suite {self.name!r}, check {check.name!r}: {problem}")
             if check.name in seen:
                 raise DeclarationError(f"suite {self.name!r}, check {check.name!r}: the name is declared twice")
@@ -319,6 +366,18 @@ class Suite:
                 Severity.of(severity)
             except DeclarationError as error:
                 raise DeclarationError(f"suite {self.name!r}, notify: {error}") from None
+
+    def _org_problems(self, check: Check) -> Iterator[str]:
+        by = self.by_of(check)
+        if by is None:
+            if check.orgs:
+                yield "orgs= gives thresholds to single orgs, but it has no by="
+            return
+        for org in check.orgs:
+            try:
+                by.key(org)
+            except DeclarationError as error:
+                yield f"orgs=: {error}"
 
     def by_of(self, check: Check) -> By | None:
         """Return the group columns that hold for ``check``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -80,14 +80,24 @@ class By:
         columns: one column name or several.
         expected: the values that must have rows: a list, a query that returns them, or ``"seen:28d"`` for those
             that had rows in that time before the partition. None: an org that is absent stays invisible.
+        min_rows: an org with fewer rows in the partition is not judged, because a share of few rows says little.
+        owners: who owns what is found of an org, by its value; else the owner of the check.
     """
 
     columns: tuple[str, ...] = field(converter=_columns)
     expected: Sequence[object] | str | None = None
+    min_rows: int = field(default=0, kw_only=True)
+    owners: Mapping[object, str] = field(factory=dict, kw_only=True, hash=False)
 
     def __attrs_post_init__(self) -> None:
         if not self.columns or not all(isinstance(c, str) and c for c in self.columns):
             raise DeclarationError("By needs the name of at least one column")
+        if isinstance(self.min_rows, bool) or not isinstance(self.min_rows, int) or self.min_rows < 0:
+            raise DeclarationError(f"By(min_rows={self.min_rows!r}) is not a number of rows")
+        for org, owner in self.owners.items():
+            if not isinstance(owner, str) or not owner:
+                raise DeclarationError(f"By(owners=...) gives {org!r} the owner {owner!r}, which is not a text")
+            self.key(org)
         if isinstance(self.expected, str):
             if self.expected.startswith("seen:"):
                 parse_duration(self.expected[5:])
@@ -96,9 +106,23 @@ class By:
         elif self.expected is not None:
             expected = tuple(tuple(value) if isinstance(value, list) else value for value in self.expected)
             for value in expected:
-                if (len(value) if isinstance(value, tuple) else 1) != len(self.columns):
-                    raise DeclarationError(f"By(expected=...) has {value!r} for the columns {', '.join(self.columns)}")
+                self.key(value)
             object.__setattr__(self, "expected", expected)
+
+    def key(self, org: object) -> Group:
+        """Return the group that a declaration calls ``org``: one value, or a tuple of one per column.
+
+        Raises:
+            DeclarationError: when it does not have a value per column.
+        """
+        values = org if isinstance(org, tuple) else (org,)
+        if len(values) != len(self.columns):
+            raise DeclarationError(f"By names {org!r} for the columns {', '.join(self.columns)}")
+        return self.group(values)
+
+    def owner(self, group: Group) -> str | None:
+        """Return who owns what is found of ``group``; None: nobody in particular."""
+        return next((owner for org, owner in self.owners.items() if self.key(org) == group), None)
 
     def group(self, values: Iterable[object]) -> Group:
         """Return the group that has these column values."""
