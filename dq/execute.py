@@ -64,14 +64,14 @@ def execute(
         datasource = connect(table.datasource)
     except DqError as error:
         return tuple(unmeasured(check, str(error)) for check in scan.checks)
-    wanted = [(check, check.kind.measures(check.where)) for check in scan.checks]
+    wanted = [(check, check.measures()) for check in scan.checks]
     scanned = _Scanned(context.compiler(datasource.dialect, table, scan.columns), connect)
     scanned.measure(measure for check, roles in wanted for measure in _at_once(check, roles, scan))
     scanned.measure(measure for check, roles in wanted for measure in _late(check, roles, scanned))
     expected: dict[By | None, tuple[Group, ...] | str] = {}  # asked once, however many checks expect the same orgs
     results: list[Result] = []
     for check, roles in wanted:
-        broken = next((scanned.errors[m] for m in (PARTITION_ROWS, *roles.values()) if m in scanned.errors), None)
+        broken = next((scanned.errors[m] for m in (check.partition_rows, *roles.values()) if m in scanned.errors), None)
         if broken is not None:
             results.append(unmeasured(check, broken))
             continue
@@ -83,7 +83,7 @@ def execute(
             results.append(unmeasured(check, f"who is expected could not be found out: {who}"))
             continue
         reading = Reading(
-            scanned.of(roles.values()),
+            scanned.of((check.partition_rows, *roles.values())),
             by=by,
             expected=who,
             past=memory.past.get(check.name, {}),
@@ -95,8 +95,9 @@ def execute(
 
 def _at_once(check: Check, roles: Mapping[str, Measure], scan: Scan) -> Iterator[Measure]:
     if check.kind.needs_rows or scan.columns:
-        yield PARTITION_ROWS
-    yield from (measure for role, measure in roles.items() if role not in check.kind.late)
+        yield check.partition_rows
+    # What is late of a sample would be of another sample.
+    yield from (m for role, m in roles.items() if role not in check.kind.late or check.sample is not None)
 
 
 def _late(check: Check, roles: Mapping[str, Measure], scanned: _Scanned) -> Iterator[Measure]:
@@ -162,10 +163,10 @@ class _Scanned:
         The newest value is asked of the whole table, and a query may look anywhere: an org that only they know of, for
         instance one that left long ago, is not missed by the checks that share the scan.
         """
-        known = [m for m in (PARTITION_ROWS, *measures) if m in self.answered]
+        known = [m for m in measures if m in self.answered]
         if not self.compiler.columns:
             return {None: {m: self.numbers.get(None, {}).get(m, none_of(m)) for m in known}}
-        asked = (PARTITION_ROWS, *(measure for measure in measures if measure.form == "query"))
+        asked = [m for m in known if m.form == "query" or (m.form == "rows" and m.where is None)]
         return {
             group: {m: found.get(m, none_of(m)) for m in known}
             for group, found in self.numbers.items()

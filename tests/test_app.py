@@ -372,6 +372,12 @@ def test_every_says_when_a_suite_is_due(world: World) -> None:
     assert app.due(project, "orders", D1, "third", begin + timedelta(hours=2) - timedelta(seconds=30))
 
 
+def test_lookback_checks_earlier_partitions_again(world: World) -> None:
+    path = world.root / "checks/orders.py"
+    path.write_text(path.read_text().replace('owner="sales"', 'owner="sales", lookback=2'))
+    assert app.partitions(world.project, "orders", D3) == (D1, D2, D3)
+
+
 def test_a_run_that_nobody_closed_is_closed_by_the_pump(world: World) -> None:
     world.load(D1, [("a", -1.0)])
     app.scan(world.project, "orders", D1, "airflow:d:r", "scan", datetime.now(UTC) - timedelta(hours=1))

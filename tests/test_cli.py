@@ -740,3 +740,13 @@ def test_of_several_exit_codes_the_first_of_the_order_holds(codes: tuple[int, ..
     held = set(codes)
     expected = 2 if 2 in held else 3 if 3 in held else 1 if 1 in held else 4 if 4 in held else 0
     assert worst(codes) == expected
+
+
+def test_lookback_runs_each_partition_for_itself(dq: Dq, project: Path) -> None:
+    file = project / "checks/shop.py"
+    file.write_text(file.read_text().replace('sla=Sla(due="06:00"),', 'sla=Sla(due="06:00"), lookback=2,'))
+    document = json.loads(dq("run", "orders", "--date", "2026-11-20", "--json").stdout)
+    days = [run["interval"]["start"][:10] for run in document["runs"]]
+    assert days == ["2026-11-18", "2026-11-19", "2026-11-20"]
+    one = dq("run", "orders", "--from", "2026-11-20", "--to", "2026-11-20", "--json")
+    assert len(json.loads(one.stdout)["runs"]) == 1, "who names the days gets those"

@@ -370,3 +370,35 @@ def test_sharing_a_statement_changes_no_number(live: Live, histories: Any) -> No
         alone = [result for check in checks for result in run(live, [check], by=by)]
         assert together == alone
         assert not [r for r in together if r.outcome is Outcome.UNMEASURED]
+
+
+def test_a_sample_is_judged_with_the_confidence_it_allows(live: Live) -> None:
+    live.load("orders", {"id": "integer", "amount": "double"}, [(i, -1.0 if i % 10 == 0 else 1.0) for i in range(8000)])
+    table = Table("live", "orders")
+    loose = Check("loose", Rows("amount > 0"), critical="20%", sample="25%")
+    strict = Check("strict", Rows("amount > 0"), critical="5%", sample="25%")
+    whole = Check("whole", Rows("amount > 0"), critical="5%")
+    results = {r.check: r for r in run(live, [loose, strict, whole], table)}
+    assert {name: r.outcome for name, r in results.items()} == {
+        "loose": Outcome.PASS, "strict": Outcome.FAIL, "whole": Outcome.FAIL
+    }  # fmt: skip
+    assert (results["whole"].rows, results["whole"].violations) == (8000, 800)
+    # 25 % of 8,000: 2,000 with a standard deviation of 39; of them 10 %, give or take 13.
+    for name in ("loose", "strict"):
+        assert 1700 < (results[name].rows or 0) < 2300
+        assert 100 < (results[name].violations or 0) < 320
+        assert results[name].sentence.endswith("(in a sample of 25% of the rows)")
+    counted = [(results[name].rows, results[name].violations) for name in ("loose", "strict")]
+    assert counted[0] == counted[1], "both are of one sample"
+
+
+def test_a_sample_by_org_and_of_nothing(live: Live) -> None:
+    live.load("orders", {"org": "text", "amount": "double"}, [("ab"[i % 2], -1.0) for i in range(2000)])
+    check = Check("c", Rows("amount > 0"), critical="20%", sample="50%", by=By("org"))
+    results = run(live, [check], Table("live", "orders"))
+    assert {(r.group.label if r.group else None, r.outcome) for r in results} == {
+        (None, Outcome.FAIL), ("a", Outcome.FAIL), ("b", Outcome.FAIL)
+    }  # fmt: skip
+    live.load("orders", {"org": "text", "amount": "double"}, [])
+    (nothing,) = run(live, [evolve(check, by=None)], Table("live", "orders"))
+    assert (nothing.outcome, nothing.sentence) == (Outcome.NO_DATA, "no rows in the sample of 50% of the partition")

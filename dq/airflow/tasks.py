@@ -52,8 +52,9 @@ def scan(*, scan: str, stop_at: str, **context: Any) -> dict[str, dict[str, str 
         from dq import app
 
         project, name, interval, origin = _where(context)
-        results = app.scan(project, name, interval, origin, scan)
-    _log.info("%s %s, %s\n%s", name, interval, scan, table(results))
+        for partition in app.partitions(project, name, interval):  # the one of this run comes last, and decides
+            results = app.scan(project, name, partition, origin, scan)
+            _log.info("%s %s, %s\n%s", name, partition, scan, table(results))
     stop = Severity.of(stop_at)
     if broken := [r for r in results if r.outcome is Outcome.UNMEASURED and r.at_or_above(stop)]:
         raise AirflowFailException(
@@ -73,6 +74,9 @@ def close(*, begin: str, scans: Mapping[str, str], **context: Any) -> dict[str, 
 
         project, name, interval, origin = _where(context)
         told = {scan: states.get(task) or "failed" for scan, task in scans.items()}
+        earlier = app.partitions(project, name, interval)[:-1] if "success" in told.values() else ()
+        for partition in earlier:
+            app.close(project, name, partition, origin, states=dict.fromkeys(told, "skipped"), pump=False)
         run = app.close(project, name, interval, origin, states=told)
         declared = project.find(name)
     verdict = "nothing was measured" if not run.results else "good" if run.ok else f"not good ({run.worst})"

@@ -15,7 +15,7 @@ from dq.app.closing import close, due, gate, pump, sla_check
 from dq.app.diagnosing import Finding, doctor
 from dq.app.explaining import Statement, explain
 from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
-from dq.app.measuring import reconcile, run, scan
+from dq.app.measuring import partitions, reconcile, run, scan
 from dq.app.reading import latest_run, ledger, render_ledger, report, runs
 from dq.app.session import judgement_time, open_project, upgrade
 from dq.app.telling import send_report
@@ -35,6 +35,7 @@ __all__ = [
     "ledger",
     "lint",
     "open_project",
+    "partitions",
     "pump",
     "reconcile",
     "refuse_bad_sql",

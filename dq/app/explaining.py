@@ -50,7 +50,7 @@ def explain(project: Project, name: str, interval: Interval) -> tuple[Statement,
 def _suite_statements(project: Project, suite: Suite, context: Context) -> Iterator[Statement]:
     dialect = dialect_of(project, suite.table.datasource)
     for wanted in plan(suite):
-        measures = {check.name: tuple(check.kind.measures(check.where).values()) for check in wanted.checks}
+        measures = {check.name: tuple(check.measures().values()) for check in wanted.checks}
         asked = dict.fromkeys((PARTITION_ROWS, *(m for of_check in measures.values() for m in of_check)))
         for statement in context.compiler(dialect, suite.table, wanted.columns).statements(asked):
             # The rows of the partition are counted for every check; where nothing else is, all of them ask.

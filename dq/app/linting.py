@@ -128,7 +128,7 @@ class _Compilers:
         made = self._compiler(declared.table, columns)
         if check.where is not None:
             made.user_predicate(check.where)
-        for measure in check.kind.measures(check.where).values():
+        for measure in check.measures().values():
             made.statements([measure])
         by = declared.by_of(check)
         if by is not None:

@@ -23,6 +23,7 @@ from dq.app.session import (
 from dq.checks.plan import STAGES, plan, scan_ids
 from dq.execute import execute
 from dq.ledger import reconcile as reconcile_stages
+from dq.model.check import Suite
 from dq.model.errors import UsageError
 from dq.model.group import Group
 from dq.model.interval import Interval
@@ -87,6 +88,16 @@ def run(
         scan(project, declared, interval, origin, scan_id, now)
     tell(f"{declared.name} {interval}: close")
     return close(project, declared, interval, origin, now=now, alert=alert, pump=alert)
+
+
+def partitions(project: Project, name: str, interval: Interval) -> tuple[Interval, ...]:
+    """Return the partitions that a run for ``interval`` is about, oldest first: those of ``lookback=``, and itself.
+
+    Raises:
+        UsageError: when there is no such declaration.
+    """
+    declared = project.find(name)
+    return interval.with_earlier(declared.lookback if isinstance(declared, Suite) else 0)
 
 
 def scan(

@@ -42,7 +42,7 @@ from dq.model.check import Check
 from dq.model.errors import MeasureError, NotJudgedError
 from dq.model.group import By, Group
 from dq.model.interval import Interval
-from dq.model.measure import PARTITION_ROWS, Measure
+from dq.model.measure import Measure
 from dq.model.reading import Counted, Moment, Past, Valued
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
@@ -146,12 +146,12 @@ class _Case:
 
 def _judge_one(case: _Case, numbers: Numbers) -> Result:
     check, group, kind = case.check, case.group, case.check.kind
-    roles = kind.measures(check.where)
+    roles = check.measures()
     found = {role: numbers[measure] for role, measure in roles.items() if measure in numbers}
     if kind.needs_rows:
-        in_partition = whole(numbers.get(PARTITION_ROWS)) or 0
+        in_partition = whole(numbers.get(check.partition_rows)) or 0
         if in_partition == 0 and not found.get("violations"):
-            return _empty(check, group, "no rows in the partition")
+            return _empty(check, group, f"no rows in the {_sampled(check)}partition")
         if case.by is not None and 0 < in_partition < case.by.min_rows:
             few = f"not judged: its {_many(in_partition, 'row')} are fewer than the {case.by.min_rows} of By(min_rows=)"
             return Result(check=check.name, group=group, outcome=Outcome.SKIP, rows=in_partition, sentence=few)
@@ -195,10 +195,12 @@ def _judge_count(case: _Case, counted: Counted) -> Result:
         if isinstance(tolerance, Tolerance) and _exceeded(check, tolerance, violations - known, rows or 0):
             broken = severity, tolerance
     said = [counted.said] if counted.said else []
+    if check.sample is not None:
+        said.append(f"in a {_sampled(check)}rows")
     if check.known is not None and violations:
         said.append(f"{known} of them known")
     if broken[0] is None and isinstance(broken[1], Tolerance) and broken[1].exceeded(violations - known, rows or 0):
-        said.append(f"more is not certain at a confidence of {check.confidence}")
+        said.append(f"more is not certain at a confidence of {check.certainty}")
     return Result(
         check=check.name,
         group=case.group,
@@ -215,13 +217,17 @@ def _judge_count(case: _Case, counted: Counted) -> Result:
     )
 
 
+def _sampled(check: Check) -> str:
+    return "" if check.sampled is None else f"sample of {Tolerance(check.sampled, is_share=True)} of the "
+
+
 def _exceeded(check: Check, tolerance: Tolerance, violations: int, rows: int) -> bool:
     """Return whether a tolerance is exceeded; a share with ``confidence=`` only where that is certain enough."""
     if not tolerance.exceeded(violations, rows):
         return False
-    if check.confidence is None or not tolerance.is_share or rows == 0:
+    if check.certainty is None or not tolerance.is_share or rows == 0:
         return True
-    return lower_bound(violations, rows, check.confidence) > tolerance.limit
+    return lower_bound(violations, rows, check.certainty) > tolerance.limit
 
 
 def _count_sentence(

@@ -94,6 +94,8 @@ def run(
     project = open_project(project_path, names)
     wanted = [*project.suites, *project.reconciliations] if everything else list(dict.fromkeys(names))
     todo: _Todo = [(name, one) for one in interval.days() for name in wanted]
+    if first is None:
+        todo = [(name, one) for name, day in todo for one in _with_lookback(project, name, day)]
     level = severity(stop_at)
     if only_bad:
         todo = list(_only_bad(project, todo, level))
@@ -107,11 +109,18 @@ def run(
     if not as_json:
         for done in runs:
             run_table(done, level)
-    elif first is not None or everything or len(wanted) > 1:
+    elif first is not None or everything or len(todo) > 1:
         json_out({"exit_code": code, "runs": [done.to_json(level) for done in runs]})
     elif runs:
         json_out(runs[0].to_json(level) | {"exit_code": code})
     return code
+
+
+def _with_lookback(project: Project, name: str, interval: Interval) -> tuple[Interval, ...]:
+    from dq import app
+
+    known = name in project.suites or name in project.reconciliations
+    return app.partitions(project, name, interval) if known else (interval,)  # what is unknown is told when it is run
 
 
 def _only_bad(project: Project, todo: _Todo, level: Severity) -> Iterator[tuple[str, Interval]]:

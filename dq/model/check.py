@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from fractions import Fraction
 from typing import ClassVar, Literal, Protocol
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from dq.model.duration import parse_duration
 from dq.model.errors import DeclarationError
 from dq.model.group import By, Group
-from dq.model.measure import Measure
-from dq.model.predicate import Predicate
+from dq.model.measure import PARTITION_ROWS, Measure
+from dq.model.predicate import OverRows, Predicate
 from dq.model.reading import Counted, Moment, Numbers, Valued
 from dq.model.severity import Severity
 from dq.model.sla import Sla
@@ -142,6 +143,8 @@ class Check(Judged):
             score interval), e.g. 0.95: so few rows do not make a false alarm.
         known: violations that were there before and are being repaired: that many do not count. Where fewer are seen
             once, only those few remain known (a ratchet: it needs dq's store).
+        sample: a share of the rows, e.g. ``"1%"``, chosen at random, is looked at instead of all of them. For kinds
+            with a predicate and thresholds that are shares; they are judged with ``confidence=`` (0.95 by default).
         notify: channels per severity (that or worse), sugar for a route.
         was: the name it had before, so that its history and open incident go on.
         owner, runbook, description, tags: labels that travel with alerts.
@@ -164,6 +167,7 @@ class Check(Judged):
     orgs: Mapping[object, Mapping[str, object]] = field(factory=dict, kw_only=True)
     confidence: float | None = field(default=None, kw_only=True)
     known: int | None = field(default=None, kw_only=True)
+    sample: object = field(default=None, kw_only=True)
     notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
     was: str | None = field(default=None, kw_only=True)
     owner: str | None = field(default=None, kw_only=True)
@@ -211,6 +215,34 @@ class Check(Judged):
         if not self.kind.shares and any(isinstance(t, Tolerance) and t.is_share for _, t in parsed):
             raise DeclarationError("a share does not fit it, because the number of all rows is not known; give a count")
         return parsed
+
+    @property
+    def sampled(self) -> Fraction | None:
+        """The share of the rows that is looked at; None: all of them.
+
+        Raises:
+            DeclarationError: when ``sample=`` is not a share.
+        """
+        if self.sample is None:
+            return None
+        share = Tolerance.of(self.sample)
+        if not share.is_share:
+            raise DeclarationError(f'sample={self.sample!r} is not a share of the rows; write e.g. "1%"')
+        return share.limit
+
+    @property
+    def certainty(self) -> float | None:
+        """How certain it must be that a share is exceeded; None: what was counted is all there is."""
+        return 0.95 if self.confidence is None and self.sample is not None else self.confidence
+
+    def measures(self) -> Mapping[str, Measure]:
+        """Return what is measured, by role, with the filter and the sample of the check."""
+        return {role: evolve(m, sample=self.sampled) for role, m in self.kind.measures(self.where).items()}
+
+    @property
+    def partition_rows(self) -> Measure:
+        """What tells whether the partition has rows at all."""
+        return evolve(PARTITION_ROWS, sample=self.sampled)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration, a clause each; the suite refuses to be made with any."""
@@ -268,6 +300,20 @@ class Check(Judged):
                 yield f"confidence={self.confidence!r} is not between 0.5 and 1"
             elif not any(isinstance(t, Tolerance) and t.is_share for _, t in self._ladder_or_none()):
                 yield "confidence= says how sure a share is, and there is none among its thresholds"
+        if self.sample is not None:
+            try:
+                _ = self.sampled
+            except DeclarationError as error:
+                yield str(error)
+                return
+            counts = self.kind.judged == "violations" and all(
+                m.form in ("rows", "violations", "unknown") and not isinstance(m.of, OverRows)
+                for m in self.kind.measures(None).values()
+            )
+            if not counts:
+                yield f"sample= does not fit {self.kind}: what it measures of a few rows says nothing of all of them"
+            elif not all(isinstance(t, Tolerance) and t.is_share for _, t in self._ladder_or_none()):
+                yield 'sample= needs thresholds that are shares, e.g. "1%": a count says nothing of the other rows'
         if self.known is not None:
             if isinstance(self.known, bool) or not isinstance(self.known, int) or self.known < 0:
                 yield f"known={self.known!r} is not a number of violations"
@@ -318,6 +364,8 @@ class Suite:
         checks: its checks.
         by: the group columns that hold for every check without its own.
         sla: when a partition must be there.
+        lookback: so many partitions before the one of a run are checked again with it, because rows come late or are
+            restated; each is a run of its own.
         every: how often the suite is due, e.g. ``"2h30m"``; None: at every run.
         notify: channels per severity, for all its checks.
         owner, runbook, description, tags: labels that its checks inherit.
@@ -328,6 +376,7 @@ class Suite:
     checks: tuple[Check, ...] = field(converter=_checks, kw_only=True)
     by: By | None = field(default=None, converter=_by_or_none, kw_only=True)
     sla: Sla | None = field(default=None, kw_only=True)
+    lookback: int = field(default=0, kw_only=True)
     every: timedelta | None = field(default=None, converter=_every, kw_only=True)
     notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
     owner: str | None = field(default=None, kw_only=True)
@@ -336,12 +385,8 @@ class Suite:
     tags: tuple[str, ...] = field(default=(), converter=words, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        for problem in name_problems(self.name):
+        for problem in self._problems():
             raise DeclarationError(f"suite {self.name!r}: {problem}")
-        if not isinstance(self.table, Table):
-            raise DeclarationError(f"suite {self.name!r}: its table is {self.table!r}, not a Table")
-        if self.sla is not None and not isinstance(self.sla, Sla):
-            raise DeclarationError(f'suite {self.name!r}: its sla is {self.sla!r}; write e.g. Sla(due="06:00")')
         seen: set[str] = set()
         for check in self.checks:
             if not isinstance(check, Check):
@@ -366,6 +411,19 @@ class Suite:
                 Severity.of(severity)
             except DeclarationError as error:
                 raise DeclarationError(f"suite {self.name!r}, notify: {error}") from None
+
+    def _problems(self) -> Iterator[str]:
+        table: object = self.table
+        sla: object = self.sla
+        yield from name_problems(self.name)
+        if not isinstance(table, Table):
+            yield f"its table is {table!r}, not a Table"
+        if isinstance(self.lookback, bool) or not isinstance(self.lookback, int) or not 0 <= self.lookback <= 366:
+            yield f"lookback={self.lookback!r} is not a number of partitions"
+        elif self.lookback and self.table.partition is None:
+            yield "lookback= needs a table with a partition column"
+        if sla is not None and not isinstance(sla, Sla):
+            yield f'its sla is {sla!r}; write e.g. Sla(due="06:00")'
 
     def _org_problems(self, check: Check) -> Iterator[str]:
         by = self.by_of(check)

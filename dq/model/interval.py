@@ -56,6 +56,11 @@ class Interval:
             yield Interval.of_day(day)
             day += timedelta(days=1)
 
+    def with_earlier(self, count: int) -> tuple[Interval, ...]:
+        """Return as many intervals of its length before it, and itself; oldest first."""
+        length = self.end - self.start
+        return tuple(Interval(self.start - n * length, self.end - n * length) for n in range(count, -1, -1))
+
     @property
     def is_longer_than_day(self) -> bool:
         """Whether it is a look back over several days, rather than one partition of a daily pipeline."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Literal
 
 from attrs import frozen
@@ -121,11 +122,13 @@ class Measure:
             whether it may be NULL, None where that is not known), in order.
         of: what is counted; None for ``rows`` and ``columns``.
         where: only the rows for which this predicate is TRUE are looked at.
+        sample: only that share of the rows, chosen at random, is looked at; None: all of them.
     """
 
     form: Form
     of: Of | None = None
     where: str | None = None
+    sample: Fraction | None = None
 
 
 PARTITION_ROWS = Measure("rows")

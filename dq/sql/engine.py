@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from decimal import Decimal
+from fractions import Fraction
 from functools import cache, lru_cache
 from typing import ClassVar
 
@@ -110,6 +111,16 @@ _QUANTILE = {
 _DEVIATION = {
     "tsql": {"stddev_sample": "STDEV({0})", "stddev_population": "STDEVP({0})"},
     None: {"stddev_sample": "STDDEV_SAMP({0})", "stddev_population": "STDDEV_POP({0})"},
+}
+_CHOSEN = {
+    "strictsqlite": "ABS(RANDOM() % 1000000) < {0}",
+    "mysql": "RAND() < {0} / 1000000.0",
+    "spark": "RAND() < {0} / 1000000.0",
+    "databricks": "RAND() < {0} / 1000000.0",
+    "bigquery": "RAND() < {0} / 1000000.0",
+    "snowflake": "UNIFORM(0, 999999, RANDOM()) < {0}",
+    "tsql": "ABS(CAST(CHECKSUM(NEWID()) AS BIGINT)) % 1000000 < {0}",  # its RAND() is one number for all rows
+    "oracle": "DBMS_RANDOM.VALUE < {0} / 1000000",
 }
 _EXACT = {
     # Their usual collations take "a" and "A" for the same text.
@@ -237,6 +248,11 @@ class Engine:
         if self.glot == "oracle":
             return f"SELECT {listed} {rest} FETCH FIRST {limit} ROWS ONLY"
         return f"SELECT {listed} {rest} LIMIT {limit}"
+
+    def chosen(self, share: Fraction) -> str:
+        """Return what is TRUE for that share of the rows, each chosen at random for itself."""
+        millionths = round(share * 1_000_000)
+        return self._form(_CHOSEN, f"RANDOM() < {self.literal(Decimal(millionths) / 1_000_000)}", str(millionths))
 
     @property
     def minus(self) -> str:

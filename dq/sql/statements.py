@@ -9,6 +9,7 @@ because sharing makes an engine scan serially or hold a whole column in memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -27,6 +28,9 @@ from dq.sql.predicates import Predicates
 MOST_MEASURES = 200
 """How many measures share a statement: SQLite allows 2,000 result columns and 500 terms, PostgreSQL 1,664 columns;
 DuckDB plans 200 terms in no time, and 2,000 in seconds."""
+
+MOST_OF_SAMPLE = 1_500
+"""As many measures of one sample share a statement: in two statements they would be of two samples."""
 
 MOST_TIED = 1_000
 """How many values are read that tie with the last of the most common ones."""
@@ -116,9 +120,10 @@ class Compiler:
             if measure.form != "columns" and not self.across(measure):
                 slots.setdefault(self._slot(measure), []).append(measure)
         return tuple(
-            self._statement(slot, batch[i : i + MOST_MEASURES])
+            self._statement(slot, batch[i : i + most])
             for slot, batch in slots.items()
-            for i in range(0, len(batch), MOST_MEASURES)
+            for most in [MOST_OF_SAMPLE if isinstance(slot, Fraction) else MOST_MEASURES]
+            for i in range(0, len(batch), most)
         )
 
     def across(self, measure: Measure) -> bool:
@@ -214,6 +219,8 @@ class Compiler:
 
     def _slot(self, measure: Measure) -> Hashable:
         """Return what is equal for measures that share a statement."""
+        if measure.sample is not None:
+            return measure.sample
         if measure.form in _COUNTS:
             if isinstance(measure.of, OverRows):
                 return measure
@@ -237,6 +244,9 @@ class Compiler:
     def _statement(self, slot: Hashable, batch: Sequence[Measure]) -> Statement:
         first = batch[0]
         where = self._where(first.where)
+        if isinstance(slot, Fraction):
+            chosen = self._where(None, also=self.engine.chosen(slot))
+            return self._shared([self._number(m) for m in batch], chosen, batch)
         if slot == "counts":
             return self._made(self._terms(batch), batch, "terms")
         if slot == "scan":
