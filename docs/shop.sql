@@ -29,3 +29,13 @@ INSERT INTO invoices VALUES
 
 CREATE TABLE rejects (order_id integer, org_id integer, day date);
 INSERT INTO rejects VALUES (206, 2, '2026-11-20');
+
+CREATE TABLE price_list (
+    item varchar(10), net numeric(10, 2), tax numeric(10, 2), gross numeric(10, 2), stock integer,
+    valid_from date, valid_to date, payload varchar(40)
+);
+INSERT INTO price_list VALUES
+    ('tea', 10.00, 0.70, 10.70, 40, '2026-01-01', '2026-06-01', '{"organic": true}'),
+    ('tea', 11.00, 0.77, 11.77, 31, '2026-06-01', '2027-01-01', '{"organic": true}'),
+    ('cup', 5.00, 0.95, 5.95, 12, '2026-01-01', '2026-08-01', NULL),
+    ('cup', 6.00, 1.14, 7.14, 9, '2026-07-01', '2027-01-01', 'blue');
