@@ -20,6 +20,7 @@ RUNS = [
         "extract_skipped",
         "reconciled",
         "trailing",
+        "looks_back",
     ),
 ]
 
@@ -99,6 +100,7 @@ def misdated(done):
         ("extract_skipped", "skipped", "success", "skipped", "skipped", "success"),
         ("asking_failed", "upstream_failed", "success", "upstream_failed", "upstream_failed", "failed"),
         ("reconciled", "success", "success", "success", "skipped", "success"),
+        ("looks_back", "success", "success", "success", "success", "success"),
     ],
 )
 def test_what_becomes_of_the_tasks(runs, dag, scans, close, gate, publish, run):
@@ -119,6 +121,18 @@ def results(airflow, runs, dag):
 
 def outcomes(airflow, runs, dag):
     return {(check, outcome) for check, outcome, _ in results(airflow, runs, dag)}
+
+
+def test_lookback_closes_the_earlier_partition_too_and_the_gate_looks_at_the_newest(airflow, runs):
+    query = """
+    SELECT interval_start, closed_version, (SELECT outcome FROM dq_result WHERE run_id = dq_run.id)
+    FROM dq_run WHERE origin = ? ORDER BY interval_start
+    """
+    assert airflow.store(query, origin(runs["looks_back"], "looks_back")) == [
+        ("2026-10-31 00:00:00.000000", 1, "no_data"),
+        ("2026-11-01 00:00:00.000000", 1, "pass"),
+    ]
+    assert airflow.store("SELECT part, outcome FROM dq_incident WHERE subject = 'restated'") == [("an id", "no_data")]
 
 
 def test_each_scan_is_a_task_of_its_own(runs):

@@ -23,3 +23,4 @@ blind = Suite(
     checks=[Check("no such column", Rows("missing > 0"), severity="error"), Check("an id", Rows("id > 0"))],
 )
 rare = Suite("rare", events, every="365d", checks=[Check("an id", Rows("id > 0"))])
+restated = Suite("restated", events, lookback=1, checks=[Check("an id", Rows("id > 0"))])

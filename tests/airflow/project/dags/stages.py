@@ -51,6 +51,7 @@ pipeline("cron_trigger", "good", schedule="@daily")
 pipeline("data_interval", "good", schedule=daily)
 pipeline("hourly", "good", schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"))
 pipeline("dated", "good", date="{{ dag_run.conf.get('date', '') }}")
+pipeline("looks_back", "restated")
 pipeline("retried", "good", **retry)
 
 with DAG("trailing", schedule=None, start_date=datetime(2026, 11, 1, tzinfo=UTC)):
