@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
@@ -174,7 +175,9 @@ class Values(RowKind):
         """Return the rows, and the values that there are."""
         return {
             "rows": Measure("rows", where=where),
-            "values": Measure("frequencies", Frequencies(self.column, self.values, len(self.values) + _LISTED), where),
+            "values": Measure(
+                "frequencies", Frequencies(self.column, self.values, len(self.values) + _LISTED, self.values), where
+            ),
         }
 
     def count(self, numbers: Numbers, moment: Moment) -> Counted:  # noqa: ARG002  # as every kind
@@ -228,7 +231,7 @@ class MostCommon(RowKind):
         """Return the rows, and the most common values."""
         return {
             "rows": Measure("rows", where=where),
-            "values": Measure("frequencies", Frequencies(self.column, limit=1), where),
+            "values": Measure("frequencies", Frequencies(self.column, limit=1, spelled=self.values), where),
         }
 
     def count(self, numbers: Numbers, moment: Moment) -> Counted:  # noqa: ARG002  # as every kind
@@ -245,6 +248,8 @@ class MostCommon(RowKind):
 
 def plain(value: object) -> Any:
     """Return a value of a database as JSON has it."""
+    if isinstance(value, float | Decimal) and not math.isfinite(value):
+        return str(value)
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     return value if value is None or isinstance(value, bool | int | float | str) else group_value(value)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from types import NoneType
@@ -152,10 +153,15 @@ def alike(value: object) -> Hashable:
     """Return what is equal for equal values, whatever type a database gives them."""
     if isinstance(value, bool):
         return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return Decimal(repr(value))  # the decimal that names it, as in a statement: 0.1 is what a decimal column holds
     if isinstance(value, int | float | Decimal):
-        return value  # Python compares and hashes them by their exact value
+        return value if value == value else "NaN"  # Python compares and hashes them by their exact value
+    if isinstance(value, datetime):
+        value = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+        return value.isoformat(" ").removesuffix(" 00:00:00")
     if isinstance(value, date):
-        return value.isoformat(" ").removesuffix(" 00:00:00") if isinstance(value, datetime) else value.isoformat()
+        return value.isoformat()
     return value if isinstance(value, str | bytes | NoneType) else str(value)
 
 

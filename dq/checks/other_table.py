@@ -40,6 +40,11 @@ class _Keys(RowKind):
             "violations": Measure("absentees", self._absentees, where),
         }
 
+    def count(self, numbers: Numbers, moment: Moment) -> Counted:  # noqa: ARG002  # as every kind
+        """Return the rows whose key is a violation; a key with a NULL is counted beside them."""
+        violations, rows, unknown = (whole(numbers.get(role)) or 0 for role in ("violations", "rows", "unknown"))
+        return Counted(violations, rows, unknown)
+
     def failing(self) -> Predicate | Measure | None:
         """Return the measure of the rows whose key is a violation."""
         return Measure("absentees", self._absentees)

@@ -45,11 +45,13 @@ class Frequencies:
         column: whose values; NULL is none.
         first: values that are listed before all others, where they occur.
         limit: how many are listed; those that tie with the last are listed, too.
+        spelled: how values are written in the answer where the column's collation takes several for the same.
     """
 
     column: str
     first: tuple[Scalar, ...] = ()
     limit: int = 100
+    spelled: tuple[Scalar, ...] = ()
 
 
 @frozen
@@ -144,5 +146,7 @@ def none_of(measure: Measure) -> object:
     """Return what a measure is where no row speaks of it: zero for a count, no rows for a table, else None."""
     if measure.form in TABLES:
         return ()
+    if isinstance(measure.of, Elsewhere):
+        return none_of(measure.of.of)
     counts = measure.form in _COUNTS or (isinstance(measure.of, Stat) and measure.of.function in {"distinct", "unique"})
     return 0 if counts else None

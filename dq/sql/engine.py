@@ -69,6 +69,15 @@ _REGEX = {
     "athena": "REGEXP_LIKE({0}, {1})",
     "oracle": "REGEXP_LIKE({0}, {1})",
 }
+_FLAGS = {
+    **dict.fromkeys(("duckdb", "strictsqlite", "spark", "databricks", "bigquery", "trino", "presto", "athena"), "(?s)"),
+    "mysql": "(?s-i)",  # MySQL and MariaDB would take the case from the collation
+}
+_VERY_END = {
+    "strictsqlite": r"\Z",
+    **dict.fromkeys(("mysql", "spark", "databricks", "trino", "presto", "athena"), r"\z"),
+}
+_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
 _JSON = {
     "duckdb": "JSON_VALID({0})",
     "strictsqlite": "(JSON_VALID({0}) = 1)",
@@ -100,7 +109,7 @@ _EPOCH = {
     "tsql": "DATEDIFF_BIG(SECOND, '1970-01-01', {0})",
 }
 _QUANTILE = {
-    "duckdb": "QUANTILE_CONT({0}, {1})",
+    "duckdb": "QUANTILE_CONT(CAST({0} AS DOUBLE), {1})",  # of a decimal it would be rounded to one
     "postgres": "PERCENTILE_CONT({1}) WITHIN GROUP (ORDER BY {0})",
     "redshift": "PERCENTILE_CONT({1}) WITHIN GROUP (ORDER BY {0})",
     "snowflake": "PERCENTILE_CONT({1}) WITHIN GROUP (ORDER BY {0})",
@@ -122,8 +131,13 @@ _CHOSEN = {
     "tsql": "ABS(CAST(CHECKSUM(NEWID()) AS BIGINT)) % 1000000 < {0}",  # its RAND() is one number for all rows
     "oracle": "DBMS_RANDOM.VALUE < {0} / 1000000",
 }
+# The usual collations of these take "a" and "A" for the same text, and "a" and "a " even where they know case.
+_BYTES = {"mysql": "CAST({0} AS BINARY)", "tsql": "CAST({0} AS VARBINARY(8000))"}
 _EXACT = {
-    # Their usual collations take "a" and "A" for the same text.
+    "mysql": "CAST(CONVERT({0} USING utf8mb4) AS BINARY)",
+    "tsql": "CAST(CAST({0} AS NVARCHAR(4000)) AS VARBINARY(8000))",
+}
+_WITH_CASE = {
     "mysql": "CONVERT({0} USING utf8mb4) COLLATE utf8mb4_bin",
     "tsql": "{0} COLLATE Latin1_General_100_BIN2",
 }
@@ -199,6 +213,19 @@ class Engine:
         """Return a text so that it equals no other one, whatever the collation of its column."""
         return self._form(_EXACT, "{0}", text)
 
+    @property
+    def folds(self) -> bool:
+        """Whether its usual collations take different texts for the same."""
+        return self.glot in _BYTES
+
+    def told_apart(self, keys: Sequence[str]) -> list[str]:
+        """Return what rows are grouped by, so that each group has one name.
+
+        Where "a" and "A" are the same text, a group of both would be called by either, from statement to statement.
+        """
+        form = _BYTES.get(self.glot)
+        return [*keys, *(form.format(key) for key in keys)] if form else list(keys)
+
     def like(self, text: str, pattern: str) -> str:
         """Return whether a text is like a pattern, upper and lower case told apart."""
         if self.name == "sqlite":
@@ -206,7 +233,7 @@ class Engine:
         if self.glot == "tsql":
             pattern = pattern.replace("[", r"\[")
         escape = f" ESCAPE {self.literal(chr(92))}" if "\\" in pattern and self.glot != "bigquery" else ""
-        return f"{self.exact(text)} LIKE {self.literal(pattern)}{escape}"
+        return f"{self._form(_WITH_CASE, '{0}', text)} LIKE {self.literal(pattern)}{escape}"
 
     def regex(self, text: str, pattern: str) -> str:
         """Return whether a regular expression matches somewhere in a text.
@@ -216,8 +243,7 @@ class Engine:
         """
         if self.glot not in _REGEX:
             raise GuardError(f"{self.name} has no regular expressions; use Like, or Rows with a function of its own")
-        # MySQL and MariaDB would take the case from the collation.
-        return _REGEX[self.glot].format(text, self.literal(f"(?-i){pattern}" if self.glot == "mysql" else pattern))
+        return _REGEX[self.glot].format(text, self.literal(_same_everywhere(pattern, self.glot)))
 
     def json(self, text: str) -> str:
         """Return whether a text is a JSON document.
@@ -304,6 +330,17 @@ def _literal(engine: str, value: Scalar, kind: str) -> str:  # noqa: ARG001  # 1
         if engine != "sqlite" and glot != "bigquery":
             tree = exp.Cast(this=tree, to=exp.DataType.build(type_, dialect=glot))
     return tree.sql(dialect=glot)
+
+
+def _same_everywhere(pattern: str, glot: str) -> str:
+    """Return a regular expression in which ``.`` is any character and ``$`` the very end, as PostgreSQL has them.
+
+    By default ``.`` would be no line break elsewhere, and ``$`` would also match before one that ends the text.
+    """
+    end = _VERY_END.get(glot)
+    if end is not None:
+        pattern = _TOKEN.sub(lambda found: end if found.group() == "$" else found.group(), pattern)
+    return _FLAGS.get(glot, "") + pattern
 
 
 def _glob(pattern: str) -> str:

@@ -147,21 +147,23 @@ class Predicates:
             within: the group columns: each group stands for itself.
         """
         q = self.engine.identifier
-        keys = [q(c) for c in within]
+        keys = self.engine.told_apart([q(c) for c in within])
         match predicate:
-            case Ordered(column, by, inner):
-                over = _over([*keys, *map(q, inner), self._passed_over((column,))], [q(c) for c in by])
+            case Ordered(column, by, inner, descending):
+                # Rows in one place stand in the order of the column itself, so that no chance decides.
+                order = [*(q(c) for c in by if by != (column,)), f"{q(column)} DESC" if descending else q(column)]
+                over = window([*keys, *map(q, inner), self._passed_over((column,))], order)
                 return ({BEFORE: f"LAG({q(column)}) {over}"},)
             case Apart(low, high, inner):
-                over = _over([*keys, *map(q, inner), self._passed_over((low, high))], [q(low), q(high)])
+                over = window([*keys, *map(q, inner), self._passed_over((low, high))], [q(low), q(high)])
                 over = over.removesuffix(")") + " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
                 return ({BEFORE: f"MAX({q(high)}) {over}"},)
             case SameCasing(column):
                 exact = self.engine.exact(q(column))
-                over = _over([*keys, self.engine.exact(f"LOWER({q(column)})")], [])
+                over = window([*keys, self.engine.exact(f"LOWER({q(column)})")], [])
                 return ({LEAST: f"MIN({exact}) {over}", GREATEST: f"MAX({exact}) {over}"},)
             case Near(column):
-                number, over = self.engine.double(q(column)), _over(keys, [])
+                number, over = self.engine.double(q(column)), window(keys, [])
                 off = f"({number} - {MEAN})"
                 variance = f"SUM({off} * {off}) {over} / NULLIF(COUNT({q(column)}) {over} - 1, 0)"
                 return {MEAN: f"AVG({number}) {over}"}, {VARIANCE: variance}
@@ -196,7 +198,8 @@ class Predicates:
         return [f"{low} {'>' if p.empty else '>='} {high}", f"{low} {between} {BEFORE}"]
 
 
-def _over(partition: Sequence[str], order: Sequence[str]) -> str:
+def window(partition: Sequence[str], order: Sequence[str]) -> str:
+    """Return the OVER of a window function."""
     parts = [f"PARTITION BY {', '.join(partition)}"] if partition else []
     parts += [f"ORDER BY {', '.join(order)}"] if order else []
     return f"OVER ({' '.join(parts)})"

@@ -23,7 +23,7 @@ from dq.model.predicate import OverRows, Predicate, Present, Sql
 from dq.model.table import Table
 from dq.sql.engine import Engine
 from dq.sql.guard import guard_aggregate, guard_predicate, guard_query
-from dq.sql.predicates import Predicates
+from dq.sql.predicates import Predicates, window
 
 MOST_MEASURES = 200
 """How many measures share a statement: SQLite allows 2,000 result columns and 500 terms, PostgreSQL 1,664 columns;
@@ -146,7 +146,8 @@ class Compiler:
         q = self.engine.identifier
         listed = [q(c) for c in (columns if other else (*self.columns, *columns))]
         where = self._where(None if other else measure.where, also=self._known(measure.of, columns))
-        return f"SELECT {', '.join(listed)}, COUNT(*) FROM {self._name()}{where} GROUP BY {', '.join(listed)}"
+        grouping = ", ".join(self.engine.told_apart(listed))
+        return f"SELECT {', '.join(listed)}, COUNT(*) FROM {self._name()}{where} GROUP BY {grouping}"
 
     def at(self, table: Table, columns: tuple[str, ...]) -> Compiler:
         """Return the compiler for another table of the same run."""
@@ -180,8 +181,7 @@ class Compiler:
         if query is not None:
             return self.total(query)
         made = self if before is None else evolve(self, interval=before)
-        keys = ", ".join(self._keys())
-        return f"SELECT DISTINCT {keys} FROM {self._name()}{made._where(None, partition=before is not None)}"
+        return self._grouped(self._keys(), [], self._name(), made._where(None, partition=before is not None))
 
     def count_by(self, measure: str, where: str | None, *, by_day: bool) -> str:
         """Return the statement that counts per group, and per day of the partition column where asked.
@@ -342,7 +342,7 @@ class Compiler:
                 condition = self.predicates.bad(of) if measure.form == "violations" else self.predicates.good(of)
             where = self._where(measure.where, also=condition)
             listed = ", ".join([str(number), *keys, "COUNT(*)"])
-            grouping = f" GROUP BY {', '.join(keys)}" if keys else ""
+            grouping = f" GROUP BY {', '.join(self._grouping())}" if keys else ""
             terms.append(f"SELECT {listed} FROM {self._name()}{where}{grouping}")
         return " UNION ALL ".join(terms)
 
@@ -360,7 +360,7 @@ class Compiler:
         if measure.form == "duplicates":
             assert isinstance(measure.of, tuple)  # noqa: S101  # by construction of the kind
             named = _names(self.columns, measure.of, columns)
-            over = ", ".join(q(c) for c in _names(self.columns, measure.of))
+            over = ", ".join(dict.fromkeys([*self._grouping(), *(q(c) for c in measure.of)]))
             present = self.predicates.good(Present(measure.of))
             inner = f"SELECT {', '.join(map(q, named))}, COUNT(*) OVER (PARTITION BY {over}) AS dq_rows"
             return f"({inner} FROM {self._name()}{self._where(measure.where, also=present)}) dq_t", " WHERE dq_rows > 1"
@@ -429,18 +429,22 @@ class Compiler:
     # ---- values
 
     def _frequencies(self, of: Frequencies, where: str) -> str:
-        q = self.engine.identifier
+        q, lit = self.engine.identifier, self.engine.literal
         keys, column = self._keys(), q(of.column)
         present = f"{where} AND {column} IS NOT NULL" if where else f" WHERE {column} IS NOT NULL"
         counted = self._grouped([*keys, column], ["COUNT(*) AS dq_rows"], self._name(), present, alias="dq_value")
-        first = f"CASE WHEN dq_value IN ({', '.join(map(self.engine.literal, of.first))}) THEN 0 ELSE 1 END, "
-        within = f"PARTITION BY {', '.join(keys)} " if keys else ""
+        first = f"CASE WHEN dq_value IN ({', '.join(map(lit, of.first))}) THEN 0 ELSE 1 END, "
+        within = f"PARTITION BY {', '.join(self._grouping())} " if keys else ""
         order = f"OVER ({within}ORDER BY {first if of.first else ''}dq_rows DESC"
         listed = ", ".join([*keys, "dq_value", "dq_rows"])
         ranked = (
             f"SELECT {listed}, COUNT(*) OVER ({within.strip()}) AS dq_values, RANK() {order}) AS dq_rank, "
             f"ROW_NUMBER() {order}, dq_value) AS dq_row FROM ({counted}) dq_t"
         )
+        texts = [lit(v) for v in of.spelled if isinstance(v, str)] if self.engine.folds else []
+        if texts:
+            spelled = f"CASE dq_value {' '.join(f'WHEN {text} THEN {text}' for text in texts)} ELSE dq_value END"
+            listed = ", ".join([*keys, spelled, "dq_rows"])
         capped = f"dq_rank <= {of.limit} AND dq_row <= {of.limit + MOST_TIED}"
         return f"SELECT {listed}, dq_values FROM ({ranked}) dq_r WHERE {capped}"
 
@@ -460,11 +464,11 @@ class Compiler:
         if stat.function in ("distinct", "unique"):
             named = [f"{c} AS dq_{i}" for i, c in enumerate(columns)]
             once = " HAVING COUNT(*) = 1" if stat.function == "unique" else ""
-            grouping = f"GROUP BY {', '.join([*keys, *columns])}{once}"
+            grouping = f"GROUP BY {', '.join(dict.fromkeys([*self._grouping(), *columns]))}{once}"
             inner = f"SELECT {', '.join([*keys, *named])} FROM {self._name()}{present} {grouping}"
             return self._grouped(keys, ["COUNT(*)"], f"({inner}) dq_t", "")
         # A standard deviation where the engine has none: from the squares of the distances, in two passes.
-        number, over = self.engine.double(columns[0]), f"OVER ({'PARTITION BY ' + ', '.join(keys) if keys else ''})"
+        number, over = self.engine.double(columns[0]), window(self._grouping(), [])
         listed = ", ".join([*keys, f"{number} AS dq_value", f"AVG({number}) {over} AS dq_mean"])
         off = "(dq_value - dq_mean)"
         divisor = "NULLIF(COUNT(*) - 1, 0)" if stat.function == "stddev_sample" else "COUNT(*)"
@@ -479,7 +483,7 @@ class Compiler:
         """Return a quantile where the engine has no such aggregate: the two values around its place, by weight."""
         assert stat.at is not None  # noqa: S101  # by construction of the kind
         keys, column = self._keys(), self.engine.identifier(stat.columns[0])
-        within = f"PARTITION BY {', '.join(keys)}" if keys else ""
+        within = f"PARTITION BY {', '.join(self._grouping())}" if keys else ""
         listed = [
             *keys,
             f"{self.engine.double(column)} AS dq_value",
@@ -494,6 +498,10 @@ class Compiler:
         return self._grouped(keys, [weighed], inner, "")
 
     # ---- parts of a statement
+
+    def _grouping(self) -> list[str]:
+        """Return what stands in GROUP BY or PARTITION BY for the group columns."""
+        return self.engine.told_apart(self._keys())
 
     def _keys(self) -> list[str]:
         return [self.engine.identifier(c) for c in self.columns]
@@ -511,13 +519,13 @@ class Compiler:
         conditions += [] if also is None else [also]
         return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
-    @staticmethod
     def _grouped(
-        keys: Sequence[str], numbers: Sequence[str], source: str, where: str, alias: str | None = None
+        self, keys: Sequence[str], numbers: Sequence[str], source: str, where: str, alias: str | None = None
     ) -> str:
-        """Return the numbers per key; ``alias`` names the last key."""
+        """Return the numbers per key, the group columns first; ``alias`` names the last key."""
         listed = [*keys[:-1], f"{keys[-1]} AS {alias}"] if alias else list(keys)
-        grouping = f" GROUP BY {', '.join(keys)}" if keys else ""
+        groups = len(self.columns)
+        grouping = f" GROUP BY {', '.join([*self.engine.told_apart(keys[:groups]), *keys[groups:]])}" if keys else ""
         return f"SELECT {', '.join([*listed, *numbers])} FROM {source}{where}{grouping}"
 
 
