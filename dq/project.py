@@ -38,7 +38,8 @@ class DatasourceSettings:
         password: a reference to the password that the URL leaves out.
         timeout: how long one statement may take.
         read_only: whether sessions are opened read-only where the database can.
-        max_connections: how many connections dq may hold at once; None: what is fastest on that database.
+        parallel: how many statements may run side by side; None: what is fastest on that database.
+        max_connections: how many connections dq may hold at once; None: as many as run side by side, at least two.
         write: whether dq may write tables of its own there; it has a session for that alone, which is not read-only.
     """
 
@@ -47,6 +48,7 @@ class DatasourceSettings:
     password: Secret | None = None
     timeout: timedelta = timedelta(minutes=5)
     read_only: bool = True
+    parallel: int | None = None
     max_connections: int | None = None
     write: bool = False
 
@@ -240,8 +242,11 @@ def _datasource(name: str, section: Section) -> DatasourceSettings:
         password=section.password("password"),
         timeout=section.duration("timeout", "5m"),
         read_only=section.flag("read_only", default=True),
+        parallel=section.count("parallel"),
         max_connections=section.count("max_connections"),
         write=section.flag("write", default=False),
     )
     section.refuse_unknown()
+    if settings.parallel and settings.max_connections and settings.parallel > settings.max_connections:
+        raise ConfigError(f"{section.place('parallel')}: it is more than max_connections")
     return settings

@@ -83,6 +83,7 @@ password = "env:PASSWORD"
 timeout = "2m30s"
 read_only = false
 max_connections = 2
+parallel = 1
 [guard]
 refuse_functions = ["my_sleep"]
 [params]
@@ -97,7 +98,8 @@ floor = 10
     assert project.store.url.reveal() == "postgresql://u:pw@db/dq"
     assert warehouse.password is not None
     assert (warehouse.url.reveal_url(), warehouse.password.reveal()) == ("postgresql://reader@db:5432/w", "hunter2")
-    assert (warehouse.timeout, warehouse.read_only, warehouse.max_connections) == (timedelta(seconds=150), False, 2)
+    assert (warehouse.timeout, warehouse.read_only) == (timedelta(seconds=150), False)
+    assert (warehouse.max_connections, warehouse.parallel) == (2, 1)
     assert (project.refuse_functions, project.params) == (("my_sleep",), {"floor": 10})
     assert "hunter2" not in repr(project)
     assert "pw" not in repr(project).replace("password", "").replace("PASSWORD", "")
@@ -130,6 +132,10 @@ floor = 10
         ("[datasources.w]\nurl='sqlite://'\ntimeout='x'", "dq.toml: datasources.w.timeout: 'x' is not a duration"),
         ("[datasources.w]\nurl='sqlite://'\nread_only=1", "dq.toml: datasources.w.read_only: it must be true or fa"),
         ("[datasources.w]\nurl='sqlite://'\nmax_connections=true", "dq.toml: datasources.w.max_connections: it must "),
+        (
+            "[datasources.w]\nurl='sqlite://'\nmax_connections=2\nparallel=3",
+            "dq.toml: datasources.w.parallel: it is more than max_connections",
+        ),
         ("[datasources.w]\nurl='sqlite://'\nmax_connections=0", "dq.toml: datasources.w.max_connections: it must "),
         ("a = ", "dq.toml: it is not TOML: "),
         (

@@ -133,8 +133,10 @@ def open_datasource(project: Project, name: str) -> Datasource:
         password=password,
         timeout=settings.timeout,
         read_only=settings.read_only,
+        parallel=settings.parallel,
         max_connections=settings.max_connections,
         write=settings.write,
+        root=project.root,
     )
 
 

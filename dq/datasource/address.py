@@ -22,8 +22,8 @@ _URL = re.compile(
     re.VERBOSE,
 )
 # What dq speaks to without SQLAlchemy: the name in the URL, the module here, the package that must be installed, and
-# the options that it passes on as they are. Another option or an explicit other driver is SQLAlchemy's.
-_NATIVE = {
+# the options that it passes on as they are (None: any). Another option or an explicit other driver is SQLAlchemy's.
+_NATIVE: dict[str, tuple[str, str, frozenset[str] | None]] = {
     **dict.fromkeys(("duckdb",), ("duckdb", "duckdb", frozenset[str]())),
     **dict.fromkeys(("sqlite", "sqlite+pysqlite"), ("sqlite", "sqlite3", frozenset[str]())),
     **dict.fromkeys(
@@ -38,6 +38,7 @@ _NATIVE = {
         ("mysql", "mariadb", "mysql+pymysql", "mariadb+pymysql"),
         ("mysql", "pymysql", frozenset({"charset", "unix_socket"})),
     ),
+    "spark": ("spark", "pyspark", None),
 }
 
 
@@ -64,8 +65,9 @@ class Address:
 
     @property
     def dialect(self) -> str:
-        """The name without the driver."""
-        return self.name.partition("+")[0]
+        """The name without the driver, as SQLAlchemy spells it."""
+        name = self.name.partition("+")[0]
+        return "postgresql" if name == "postgres" else name
 
 
 def parse(url: str) -> Address | None:
@@ -92,9 +94,12 @@ def parse(url: str) -> Address | None:
 
 def native(address: Address) -> str | None:
     """Return the name of the module here that speaks to ``address``; None where SQLAlchemy has to."""
-    module, package, options = _NATIVE.get(address.name, (None, "", frozenset[str]()))
+    if address.name not in _NATIVE:
+        return None
+    module, package, options = _NATIVE[address.name]
     database = address.database or ""
-    if module is None or address.repeated or not options.issuperset(address.query) or "%" in database:
+    unknown = options is not None and not options.issuperset(address.query)
+    if address.repeated or unknown or "%" in database:
         return None
     # A file: name has options of its own, md: is no file, and a file has no host.
     no_file = database.startswith(("file:", "md:")) or bool(address.host or address.user or address.port)

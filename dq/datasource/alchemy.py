@@ -15,8 +15,21 @@ from sqlalchemy.pool import NullPool
 
 from dq.datasource.address import Address
 from dq.datasource.columns import Column, no_table
-from dq.datasource.session import CONNECT_SECONDS, Settings, batches, opening
+from dq.datasource.session import CONNECT_SECONDS, Settings, batches, opening, plain_modes
 from dq.model.errors import ConfigError
+
+EXTRAS = {
+    "postgresql": "postgres",
+    "postgres": "postgres",
+    "mariadb": "mysql",
+    **{
+        name: name
+        for name in (
+            "bigquery", "databricks", "duckdb", "mssql", "mysql", "oracle", "redshift", "snowflake", "spark", "trino"
+        )
+    },
+}  # fmt: skip
+"""The extra of dq that installs the driver of a dialect."""
 
 
 def open_driver(place: str, _address: Address, url: str, password: str | None, settings: Settings) -> Alchemy:
@@ -30,12 +43,18 @@ def open_driver(place: str, _address: Address, url: str, password: str | None, s
         if password is not None:
             parsed = parsed.set(password=password)
         return Alchemy(_engine(parsed, settings, write=False), _engine(parsed, settings, write=True), settings)
+    except NoSuchModuleError as error:
+        raise ConfigError(f"{place}: no driver for {str(error).rsplit(':', 1)[-1]} is installed{_extra(url)}") from None
     except (ArgumentError, ValueError):
         raise ConfigError(f"{place}: its url is not of the form dialect://host/database") from None
-    except NoSuchModuleError as error:
-        raise ConfigError(f"{place}: no driver for {str(error).rsplit(':', 1)[-1]} is installed") from None
     except ImportError as error:
-        raise ConfigError(f"{place}: the Python package {error.name!r} is not installed") from None
+        raise ConfigError(f"{place}: the Python package {error.name!r} is not installed{_extra(url)}") from None
+
+
+def _extra(url: str) -> str:
+    """Return how dq installs what the dialect of ``url`` needs, as the end of a sentence."""
+    extra = EXTRAS.get(url.partition(":")[0].partition("+")[0])
+    return f"; pip install 'dq-sla[{extra}]'" if extra else ""
 
 
 def with_driver(url: URL) -> URL:
@@ -83,7 +102,9 @@ class Alchemy:
         session = Session(self._engines[write])
         kind = self.dialect
         if kind in ("mysql", "mariadb"):
-            kind = "mariadb" if "mariadb" in str(session.run("SELECT version()")[0][0]).lower() else "mysql"
+            version, modes = session.run("SELECT version(), @@sql_mode")[0]
+            kind = "mariadb" if "mariadb" in str(version).lower() else "mysql"
+            session.tell(plain_modes(str(modes)))
         for statement in opening(kind, self._settings, write=write):
             session.tell(statement)
         return session

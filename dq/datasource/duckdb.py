@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from dq.datasource.address import Address
+from dq.datasource.columns import Column, columns_sql, no_table
 from dq.datasource.session import Settings, batches, opening
 
 
@@ -43,6 +44,22 @@ class DuckDB:
     def is_lost(self, _error: Exception) -> bool:
         """A file is not lost."""
         return False
+
+    def inspect(self, datasource: str, session: Session, table: Sequence[str]) -> list[Column]:
+        """Return the columns of a table or file.
+
+        Raises:
+            MeasureError: when there is no such table.
+        """
+        try:
+            rows = session.run(columns_sql(self.dialect, table))
+        except duckdb.CatalogException:
+            raise no_table(datasource, table) from None
+        except duckdb.IOException as error:
+            if "No files found" in str(error):
+                raise no_table(datasource, table) from None
+            raise
+        return [Column(str(name), str(kind), null == "YES") for name, kind, null, *_ in rows]
 
     def close(self) -> None:
         """Close the file."""

@@ -10,7 +10,7 @@ import pymysql
 from pymysql.cursors import SSCursor
 
 from dq.datasource.address import Address
-from dq.datasource.session import CONNECT_SECONDS, Settings, batches, opening
+from dq.datasource.session import CONNECT_SECONDS, Settings, batches, opening, plain_modes
 
 _LOST = (1040, 1053, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2006, 2013, 2055)
 """Codes that say that a connection was not to be had or has ended (the manual's lists of server and client errors)."""
@@ -43,7 +43,8 @@ class MySQL:
         connection = self._open()
         kind = "mariadb" if "mariadb" in str(connection.get_server_info()).lower() else "mysql"
         with connection.cursor() as cursor:
-            for statement in opening(kind, self._settings, write=write):
+            cursor.execute("SELECT @@sql_mode")
+            for statement in (plain_modes(str(cursor.fetchall()[0][0])), *opening(kind, self._settings, write=write)):
                 cursor.execute(statement)
         return Session(connection, self._open)
 
@@ -89,4 +90,8 @@ class Session:
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection._force_close()  # noqa: SLF001  # close() of PyMySQL reads what is left, without end
+        # close() of PyMySQL, and its results when they are forgotten, would read what is left, without end.
+        result: Any = self._connection._result  # noqa: SLF001  # as above
+        if result is not None:
+            result.unbuffered_active = False
+        self._connection._force_close()  # noqa: SLF001  # as above

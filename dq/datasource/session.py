@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -12,6 +13,15 @@ CONNECT_SECONDS = 10
 """How long a server may take to answer a new connection."""
 
 _AFTER = timedelta(seconds=2)
+
+# Modes of MariaDB and MySQL in which quotes, backslashes, an empty text, || or NOT are read in another way than the one
+# in which dq writes them, and the names that bring several of them along (each server's manual, "sql_mode").
+_OTHER_SPELLING = frozenset(
+    {
+        *("ANSI", "DB2", "MAXDB", "MSSQL", "MYSQL323", "MYSQL40", "ORACLE", "POSTGRESQL"),
+        *("ANSI_QUOTES", "EMPTY_STRING_IS_NULL", "HIGH_NOT_PRECEDENCE", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONCAT"),
+    }
+)
 
 
 class Session(Protocol):
@@ -63,37 +73,67 @@ class Settings:
     Attributes:
         timeout: how long one statement may take.
         read_only: whether the sessions that read are opened so where the database can.
+        root: the folder to which the paths of files that are tables refer; None: the working directory.
     """
 
     timeout: timedelta
     read_only: bool
+    root: Path | None = None
 
 
 def opening(dialect: str, settings: Settings, *, write: bool) -> tuple[str, ...]:
-    """Return what a new session is told.
+    """Return what a new session is told: UTC, read-only, texts read as dq writes them, and how long one may take.
 
     The server's own limit is for a client that has died: one that lives ends what takes too long a little earlier.
+    What is said to MariaDB, MySQL, PostgreSQL, DuckDB and SQLite is tested; the others stand in the vendors' references
+    of ``ALTER SESSION`` and ``SET``.
 
     Args:
         dialect: SQLAlchemy's name; a URL of MySQL may lead to MariaDB, so it is what answered.
         settings: how long a statement may take, and whether it may write.
         write: whether this session shall write.
     """
-    milliseconds = max(1, int((settings.timeout + _AFTER).total_seconds() * 1000))
     read_only = settings.read_only and not write
-    if dialect == "postgresql":
-        read = ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",) if read_only else ()
-        return (*read, f"SET statement_timeout = {milliseconds}", "SET TIME ZONE 'UTC'")
-    if dialect == "sqlite":
-        return ("PRAGMA query_only = ON",) if read_only else ()
-    if dialect == "duckdb":
-        return ("SET TimeZone = 'UTC'",)
-    read = ("SET SESSION TRANSACTION READ ONLY",) if read_only else ()
-    if dialect == "mariadb":
-        return (*read, f"SET SESSION max_statement_time = {milliseconds / 1000}", "SET time_zone = '+00:00'")
-    if dialect == "mysql":
-        return (*read, f"SET SESSION max_execution_time = {milliseconds}", "SET time_zone = '+00:00'")
-    return ()
+    milliseconds = max(1, int((settings.timeout + _AFTER).total_seconds() * 1000))
+    seconds = -(-milliseconds // 1000)
+    folder = str(settings.root or "").replace("'", "''")
+    search = (f"SET file_search_path = '{folder}'",) if folder and "," not in folder else ()  # a comma ends a folder
+    reading = {
+        "mariadb": "SET SESSION TRANSACTION READ ONLY",
+        "mysql": "SET SESSION TRANSACTION READ ONLY",
+        "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        "sqlite": "PRAGMA query_only = ON",
+    }
+    always = {
+        "databricks": (f"SET STATEMENT_TIMEOUT = {seconds}", "SET TIME ZONE 'UTC'"),
+        "duckdb": ("SET TimeZone = 'UTC'", *search),
+        "mariadb": (f"SET SESSION max_statement_time = {milliseconds / 1000}", "SET time_zone = '+00:00'"),
+        "mysql": (f"SET SESSION max_execution_time = {milliseconds}", "SET time_zone = '+00:00'"),
+        "oracle": ("ALTER SESSION SET TIME_ZONE = 'UTC'",),
+        "postgresql": (
+            f"SET statement_timeout = {milliseconds}",
+            "SET TIME ZONE 'UTC'",
+            "SET standard_conforming_strings = on",
+        ),
+        "redshift": (f"SET statement_timeout = {milliseconds}", "SET timezone TO 'UTC'"),
+        "snowflake": (
+            f"ALTER SESSION SET STATEMENT_TIMEOUT_IN_SECONDS = {seconds}",
+            "ALTER SESSION SET TIMEZONE = 'UTC'",
+        ),
+        "trino": ("SET TIME ZONE 'UTC'",),
+    }
+    return (*((reading[dialect],) if read_only and dialect in reading else ()), *always.get(dialect, ()))
+
+
+def plain_modes(modes: str) -> str:
+    """Return the statement that leaves a MariaDB or MySQL session no mode in which texts mean something else.
+
+    Args:
+        modes: ``@@sql_mode`` as the server has set it; what else is in it stays, as the users of the server are used
+            to it.
+    """
+    kept = ",".join(mode for mode in modes.split(",") if mode not in _OTHER_SPELLING)
+    return f"SET SESSION sql_mode = '{kept}'"
 
 
 def batches(fetchmany: Callable[[int], Sequence[Sequence[Any]]], size: int) -> Iterator[list[Sequence[Any]]]:

@@ -10,11 +10,14 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote, quote_plus
 
 from attrs import field, frozen
 
 from dq.datasource import address
+from dq.datasource.address import Address
 from dq.datasource.columns import Column, read_columns
 from dq.datasource.session import Driver, Session, Settings
 from dq.model.duration import format_duration
@@ -24,10 +27,12 @@ T = TypeVar("T")
 
 # What a database says of a value that it cannot convert quotes the value; sentences go to chat, and hold no row's data.
 _DATA_ERROR = re.compile(
-    r"conver|invalid input|invalid value|incorrect|out of range|could not cast|could not decode|truncated",
+    r"conver|invalid input|invalid value|incorrect|out of range|could not cast|could not decode|truncated|malformed",
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
+
+_SECRET_OPTION = re.compile(r"pass|pwd|secret|token|credential|private|key|odbc_connect", re.IGNORECASE)
 
 _LOST = (
     "connection refused",
@@ -74,8 +79,10 @@ class SqlDatasource:
         password: str | None = None,
         timeout: timedelta,
         read_only: bool = True,
+        parallel: int | None = None,
         max_connections: int | None = None,
         write: bool = False,
+        root: Path | None = None,
     ) -> SqlDatasource:
         """Return the datasource ``name`` at the SQLAlchemy address ``url``; nothing is connected yet.
 
@@ -85,8 +92,11 @@ class SqlDatasource:
             password: of the user in ``url``.
             timeout: how long one statement may take.
             read_only: whether sessions are opened so where the database can.
-            max_connections: how many may be open at once; by default what is fastest on that database.
+            parallel: how many statements may run side by side; by default what is fastest on that database.
+            max_connections: how many connections may be open at once; by default as many as run side by side, and at
+                least two, because an open stream holds one.
             write: whether :meth:`write` is allowed.
+            root: the folder to which the paths of files that are tables refer; None: the working directory.
 
         Raises:
             ConfigError: when the address is malformed or its driver is not installed.
@@ -96,10 +106,11 @@ class SqlDatasource:
         if parsed is None:
             raise ConfigError(f"{place}: its url is not of the form dialect://host/database")
         module = import_module(f"dq.datasource.{address.native(parsed) or 'alchemy'}")
-        driver: Driver = module.open_driver(place, parsed, url, password, Settings(timeout, read_only))
-        parallel = max_connections or driver.parallel
-        secrets = tuple(s for s in (password, parsed.password) if s)
-        return cls(name, timeout, parallel, driver, secrets, write, _Pool(place, parallel, timeout, driver))
+        driver: Driver = module.open_driver(place, parsed, url, password, Settings(timeout, read_only, root))
+        most = max_connections or max(parallel or driver.parallel, 2)
+        parallel = min(parallel or max_connections or driver.parallel, most)
+        secrets = secrets_of(parsed, password)
+        return cls(name, timeout, parallel, driver, secrets, write, _Pool(place, most, timeout, driver))
 
     @property
     def dialect(self) -> str:
@@ -275,6 +286,13 @@ def _stop(session: Session, ended: Callable[[float], bool]) -> None:
             return
 
 
+def secrets_of(parsed: Address, password: str | None) -> tuple[str, ...]:
+    """Return what no sentence may hold, the longest first, plain and as it is spelled in a URL."""
+    options = [value for name, value in parsed.query.items() if _SECRET_OPTION.search(name)]
+    plain = {secret for secret in (password, parsed.password, *options) if secret}
+    return tuple(sorted(plain | {quote(one) for one in plain} | {quote_plus(one) for one in plain}, key=len)[::-1])
+
+
 class _Pool:
     """The sessions of a datasource, at most ``most``: the idle ones are used again, those in use can be stopped."""
 
@@ -300,10 +318,17 @@ class _Pool:
             return session
 
     def add(self, session: Session) -> Session:
-        """Return ``session``, which was opened in the room that was taken."""
+        """Return ``session``, which was opened in the room that was taken.
+
+        Raises:
+            MeasureError: when what runs was cancelled meanwhile.
+        """
         with self._changed:
-            self._used.append(session)
-        return session
+            if not self._cancelled:
+                self._used.append(session)
+                return session
+        _close(session)
+        raise MeasureError(f"{self._place}: it was interrupted")
 
     def give_back(self, session: Session) -> None:
         """Keep ``session`` for the next statement."""
