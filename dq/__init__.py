@@ -58,6 +58,7 @@ from dq.checks import (
     ZScore,
 )
 from dq.model.check import Check, Suite
+from dq.model.failing import ShowRows
 from dq.model.group import By
 from dq.model.reconciliation import Explained, Reconciliation, Stage, Total
 from dq.model.sla import Sla
@@ -107,6 +108,7 @@ __all__ = [
     "Rows",
     "SameAs",
     "Sequential",
+    "ShowRows",
     "Sla",
     "Stage",
     "StdDev",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 from attrs import field, frozen
@@ -10,6 +10,7 @@ from attrs import field, frozen
 from dq.datasource import Datasource
 from dq.model.duration import parse_duration
 from dq.model.errors import GuardError
+from dq.model.failing import Masking
 from dq.model.group import By, Group
 from dq.model.interval import Interval
 from dq.model.table import Table
@@ -28,6 +29,7 @@ class Context:
         refused: names of further functions that the guard refuses.
         by_day: whether a reconciliation compares the days of the interval, each for itself.
         dialect_of: gives the dialect of a datasource by name; None: all tables lie in the same one.
+        masking: how the values of a tagged column are shown, by the tag.
     """
 
     interval: Interval
@@ -36,6 +38,7 @@ class Context:
     refused: Collection[str] = ()
     by_day: bool = False
     dialect_of: Callable[[str], str] | None = None
+    masking: Mapping[str, Masking] = field(factory=dict)
 
     def render(self, text: str) -> str:
         """Return ``text`` with its Jinja rendered.

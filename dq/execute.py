@@ -12,6 +12,7 @@ from dq.checks.judge import Reading, judge, unmeasured
 from dq.checks.plan import Scan
 from dq.context import Context, expected_groups
 from dq.datasource import Datasource, fetch_all
+from dq.failing import with_failing_rows
 from dq.model.check import Check
 from dq.model.errors import DqError
 from dq.model.group import By, Group
@@ -90,7 +91,7 @@ def execute(
             recorded=memory.recorded.get(check.name),
         )
         results += judge(check, reading, context.now, context.interval, keep=keep)
-    return tuple(results)
+    return with_failing_rows(results, scan.checks, scanned.compiler, connect, context.masking)
 
 
 def _at_once(check: Check, roles: Mapping[str, Measure], scan: Scan) -> Iterator[Measure]:

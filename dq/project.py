@@ -19,6 +19,7 @@ from attrs import field, frozen
 from dq.loader import Declared, load_declarations
 from dq.model.check import Suite
 from dq.model.errors import ConfigError, UsageError
+from dq.model.failing import MASKINGS, Masking
 from dq.model.reconciliation import Reconciliation
 from dq.plugins import suggest
 from dq.secret import Secret
@@ -77,6 +78,7 @@ class Project:
         datasources: by name.
         refuse_functions: SQL functions that predicates and queries may not call, beside those dq refuses itself.
         params: what templates see as ``params``.
+        masking: how the values of a column are shown, by its tag: ``redact``, ``hash`` or ``keep``.
         suites, reconciliations: what is declared, by name.
         failures: a sentence for each file, or declaration, that did not load.
         sources: the file of each suite and reconciliation, relative to ``root``.
@@ -88,6 +90,7 @@ class Project:
     datasources: Mapping[str, DatasourceSettings] = field(factory=dict)
     refuse_functions: tuple[str, ...] = ()
     params: Mapping[str, Any] = field(factory=dict)
+    masking: Mapping[str, Masking] = field(factory=dict)
     suites: Mapping[str, Suite] = field(factory=dict)
     reconciliations: Mapping[str, Reconciliation] = field(factory=dict)
     failures: tuple[str, ...] = ()
@@ -218,6 +221,7 @@ def read_settings(root: Path) -> dict[str, Any]:
         "datasources": {name: _datasource(name, sources.section(name)) for name in sources.raw},
         "refuse_functions": guard.texts("refuse_functions"),
         "params": params.raw,
+        "masking": _masking(top.section("masking")),
     }
     for section in (top, store, guard):
         section.refuse_unknown()
@@ -233,6 +237,14 @@ def _environment(name: str | None, place: str) -> str | None:
     if name and not _ENVIRONMENT.fullmatch(name):
         raise ConfigError(f"{place}: it must be up to 60 letters, digits, '_', '.' and '-', such as prod")
     return name
+
+
+def _masking(section: Section) -> dict[str, Masking]:
+    for tag in section.raw:
+        how = section.text(tag, None)
+        if how not in MASKINGS:
+            raise ConfigError(f"{section.place(tag)}: it is {how!r}, not one of {', '.join(MASKINGS)}")
+    return dict(section.raw)
 
 
 def _datasource(name: str, section: Section) -> DatasourceSettings:

@@ -18,7 +18,7 @@ WORDS = {
     "DistinctShare", "Explained", "Freshness", "HasLength", "Increasing", "IsNull", "Like", "Matches", "Max",
     "Mean", "Median", "Min", "MostCommon", "NoOverlap", "NoneOf", "NotBetween", "NotIn", "NotLike", "NotMatches",
     "NotNull", "OneOf", "Quantile", "Query", "Ratio", "Reconciliation", "Reference", "RowCount", "Rows", "SameAs",
-    "Sequential", "Sla", "Stage", "StdDev", "Suite", "Sum", "Table", "TextLength", "TogetherOneOf", "Total",
+    "Sequential", "ShowRows", "Sla", "Stage", "StdDev", "Suite", "Sum", "Table", "TextLength", "TogetherOneOf", "Total",
     "Unique", "UniqueCount", "UniqueShare", "UniqueWithinRow", "ValidJson", "Values", "ZScore", "__version__",
     "above", "at_least", "at_most", "below", "between", "exactly", "outside", "reconcile", "run",
 }  # fmt: skip

@@ -93,7 +93,7 @@ def kind_of(declared: Declared) -> RunKind:
 def context_of(project: Project, interval: Interval, now: datetime, *, by_day: bool = False) -> Context:
     """Return what the SQL of a run may depend on."""
     dialect = cache(partial(dialect_of, project))  # it reads secrets and entry points, which every check would pay for
-    return Context(interval, now, dict(project.params), project.refuse_functions, by_day, dialect)
+    return Context(interval, now, dict(project.params), project.refuse_functions, by_day, dialect, project.masking)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from attrs import evolve, field, frozen
 
 from dq.model.duration import parse_duration
 from dq.model.errors import DeclarationError
+from dq.model.failing import ShowRows
 from dq.model.group import By, Group
 from dq.model.measure import PARTITION_ROWS, Measure
 from dq.model.predicate import OverRows, Predicate
@@ -145,6 +146,7 @@ class Check(Judged):
             once, only those few remain known (a ratchet: it needs dq's store).
         sample: a share of the rows, e.g. ``"1%"``, chosen at random, is looked at instead of all of them. For kinds
             with a predicate and thresholds that are shares; they are judged with ``confidence=`` (0.95 by default).
+        show: what is shown of the rows that break it; None: what the suite says.
         notify: channels per severity (that or worse), sugar for a route.
         was: the name it had before, so that its history and open incident go on.
         owner, runbook, description, tags: labels that travel with alerts.
@@ -168,6 +170,7 @@ class Check(Judged):
     confidence: float | None = field(default=None, kw_only=True)
     known: int | None = field(default=None, kw_only=True)
     sample: object = field(default=None, kw_only=True)
+    show: ShowRows | None = field(default=None, kw_only=True)
     notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
     was: str | None = field(default=None, kw_only=True)
     owner: str | None = field(default=None, kw_only=True)
@@ -215,6 +218,11 @@ class Check(Judged):
         if not self.kind.shares and any(isinstance(t, Tolerance) and t.is_share for _, t in parsed):
             raise DeclarationError("a share does not fit it, because the number of all rows is not known; give a count")
         return parsed
+
+    @property
+    def shown(self) -> ShowRows:
+        """What is shown of the rows that break it."""
+        return self.show or ShowRows()
 
     @property
     def sampled(self) -> Fraction | None:
@@ -288,6 +296,7 @@ class Check(Judged):
 
 
     def _judgement_problems(self) -> Iterator[str]:
+        yield from self.shown.problems() if isinstance(self.shown, ShowRows) else ["show= is no ShowRows(...)"]
         for org, rungs in self.orgs.items():
             try:
                 self._ladder({Severity.of(severity): declared for severity, declared in rungs.items()})
@@ -364,6 +373,7 @@ class Suite:
         checks: its checks.
         by: the group columns that hold for every check without its own.
         sla: when a partition must be there.
+        show: what is shown of the rows that break a check without ``show=`` of its own.
         lookback: so many partitions before the one of a run are checked again with it, because rows come late or are
             restated; each is a run of its own.
         every: how often the suite is due, e.g. ``"2h30m"``; None: at every run.
@@ -376,6 +386,7 @@ class Suite:
     checks: tuple[Check, ...] = field(converter=_checks, kw_only=True)
     by: By | None = field(default=None, converter=_by_or_none, kw_only=True)
     sla: Sla | None = field(default=None, kw_only=True)
+    show: ShowRows | None = field(default=None, kw_only=True)
     lookback: int = field(default=0, kw_only=True)
     every: timedelta | None = field(default=None, converter=_every, kw_only=True)
     notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
@@ -387,6 +398,9 @@ class Suite:
     def __attrs_post_init__(self) -> None:
         for problem in self._problems():
             raise DeclarationError(f"suite {self.name!r}: {problem}")
+        if self.show is not None:
+            own = (evolve(c, show=c.show or self.show) if isinstance(c, Check) else c for c in self.checks)
+            object.__setattr__(self, "checks", tuple(own))
         seen: set[str] = set()
         for check in self.checks:
             if not isinstance(check, Check):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from attrs import frozen
 
+from dq.model.failing import FailingRows
 from dq.model.group import Group
 from dq.model.interval import Interval
 from dq.model.severity import Outcome, Severity
@@ -49,6 +50,7 @@ class Result:
         partition: set where one run compares several partitions.
         measured: what later runs of the check are held against, as a number; times are seconds since 1970.
         detail: more of what was found, as JSON values; never a row's data.
+        failing: some of the rows that broke it, masked; never told in a chat.
     """
 
     check: str
@@ -66,6 +68,7 @@ class Result:
     partition: Interval | None = None
     measured: int | Decimal | None = None
     detail: Mapping[str, Any] | None = None
+    failing: FailingRows | None = None
 
     def at_or_above(self, severity: Severity) -> bool:
         """Return whether it is that bad or worse."""
@@ -92,6 +95,8 @@ class Result:
             document |= {"orgs": self.orgs, "orgs_bad": self.orgs_bad}
         if self.detail is not None:
             document["detail"] = dict(self.detail)
+        if self.failing is not None:
+            document["failing"] = self.failing.to_json()
         if self.partition is not None:
             document["partition"] = {"start": self.partition.start.isoformat(), "end": self.partition.end.isoformat()}
         return document

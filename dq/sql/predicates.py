@@ -139,6 +139,18 @@ class Predicates:
             case _:
                 return _any([f"NOT ({self.good(predicate)})", self._null(predicate.unknown_if_null)])
 
+    def known(self, predicate: Predicate) -> str:
+        """Return what is TRUE for exactly the rows for which ``predicate`` is not NULL.
+
+        Raises:
+            GuardError: when the user's SQL is refused.
+        """
+        if isinstance(predicate, Sql):
+            text = self.user(predicate.text)
+            return f"(CASE WHEN {text} THEN 1 WHEN NOT ({text}) THEN 1 ELSE 0 END = 1)"
+        columns = getattr(predicate, "unknown_if_null", ())
+        return _all(f"{self.engine.identifier(c)} IS NOT NULL" for c in columns) if columns else "1 = 1"
+
     def derived(self, predicate: OverRows, within: Sequence[str]) -> tuple[Mapping[str, str], ...]:
         """Return the columns that ``bad`` needs, alias to expression, in as many steps as build on each other.
 

@@ -154,14 +154,23 @@ class Compiler:
         dialect = self.dialect_of(table.datasource) if self.dialect_of else self.dialect
         return evolve(self, table=table, dialect=dialect, columns=columns)
 
-    def failing(self, wanted: Predicate | Measure, columns: Sequence[str], where: str | None, limit: int) -> str:
+    def failing(
+        self,
+        wanted: Predicate | Measure,
+        columns: Sequence[str],
+        where: str | None,
+        limit: int | None,
+        *,
+        unknown: bool = True,
+    ) -> str:
         """Return the statement that lists failing rows.
 
         Args:
             wanted: the predicate that they do not make TRUE, or the measure that counts them.
-            columns: what is listed.
+            columns: what is listed; none: every column.
             where: of the check.
-            limit: how many rows at most.
+            limit: how many rows at most; None: all.
+            unknown: also those for which the predicate is NULL.
 
         Raises:
             GuardError: when the user's SQL is refused.
@@ -170,6 +179,10 @@ class Compiler:
         measure = evolve(measure, where=where) if measure.form != "query" else measure
         listed = [self.engine.identifier(c) for c in columns]
         source, condition = self._rows(measure, tuple(columns))
+        if not unknown and isinstance(measure.of, Predicate):
+            condition += f" AND {self.predicates.known(measure.of)}"
+        if limit is None:
+            return f"SELECT {', '.join(listed) or '*'} FROM {source}{condition}"
         return self.engine.limited(listed or ["*"], f"FROM {source}{condition}", limit)
 
     def expected(self, before: Interval | None, query: str | None) -> str:
