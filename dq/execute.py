@@ -15,7 +15,7 @@ from dq.datasource import Datasource, fetch_all
 from dq.model.check import Check
 from dq.model.errors import DqError
 from dq.model.group import By, Group
-from dq.model.measure import PARTITION_ROWS, Absentees, Measure, none_of
+from dq.model.measure import PARTITION_ROWS, Absentees, Elsewhere, Measure, none_of
 from dq.model.reading import Past
 from dq.model.result import Result
 from dq.model.table import Table
@@ -137,7 +137,7 @@ class _Scanned:
         """Ask for what is not known yet; independent statements of a datasource run side by side."""
         wanted = [m for m in dict.fromkeys(measures) if m not in self.answered and m not in self.errors]
         for measure in wanted:
-            if measure.form == "columns" or self.compiler.across(measure):
+            if measure.is_columns or self.compiler.across(measure):
                 self._attempt((measure,), self._apart, measure)
         asked: dict[str, list[Statement]] = {}
         for statement in self._compiled(wanted):
@@ -216,12 +216,13 @@ class _Scanned:
 
     def _apart(self, measure: Measure) -> None:
         """Answer a measure that no single statement answers."""
-        here = self.connect(self.compiler.table.datasource)
+        table = measure.of.table if isinstance(measure.of, Elsewhere) else self.compiler.table
+        here = self.connect(table.datasource)
         if isinstance(measure.of, Absentees):
             for values, value in absent(measure, self.compiler, here, self.connect(measure.of.other.datasource)):
                 self._put(values, measure, value)
         else:
-            listed = here.columns(table_parts(self.compiler.table.name))
+            listed = here.columns(table_parts(table.name))
             self._put((), measure, tuple((column.name, column.type, column.nullable) for column in listed))
         self.answered.add(measure)
 

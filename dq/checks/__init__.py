@@ -10,6 +10,7 @@ from dq.checks.other_table import NotIn, Ratio, Reference, SameAs
 from dq.checks.outlier import ZScore
 from dq.checks.query import Query
 from dq.checks.rows import Rows
+from dq.checks.schema import ColumnCount, Schema
 from dq.checks.text import ConsistentCasing, HasLength, Like, Matches, NotLike, NotMatches, ValidJson
 from dq.checks.unique import Unique, UniqueWithinRow
 from dq.checks.values import Between, IsNull, NoneOf, NotBetween, NotNull, OneOf
@@ -19,6 +20,7 @@ __all__ = [
     "AddUp",
     "Aggregate",
     "Between",
+    "ColumnCount",
     "Compare",
     "ConsistentCasing",
     "Decreasing",
@@ -50,6 +52,7 @@ __all__ = [
     "RowCount",
     "Rows",
     "SameAs",
+    "Schema",
     "Sequential",
     "StdDev",
     "Sum",

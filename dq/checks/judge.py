@@ -175,6 +175,7 @@ def _judge_count(check: Check, group: Group | None, counted: Counted) -> Result:
         sentence=_count_sentence(check, rows, violations, broken) + (f" ({counted.said})" if counted.said else ""),
         measured=violations,
         detail=counted.detail,
+        record=counted.record,
     )
 
 

@@ -23,8 +23,13 @@ class RowKind:
     shares: ClassVar[bool] = True
     noun: ClassVar[str] = "row"
     needs_rows: ClassVar[bool] = True
-    remembers: ClassVar[Literal["past", "recorded"] | None] = None
+    of_table: ClassVar[bool] = False
     late: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def remembers(self) -> Literal["past", "recorded"] | None:
+        """It is judged by itself."""
+        return None
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
@@ -95,9 +100,14 @@ class ValueKind:
     shares: ClassVar[bool] = False
     noun: ClassVar[str] = "row"
     needs_rows: ClassVar[bool] = True
-    remembers: ClassVar[Literal["past", "recorded"] | None] = None
+    of_table: ClassVar[bool] = False
     late: ClassVar[tuple[str, ...]] = ()
     units: ClassVar[tuple[str, ...]] = ("number",)
+
+    @property
+    def remembers(self) -> Literal["past", "recorded"] | None:
+        """It is judged by itself."""
+        return None
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""

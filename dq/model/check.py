@@ -47,8 +47,7 @@ class Kind(Protocol):
         nulls: whether ``nulls=`` says anything about it.
         shares: whether a share of the rows is a threshold it knows.
         noun: what a violation is: a row, a value, a column.
-        needs_rows: whether a partition without rows leaves nothing to judge.
-        remembers: whether it is judged by what it measured before (``past``), or by what was recorded for it.
+        of_table: whether it speaks of the table as such, so that ``where=`` and ``by=`` say nothing about it.
         late: the roles of measures that are read only where ``needs_late`` says so, once the others are known.
     """
 
@@ -56,9 +55,16 @@ class Kind(Protocol):
     nulls: ClassVar[bool]
     shares: ClassVar[bool]
     noun: ClassVar[str]
-    needs_rows: ClassVar[bool]
-    remembers: ClassVar[Literal["past", "recorded"] | None]
+    of_table: ClassVar[bool]
     late: ClassVar[tuple[str, ...]]
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether a partition without rows leaves nothing to judge."""
+
+    @property
+    def remembers(self) -> Literal["past", "recorded"] | None:
+        """Whether it is judged by what it measured before, or by what was recorded for it."""
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
@@ -228,10 +234,16 @@ class Check(Judged):
                     Severity.of(severity)
                 except DeclarationError as error:
                     yield str(error)
+        yield from self._said_in_vain()
+
+    def _said_in_vain(self) -> Iterator[str]:
         if self.nulls not in ("fail", "pass", "skip"):
             yield f'nulls={self.nulls!r} is not one of "fail", "pass", "skip"'
         elif self.nulls != "fail" and not self.kind.nulls:
             yield f"nulls= says nothing about {self.kind}"
+        for what, said in (("where=", self.where), ("by=", self.by)):
+            if said is not None and self.kind.of_table:
+                yield f"{what} says nothing about {self.kind}, which looks at the table as such"
 
 
 def _bounds(value: object) -> Bounds:
@@ -321,5 +333,7 @@ class Suite:
                 raise DeclarationError(f"suite {self.name!r}, notify: {error}") from None
 
     def by_of(self, check: Check) -> By | None:
-        """Return the group columns that hold for ``check``."""
+        """Return the group columns that hold for ``check``; None for one that speaks of the table as such."""
+        if check.kind.of_table:
+            return None
         return check.by if check.by is not None else self.by

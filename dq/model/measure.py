@@ -57,11 +57,13 @@ class Buckets:
 
     Attributes:
         column: a time column.
-        every: how long a stretch is; the first begins with the partition.
+        every: how long a stretch is; the first begins with the partition, or ``lookback`` before it.
+        lookback: how far before the partition they begin.
     """
 
     column: str
     every: timedelta
+    lookback: timedelta = timedelta(0)
 
 
 @frozen
@@ -126,6 +128,11 @@ class Measure:
     form: Form
     of: Of | None = None
     where: str | None = None
+
+    @property
+    def is_columns(self) -> bool:
+        """Whether it asks for the columns of a table, here or elsewhere, which no statement of the compiler does."""
+        return self.form == "columns" or (isinstance(self.of, Elsewhere) and self.of.of.is_columns)
 
 
 PARTITION_ROWS = Measure("rows")

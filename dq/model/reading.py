@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from fractions import Fraction
 from typing import Any
 
 from attrs import field, frozen
@@ -25,10 +26,12 @@ class Past:
     Attributes:
         interval: the partition.
         measured: the number, see ``Result.measured``.
+        failed: whether the check failed there at error or above.
     """
 
     interval: Interval
     measured: Value
+    failed: bool = False
 
 
 @frozen
@@ -58,6 +61,7 @@ class Counted:
         unknown: how many of the violations are so because of a NULL; None where that says nothing.
         detail: more, for a report.
         said: what people should know beside the count.
+        record: what later runs of the check are held against, where nothing was recorded for it yet; JSON values.
     """
 
     violations: int
@@ -65,6 +69,7 @@ class Counted:
     unknown: int | None = None
     detail: Detail | None = None
     said: str | None = None
+    record: Any = None
 
 
 @frozen
@@ -76,9 +81,12 @@ class Valued:
         measured: what later judgements of the same check are held against; None: ``value`` itself.
         detail: more, for a report.
         said: what people should know beside the value.
+        back: turns an end of bounds into the measured number that would just reach it, so that the band of what is
+            allowed can be shown; None: the value is the measured number.
     """
 
     value: Value | None
     measured: Value | None = field(default=None, kw_only=True)
     detail: Detail | None = field(default=None, kw_only=True)
     said: str | None = field(default=None, kw_only=True)
+    back: Callable[[Fraction], Fraction] | None = field(default=None, kw_only=True)

@@ -49,6 +49,7 @@ class Result:
         partition: set where one run compares several partitions.
         measured: what later runs of the check are held against, as a number; times are seconds since 1970.
         detail: more of what was found, as JSON values; never a row's data.
+        record: what later runs are held against, where nothing was recorded for the check yet, as JSON values.
     """
 
     check: str
@@ -66,6 +67,7 @@ class Result:
     partition: Interval | None = None
     measured: int | Decimal | None = None
     detail: Mapping[str, Any] | None = None
+    record: Any = None
 
     def at_or_above(self, severity: Severity) -> bool:
         """Return whether it is that bad or worse."""

@@ -113,7 +113,7 @@ class Compiler:
         """
         slots: dict[Hashable, list[Measure]] = {}
         for measure in dict.fromkeys(measures):
-            if measure.form != "columns" and not self.across(measure):
+            if not measure.is_columns and not self.across(measure):
                 slots.setdefault(self._slot(measure), []).append(measure)
         return tuple(
             self._statement(slot, batch[i : i + MOST_MEASURES])
