@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from dq.across import absent
-from dq.checks.judge import Reading, judge, unmeasured
+from dq.checks.judge import Reading, judge, not_judged, unmeasured
 from dq.checks.plan import Scan
 from dq.context import Context, expected_groups
 from dq.datasource import Datasource, fetch_all
@@ -23,6 +23,8 @@ from dq.sql.names import table_parts
 from dq.sql.statements import Compiler, Statement
 
 Numbers = dict[Measure, object]
+
+_NO_MEMORY = "it is held against what earlier runs stored, and this run uses no store"
 
 
 @frozen
@@ -57,14 +59,17 @@ def execute(
         connect: opens a datasource by name, once.
         context: the partition, the time and the values for Jinja.
         keep: orgs that get a Result even when they are well.
-        memory: what is known from before.
+        memory: what is known from before; None: nothing can be known, so what is held against it is not judged.
     """
-    memory = memory or Memory()
+    checks = [_recalled(check, memory) for check in scan.checks]
     try:
         datasource = connect(table.datasource)
     except DqError as error:
-        return tuple(unmeasured(check, str(error)) for check in scan.checks)
-    wanted = [(check, check.kind.measures(check.where)) for check in scan.checks]
+        return tuple(unmeasured(check, str(error)) for check in checks)
+    judged = [check for check in checks if memory is not None or not check.kind.remembers]
+    wanted = [(check, check.kind.measures(check.where)) for check in judged]
+    without = tuple(not_judged(c, _NO_MEMORY) for c in checks if memory is None and c.kind.remembers)
+    memory = memory or Memory()
     scanned = _Scanned(context.compiler(datasource.dialect, table, scan.columns), connect)
     scanned.measure(measure for check, roles in wanted for measure in _at_once(check, roles, scan))
     scanned.measure(measure for check, roles in wanted for measure in _late(check, roles, scanned))
@@ -89,7 +94,12 @@ def execute(
             recorded=memory.recorded.get(check.name),
         )
         results += judge(check, reading, context.now, context.interval, grouped=bool(scan.columns), keep=keep)
-    return tuple(results)
+    return (*results, *without)
+
+
+def _recalled(check: Check, memory: Memory | None) -> Check:
+    recorded = memory.recorded.get(check.name) if memory is not None else None
+    return evolve(check, kind=check.kind.recalled(recorded)) if check.kind.remembers == "recorded" else check
 
 
 def _at_once(check: Check, roles: Mapping[str, Measure], scan: Scan) -> Iterator[Measure]:

@@ -5,6 +5,7 @@ from dq.checks.aggregates import Max, Mean, Median, Min, Quantile, StdDev, Sum, 
 from dq.checks.columns import AddUp, Compare, TogetherOneOf
 from dq.checks.distinct import DistinctCount, DistinctShare, MostCommon, UniqueCount, UniqueShare, Values
 from dq.checks.freshness import Freshness
+from dq.checks.history import Change
 from dq.checks.order import Decreasing, Increasing, NoOverlap, Sequential
 from dq.checks.other_table import NotIn, Ratio, Reference, SameAs
 from dq.checks.outlier import ZScore
@@ -20,6 +21,7 @@ __all__ = [
     "AddUp",
     "Aggregate",
     "Between",
+    "Change",
     "ColumnCount",
     "Compare",
     "ConsistentCasing",

@@ -101,7 +101,7 @@ class Schema(RowKind):
                 yield f"at={{{name!r}: {place!r}}} is not a position; the first is 1"
 
     @property
-    def remembers(self) -> Literal["past", "recorded"] | None:
+    def remembers(self) -> Literal["recorded"] | None:
         """With nothing declared it is held against what was recorded."""
         return None if self.columns is not None or self.forbid or self.nullable or self.at else "recorded"
 

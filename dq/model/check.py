@@ -14,7 +14,7 @@ from dq.model.errors import DeclarationError
 from dq.model.group import By
 from dq.model.measure import Measure
 from dq.model.predicate import Predicate
-from dq.model.reading import Counted, Moment, Numbers, Valued
+from dq.model.reading import Counted, Moment, Numbers, Valued, Wanted
 from dq.model.severity import Severity
 from dq.model.sla import Sla
 from dq.model.table import Table, is_text, words
@@ -63,11 +63,14 @@ class Kind(Protocol):
         """Whether a partition without rows leaves nothing to judge."""
 
     @property
-    def remembers(self) -> Literal["past", "recorded"] | None:
-        """Whether it is judged by what it measured before, or by what was recorded for it."""
+    def remembers(self) -> Wanted | Literal["recorded"] | None:
+        """What it measured before that it is held against, or that it is held against what was recorded for it."""
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
+
+    def recalled(self, recorded: object) -> Kind:
+        """Return the kind as it measures once it knows what was recorded for it; None: nothing was."""
 
     def measures(self, where: str | None) -> Mapping[str, Measure]:
         """Return the measures by role."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -17,6 +17,23 @@ Numbers = Mapping[str, Any]
 
 Detail = Mapping[str, Any]
 """More of what was found, as JSON values, for a report; never a row's data."""
+
+
+@frozen
+class Wanted:
+    """Which older partitions a kind wants to see; only those of about the length of its own count.
+
+    Attributes:
+        last: how many, the newest first.
+        step: only those that began a whole number of such steps earlier; None: any.
+        failed: whether those where the check failed at error or above are among them.
+        since: only those that began then or later.
+    """
+
+    last: int
+    step: timedelta | None = None
+    failed: bool = False
+    since: datetime | None = None
 
 
 @frozen

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from dq.model.group import Group
 from dq.model.interval import Interval
@@ -50,6 +50,7 @@ class Result:
         measured: what later runs of the check are held against, as a number; times are seconds since 1970.
         detail: more of what was found, as JSON values; never a row's data.
         record: what later runs are held against, where nothing was recorded for the check yet, as JSON values.
+        every_org: the Results of all orgs, of a check whose later runs are held against them (summary only).
     """
 
     check: str
@@ -68,6 +69,7 @@ class Result:
     measured: int | Decimal | None = None
     detail: Mapping[str, Any] | None = None
     record: Any = None
+    every_org: tuple[Result, ...] = field(default=(), repr=False)
 
     def at_or_above(self, severity: Severity) -> bool:
         """Return whether it is that bad or worse."""

@@ -19,6 +19,7 @@ from dq.model.group import Group
 from dq.model.interval import Interval
 from dq.model.result import Result, Run, RunKind
 from dq.model.severity import Outcome, Severity
+from dq.store import measures
 from dq.store import schema as t
 
 _LATEST_FIRST = (
@@ -77,12 +78,19 @@ def was_due(connection: Connection, run: Run) -> bool | None:
 
 
 def record_scan(connection: Connection, run: Run, scan: str, results: Iterable[Result], now: datetime) -> None:
-    """Put the results of one scan in the place of its earlier ones, and raise the version of the run."""
+    """Put the results of one scan in the place of its earlier ones, and raise the version of the run.
+
+    What later runs are held against is kept in the same transaction.
+    """
+    results = tuple(results)
     connection.execute(update(t.run).where(t.run.c.id == run.id).values(version=t.run.c.version + 1))
     connection.execute(delete(t.result).where(t.result.c.run_id == run.id, t.result.c.scan == scan))
     rows = [_row(run, scan, result, now) for result in _bounded(results)]
     if rows:
         connection.execute(insert(t.result), rows)
+    if run.kind == "suite":
+        measures.record(connection, run, results, now)
+        measures.record_first(connection, run, results, now)
 
 
 def _bounded(results: Iterable[Result]) -> Iterable[Result]:
