@@ -22,7 +22,7 @@ _CONVERTER.register_structure_hook(Fraction, lambda value, _: Fraction(value))
 _CONVERTER.register_unstructure_hook(Decimal, str)
 _CONVERTER.register_unstructure_hook(datetime, datetime.isoformat)
 _CONVERTER.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
-for _union in (Count, Count | None, int | float | Decimal | None):
+for _union in (Count, Count | None, int | float | Decimal | None, int | float | Decimal | str | None):
     _CONVERTER.register_structure_hook(_union, _count)
 
 
