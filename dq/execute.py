@@ -13,7 +13,7 @@ from dq.checks.plan import Scan
 from dq.context import Context, expected_groups
 from dq.datasource import Datasource, fetch_all
 from dq.model.check import Check
-from dq.model.errors import DqError
+from dq.model.errors import DqError, MeasureError
 from dq.model.group import By, Group
 from dq.model.measure import PARTITION_ROWS, Absentees, Elsewhere, Measure, none_of
 from dq.model.reading import Past
@@ -95,6 +95,23 @@ def execute(
         )
         results += judge(check, reading, context.now, context.interval, grouped=bool(scan.columns), keep=keep)
     return (*results, *without)
+
+
+def answers(
+    roles: Mapping[str, Measure], table: Table, connect: Callable[[str], Datasource], context: Context
+) -> dict[str, object]:
+    """Return measures of one relation as a whole, by role.
+
+    Raises:
+        DqError: when one of them cannot be had.
+    """
+    datasource = connect(table.datasource)
+    scanned = _Scanned(context.compiler(datasource.dialect, table, ()), connect)
+    scanned.measure(roles.values())
+    for broken in scanned.errors.values():
+        raise MeasureError(broken)
+    found = scanned.of(roles.values())[None]
+    return {role: found[measure] for role, measure in roles.items()}
 
 
 def _recalled(check: Check, memory: Memory | None) -> Check:

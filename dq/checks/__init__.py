@@ -4,6 +4,7 @@ from dq.checks.aggregate import Aggregate
 from dq.checks.aggregates import Max, Mean, Median, Min, Quantile, StdDev, Sum, TextLength
 from dq.checks.columns import AddUp, Compare, TogetherOneOf
 from dq.checks.distinct import DistinctCount, DistinctShare, MostCommon, UniqueCount, UniqueShare, Values
+from dq.checks.distribution import Distribution
 from dq.checks.freshness import Freshness
 from dq.checks.history import Change
 from dq.checks.order import Decreasing, Increasing, NoOverlap, Sequential
@@ -28,6 +29,7 @@ __all__ = [
     "Decreasing",
     "DistinctCount",
     "DistinctShare",
+    "Distribution",
     "Freshness",
     "HasLength",
     "Increasing",
