@@ -6,6 +6,7 @@ from dq.checks.columns import AddUp, Compare, TogetherOneOf
 from dq.checks.distinct import DistinctCount, DistinctShare, MostCommon, UniqueCount, UniqueShare, Values
 from dq.checks.distribution import Distribution
 from dq.checks.freshness import Freshness
+from dq.checks.gaps import Gaps
 from dq.checks.history import Change
 from dq.checks.order import Decreasing, Increasing, NoOverlap, Sequential
 from dq.checks.other_table import NotIn, Ratio, Reference, SameAs
@@ -31,6 +32,7 @@ __all__ = [
     "DistinctShare",
     "Distribution",
     "Freshness",
+    "Gaps",
     "HasLength",
     "Increasing",
     "IsNull",
