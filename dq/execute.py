@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from dq.across import absent
-from dq.checks.judge import Reading, judge, unmeasured
+from dq.checks.judge import Reading, judge, not_judged, unmeasured
 from dq.checks.plan import Scan
 from dq.context import Context, expected_groups
 from dq.datasource import Datasource, fetch_all
 from dq.failing import with_failing_rows
 from dq.model.check import Check
-from dq.model.errors import DqError
+from dq.model.errors import DqError, MeasureError
 from dq.model.group import By, Group
-from dq.model.measure import PARTITION_ROWS, Absentees, Measure, none_of
+from dq.model.measure import PARTITION_ROWS, Absentees, Elsewhere, Measure, none_of
 from dq.model.reading import Past
 from dq.model.result import Result
 from dq.model.table import Table
@@ -24,6 +24,8 @@ from dq.sql.names import table_parts
 from dq.sql.statements import Compiler, Statement
 
 Numbers = dict[Measure, object]
+
+_NO_MEMORY = "it is held against what earlier runs stored, and this run uses no store"
 
 
 @frozen
@@ -58,14 +60,17 @@ def execute(
         connect: opens a datasource by name, once.
         context: the partition, the time and the values for Jinja.
         keep: orgs that get a Result even when they are well.
-        memory: what is known from before.
+        memory: what is known from before; None: nothing can be known, so what is held against it is not judged.
     """
-    memory = memory or Memory()
+    checks = [_recalled(check, memory) for check in scan.checks]
     try:
         datasource = connect(table.datasource)
     except DqError as error:
-        return tuple(unmeasured(check, str(error)) for check in scan.checks)
-    wanted = [(check, check.measures()) for check in scan.checks]
+        return tuple(unmeasured(check, str(error)) for check in checks)
+    judged = [check for check in checks if memory is not None or not check.kind.remembers]
+    wanted = [(check, check.measures()) for check in judged]
+    without = tuple(not_judged(c, _NO_MEMORY) for c in checks if memory is None and c.kind.remembers)
+    memory = memory or Memory()
     scanned = _Scanned(context.compiler(datasource.dialect, table, scan.columns), connect)
     scanned.measure(measure for check, roles in wanted for measure in _at_once(check, roles, scan))
     scanned.measure(measure for check, roles in wanted for measure in _late(check, roles, scanned))
@@ -91,7 +96,30 @@ def execute(
             recorded=memory.recorded.get(check.name),
         )
         results += judge(check, reading, context.now, context.interval, keep=keep)
-    return with_failing_rows(results, scan.checks, scanned.compiler, connect, context.masking)
+    found = with_failing_rows(results, judged, scanned.compiler, connect, context.masking)
+    return (*found, *without)
+
+
+def answers(
+    roles: Mapping[str, Measure], table: Table, connect: Callable[[str], Datasource], context: Context
+) -> dict[str, object]:
+    """Return measures of one relation as a whole, by role.
+
+    Raises:
+        DqError: when one of them cannot be had.
+    """
+    datasource = connect(table.datasource)
+    scanned = _Scanned(context.compiler(datasource.dialect, table, ()), connect)
+    scanned.measure(roles.values())
+    for broken in scanned.errors.values():
+        raise MeasureError(broken)
+    found = scanned.of(roles.values())[None]
+    return {role: found[measure] for role, measure in roles.items()}
+
+
+def _recalled(check: Check, memory: Memory | None) -> Check:
+    recorded = memory.recorded.get(check.name) if memory is not None else None
+    return evolve(check, kind=check.kind.recalled(recorded)) if check.kind.remembers == "recorded" else check
 
 
 def _at_once(check: Check, roles: Mapping[str, Measure], scan: Scan) -> Iterator[Measure]:
@@ -140,7 +168,7 @@ class _Scanned:
         """Ask for what is not known yet; independent statements of a datasource run side by side."""
         wanted = [m for m in dict.fromkeys(measures) if m not in self.answered and m not in self.errors]
         for measure in wanted:
-            if measure.form == "columns" or self.compiler.across(measure):
+            if measure.is_columns or self.compiler.across(measure):
                 self._attempt((measure,), self._apart, measure)
         asked: dict[str, list[Statement]] = {}
         for statement in self._compiled(wanted):
@@ -219,12 +247,13 @@ class _Scanned:
 
     def _apart(self, measure: Measure) -> None:
         """Answer a measure that no single statement answers."""
-        here = self.connect(self.compiler.table.datasource)
+        table = measure.of.table if isinstance(measure.of, Elsewhere) else self.compiler.table
+        here = self.connect(table.datasource)
         if isinstance(measure.of, Absentees):
             for values, value in absent(measure, self.compiler, here, self.connect(measure.of.other.datasource)):
                 self._put(values, measure, value)
         else:
-            listed = here.columns(table_parts(self.compiler.table.name))
+            listed = here.columns(table_parts(table.name))
             self._put((), measure, tuple((column.name, column.type, column.nullable) for column in listed))
         self.answered.add(measure)
 

@@ -451,3 +451,24 @@ def test_a_refused_routes_file_costs_no_result(world: World) -> None:
     (world.root / "alerting/routes.toml").write_text(ROUTES)
     app.pump(world.project)
     assert world.receivers.pagerduty.open_keys == {"ep_test/suite/orders"}
+
+
+def test_known_violations_are_a_ratchet_in_the_store(world: World) -> None:
+    path = world.root / "checks/known.py"
+    path.write_text(
+        "from dq import Check, Rows, ShowRows, Suite, Table\n"
+        "known = Suite('known', Table('live', 'orders', partition='day', key='org'), checks=[\n"
+        "    Check('positive', Rows('amount > 0'), known=2, show=ShowRows('amount')),\n"
+        "])\n"
+    )
+    bad = [("a", -1.0), ("b", -2.0), ("c", -3.0)]
+    outcomes = {}
+    for day, sins in ((D1, 2), (D2, 1), (D3, 2)):
+        world.load(day, [*bad[:sins], ("z", 1.0)])
+        outcomes[day] = world.run("known", day).results[0]
+    assert [r.outcome.value for r in outcomes.values()] == ["pass", "pass", "fail"], "what was mended stays mended"
+    assert [r.violations for r in outcomes.values()] == [2, 1, 2]
+    stored = app.latest_run(world.project, "known", D3)
+    assert stored is not None and stored.results[0].failing is not None
+    assert sorted(stored.results[0].failing.rows) == [("a", -1.0), ("b", -2.0)]
+    assert not any("-2.0" in json.dumps(post) for post in world.receivers.slack.posts), "rows are never told in a chat"

@@ -227,7 +227,7 @@ def test_a_small_org_is_not_judged() -> None:
     assert found["small"].sentence == "not judged: its 49 rows are fewer than the 50 of By(min_rows=)"
     none = judged_by_org(check, By("org", min_rows=50), {"small": (3, 3)})
     assert (none[None].outcome, none[None].severity) == (Outcome.SKIP, None)
-    assert none[None].sentence == "none of 1 orgs is judged; 1 not judged"
+    assert none[None].sentence == "none of 1 orgs is judged: its 3 rows are fewer than the 50 of By(min_rows=)"
     some = judged_by_org(check, By("org", min_rows=50), {"small": (3, 3), "well": (90, 0)})
     assert (some[None].outcome, some[None].sentence) == (PASS, "1 of 2 orgs hold: a is not NULL; 1 not judged")
 

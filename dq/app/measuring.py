@@ -20,18 +20,19 @@ from dq.app.session import (
     start_run,
     transaction,
 )
-from dq.checks.plan import STAGES, plan, scan_ids
-from dq.execute import execute
+from dq.checks.plan import STAGES, Scan, plan, scan_ids
+from dq.execute import Memory, execute
 from dq.ledger import reconcile as reconcile_stages
 from dq.model.check import Suite
 from dq.model.errors import UsageError
 from dq.model.group import Group
 from dq.model.interval import Interval
 from dq.model.ledger import Ledger
+from dq.model.reading import Wanted
 from dq.model.reconciliation import Reconciliation
 from dq.model.result import Result, Run
 from dq.project import Project
-from dq.store import history
+from dq.store import history, measures
 from dq.store.artefact import ledger_from_json, ledger_to_json
 
 Progress = Callable[[str], None]
@@ -118,6 +119,9 @@ def scan(
     now = now or judgement_time()
     with transaction(project) as connection:
         run = start_run(connection, project, declared, interval, origin, now)
+        if isinstance(declared, Suite):
+            renamed = {check.was: check.name for check in declared.checks if check.was is not None}
+            measures.rename(connection, project.environment, declared.name, renamed)
     measured = _measure(project, declared, interval, scan_id, now, run)
     with transaction(project) as connection:
         _record(connection, run, scan_id, measured, now)
@@ -159,10 +163,24 @@ def _measure(
         if wanted is None:
             raise UsageError(f"suite {declared.name!r} has no scan {scan_id!r}; it has {', '.join(scan_ids(declared))}")
         keep: frozenset[Group] = frozenset()
-        if run is not None and wanted.columns:
+        memory: Memory | None = None
+        if run is not None:
             with transaction(project) as connection:
-                keep = history.open_orgs(connection, project.environment, "suite", declared.name, wanted.columns)
-        return _Measured(execute(wanted, declared.table, declared.by_of, connect, context, keep=keep))
+                memory = _memory(connection, project, declared, wanted, interval)
+                if wanted.columns:
+                    keep = history.open_orgs(connection, project.environment, "suite", declared.name, wanted.columns)
+        return _Measured(execute(wanted, declared.table, declared.by_of, connect, context, keep=keep, memory=memory))
+
+
+def _memory(connection: Connection, project: Project, suite: Suite, scan: Scan, interval: Interval) -> Memory:
+    """Return what the checks of a scan are held against; nothing is read where none of them is."""
+    remember = {check.name: check.remembers for check in scan.checks if check.remembers is not None}
+    wanted = {name: want for name, want in remember.items() if isinstance(want, Wanted)}
+    recorded = {}
+    if len(wanted) < len(remember):
+        found = measures.references(connection, project.environment, suite.name)
+        recorded = {one.check: one.body for one in found}
+    return Memory(measures.past(connection, project.environment, suite.name, interval, wanted), recorded)
 
 
 def reconcile(

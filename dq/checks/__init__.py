@@ -4,12 +4,16 @@ from dq.checks.aggregate import Aggregate
 from dq.checks.aggregates import Max, Mean, Median, Min, Quantile, StdDev, Sum, TextLength
 from dq.checks.columns import AddUp, Compare, TogetherOneOf
 from dq.checks.distinct import DistinctCount, DistinctShare, MostCommon, UniqueCount, UniqueShare, Values
+from dq.checks.distribution import Distribution
 from dq.checks.freshness import Freshness
+from dq.checks.gaps import Gaps
+from dq.checks.history import Change
 from dq.checks.order import Decreasing, Increasing, NoOverlap, Sequential
 from dq.checks.other_table import NotIn, Ratio, Reference, SameAs
 from dq.checks.outlier import ZScore
 from dq.checks.query import Query
 from dq.checks.rows import Rows
+from dq.checks.schema import ColumnCount, Schema
 from dq.checks.text import ConsistentCasing, HasLength, Like, Matches, NotLike, NotMatches, ValidJson
 from dq.checks.unique import Unique, UniqueWithinRow
 from dq.checks.values import Between, IsNull, NoneOf, NotBetween, NotNull, OneOf
@@ -19,12 +23,16 @@ __all__ = [
     "AddUp",
     "Aggregate",
     "Between",
+    "Change",
+    "ColumnCount",
     "Compare",
     "ConsistentCasing",
     "Decreasing",
     "DistinctCount",
     "DistinctShare",
+    "Distribution",
     "Freshness",
+    "Gaps",
     "HasLength",
     "Increasing",
     "IsNull",
@@ -50,6 +58,7 @@ __all__ = [
     "RowCount",
     "Rows",
     "SameAs",
+    "Schema",
     "Sequential",
     "StdDev",
     "Sum",

@@ -5,6 +5,7 @@ A check of a partition, or of one org in it:
     what was measured                                   outcome      severity
     --------------------------------------------------  -----------  ---------------------------------------
     a number is missing (the statement broke)           unmeasured   on_error, else the top rung
+    nothing to hold it against yet                      skip         none
     no rows in the partition                            no_data      on_empty: top rung, a severity, or none
     rows, but none left by where=                       pass, rows=0
         with on_empty_where= a severity                 no_data      that severity
@@ -23,13 +24,13 @@ What a NULL (unknown) row is, for kinds with a predicate:
 An org that is expected and has no rows is a no_data Result of its own. One with fewer rows than By(min_rows=) is not
 judged (skip). Its thresholds are those of ``orgs=``, where it has any.
 
-``known=N``: as many violations do not count as N, or as the fewest ever seen, whichever is less.
+``known=N``: as many violations do not count as N, or as the fewest of the last year's partitions, whichever is less.
 ``confidence=``: a share is exceeded only where Wilson's lower bound of the share of violations exceeds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -43,7 +44,7 @@ from dq.model.errors import MeasureError, NotJudgedError
 from dq.model.group import By, Group
 from dq.model.interval import Interval
 from dq.model.measure import Measure
-from dq.model.reading import Counted, Moment, Past, Valued
+from dq.model.reading import Counted, Moment, Past, Valued, Wanted
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
 from dq.model.thresholds import Bounds, Ladder, Tolerance, Value, format_value
@@ -110,7 +111,8 @@ def judge(
     ]
     bad = sorted((r for r in orgs if r.severity is not None), key=_worst_first)
     kept = [r for r in orgs if r.severity is None and r.group in keep]
-    return (_summary(check, orgs, bad), *bad, *kept)
+    remembered = tuple(orgs) if isinstance(check.remembers, Wanted) else ()
+    return (evolve(_summary(check, orgs, bad), every_org=remembered), *bad, *kept)
 
 
 def unmeasured(check: Check, why: str) -> Result:
@@ -121,6 +123,11 @@ def unmeasured(check: Check, why: str) -> Result:
         severity=check.error_severity,
         sentence=f"could not be measured: {why}",
     )
+
+
+def not_judged(check: Check, why: str) -> Result:
+    """Return the Result of a check that has nothing to be held against, with the reason for people."""
+    return Result(check=check.name, outcome=Outcome.SKIP, sentence=f"not judged: {why}")
 
 
 @frozen
@@ -176,9 +183,13 @@ def _judge_one(case: _Case, numbers: Numbers) -> Result:
         rows = whole(found.get("rows")) or 0 if "rows" in roles else None
         return _judge_value(case, rows, kind.value(found, case.moment))
     except NotJudgedError as error:
-        return Result(check=check.name, group=group, outcome=Outcome.SKIP, sentence=f"not judged: {error}")
+        return evolve(not_judged(check, str(error)), group=group, measured=_measured(error))
     except MeasureError as error:
-        return evolve(unmeasured(check, str(error)), group=group)
+        return evolve(unmeasured(check, str(error)), group=group, measured=_measured(error))
+
+
+def _measured(error: NotJudgedError | MeasureError) -> int | Decimal | None:
+    return _plain(error.measured) if isinstance(error.measured, Fraction | timedelta | datetime) else None
 
 
 def _judge_count(case: _Case, counted: Counted) -> Result:
@@ -214,6 +225,7 @@ def _judge_count(case: _Case, counted: Counted) -> Result:
         sentence=_count_sentence(check, rows, violations, broken) + (f" ({'; '.join(said)})" if said else ""),
         measured=violations,
         detail=counted.detail,
+        record=counted.record,
     )
 
 
@@ -267,6 +279,11 @@ def _judge_value(case: _Case, rows: int | None, valued: Valued) -> Result:
                 broken = severity, bounds
     wanted = f"within {broken[1]}" if broken[0] is None else f"outside {broken[1]} ({broken[0]})"
     said = f" ({valued.said})" if valued.said else ""
+    detail = valued.detail
+    if valued.back is not None:
+        wanted += f", which is {_band_text(band(broken[1], valued.back))}"
+        bands = {str(severity): [_json(end) for end in band(b, valued.back)] for severity, b in check.ladder}
+        detail = {**(detail or {}), "band": bands}
     return Result(
         check=check.name,
         group=group,
@@ -277,8 +294,26 @@ def _judge_value(case: _Case, rows: int | None, valued: Valued) -> Result:
         threshold=str(broken[1]),
         sentence=f"{check.kind} is {format_value(value)}{said}, {wanted}",
         measured=_plain(valued.measured if valued.measured is not None else value),
-        detail=valued.detail,
+        detail=detail,
     )
+
+
+def band(bounds: Tolerance | Bounds, back: Callable[[Fraction], Fraction]) -> tuple[Fraction | None, Fraction | None]:
+    """Return the measured numbers between which the value would be within the ends of ``bounds``; None: open."""
+    ends = (bounds.low, bounds.high) if isinstance(bounds, Bounds) else (None, None)
+    low, high = (back(end) if isinstance(end, Fraction) else None for end in ends)
+    if low is not None and high is not None:
+        return min(low, high), max(low, high)
+    return (low, high) if back(Fraction(0)) <= back(Fraction(1)) else (high, low)
+
+
+def _band_text(ends: tuple[Fraction | None, Fraction | None]) -> str:
+    low, high = (None if end is None else format_value(end) for end in ends)
+    return f"{low} to {high}" if low and high else f"{low} or more" if low else f"{high} or less"
+
+
+def _json(number: Fraction | None) -> int | float | None:
+    return None if number is None else number.numerator if number.denominator == 1 else float(number)
 
 
 def _empty(check: Check, group: Group | None, sentence: str, rows: int | None = 0) -> Result:
@@ -300,13 +335,7 @@ def _summary(check: Check, orgs: list[Result], bad: list[Result]) -> Result:
     violations = sum(r.violations or 0 for r in orgs) if counts else None
     unknown = [r.unknown for r in orgs if r.unknown is not None]
     if not bad:
-        quiet, small = ([r for r in orgs if r.outcome is kind] for kind in (Outcome.NO_DATA, Outcome.SKIP))
-        held = len(orgs) - len(quiet) - len(small)
-        outcome = Outcome.PASS if held else Outcome.NO_DATA if quiet else Outcome.SKIP
-        others = [f"{len(quiet)} without rows"] if quiet else []
-        others += [f"{len(small)} not judged"] if small else []
-        sentence = f"{'all' if held == len(orgs) else f'{held} of'} {len(orgs)} orgs hold: {check.kind}"
-        sentence = "; ".join([sentence if held else f"none of {len(orgs)} orgs is judged", *others])
+        outcome, sentence = _all_well(check, orgs)
     else:
         outcome = bad[0].outcome
         sentence = f"{len(bad)} of {len(orgs)} orgs are not well: " + name_worst(bad)
@@ -324,6 +353,21 @@ def _summary(check: Check, orgs: list[Result], bad: list[Result]) -> Result:
         orgs=len(orgs),
         orgs_bad=len(bad),
     )
+
+
+def _all_well(check: Check, orgs: list[Result]) -> tuple[Outcome, str]:
+    """Return the outcome and the sentence of a check none of whose orgs is not well."""
+    quiet = [r for r in orgs if r.outcome is Outcome.NO_DATA]
+    early = [r for r in orgs if r.outcome is Outcome.SKIP]
+    hold = len(orgs) - len(quiet) - len(early)
+    if early and not hold:
+        return Outcome.SKIP, f"none of {len(orgs)} orgs is judged: {early[0].sentence.partition(': ')[2]}"
+    if not quiet and not early:
+        return Outcome.PASS, f"all {hold} orgs hold: {check.kind}"
+    others = [f"{len(early)} not judged"] if early else []
+    others += [f"{len(quiet)} without rows"] if quiet else []
+    sentence = f"{hold} of {len(orgs)} orgs hold: {check.kind}; {', '.join(others)}"
+    return Outcome.PASS if hold else Outcome.NO_DATA, sentence
 
 
 def name_worst(bad: Iterable[Result]) -> str:

@@ -8,12 +8,12 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from types import NoneType
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from dq.model.errors import MeasureError
 from dq.model.measure import Measure
 from dq.model.predicate import Absent, AllDiffer, Predicate, Present, Sql
-from dq.model.reading import Counted, Moment, Numbers, Valued
+from dq.model.reading import Counted, Moment, Numbers, Valued, Wanted
 
 
 class RowKind:
@@ -24,8 +24,17 @@ class RowKind:
     shares: ClassVar[bool] = True
     noun: ClassVar[str] = "row"
     needs_rows: ClassVar[bool] = True
-    remembers: ClassVar[Literal["past", "recorded"] | None] = None
+    of_table: ClassVar[bool] = False
     late: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def remembers(self) -> Wanted | Literal["recorded"] | None:
+        """It is judged by itself."""
+        return None
+
+    def recalled(self, recorded: object) -> Self:  # noqa: ARG002  # few kinds measure by what was recorded
+        """Return it as it is."""
+        return self
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
@@ -96,9 +105,18 @@ class ValueKind:
     shares: ClassVar[bool] = False
     noun: ClassVar[str] = "row"
     needs_rows: ClassVar[bool] = True
-    remembers: ClassVar[Literal["past", "recorded"] | None] = None
+    of_table: ClassVar[bool] = False
     late: ClassVar[tuple[str, ...]] = ()
     units: ClassVar[tuple[str, ...]] = ("number",)
+
+    @property
+    def remembers(self) -> Wanted | Literal["recorded"] | None:
+        """It is judged by itself."""
+        return None
+
+    def recalled(self, recorded: object) -> Self:  # noqa: ARG002  # few kinds measure by what was recorded
+        """Return it as it is."""
+        return self
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""

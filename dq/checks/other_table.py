@@ -50,13 +50,14 @@ class _Keys(RowKind):
         return Measure("absentees", self._absentees)
 
 
-def _bad_table(other: object) -> Iterator[str]:
+def bad_table(other: object) -> Iterator[str]:
+    """Yield what is wrong with another table."""
     if not isinstance(other, Table):
         yield f"{other!r} is not a Table"
 
 
 def _bad_pair(columns: tuple[str, ...], other: object, other_columns: tuple[str, ...]) -> Iterator[str]:
-    yield from _bad_table(other)
+    yield from bad_table(other)
     if not columns:
         yield "it needs at least one column"
     for column in (*columns, *other_columns):
@@ -186,7 +187,7 @@ class Ratio(ValueKind):
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
-        yield from _bad_table(self.other)
+        yield from bad_table(self.other)
         for text in (self.measure, self.other_measure):
             if not isinstance(text, str) or not text.strip():
                 yield f"{text!r} is not an aggregate expression such as sum(amount)"

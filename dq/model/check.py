@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from fractions import Fraction
+from itertools import chain
 from typing import ClassVar, Literal, Protocol
 
 from attrs import evolve, field, frozen
@@ -16,7 +17,7 @@ from dq.model.failing import ShowRows
 from dq.model.group import By, Group
 from dq.model.measure import PARTITION_ROWS, Measure
 from dq.model.predicate import OverRows, Predicate
-from dq.model.reading import Counted, Moment, Numbers, Valued
+from dq.model.reading import Counted, Moment, Numbers, Valued, Wanted
 from dq.model.severity import Severity
 from dq.model.sla import Sla
 from dq.model.table import Table, is_text, words
@@ -49,8 +50,7 @@ class Kind(Protocol):
         nulls: whether ``nulls=`` says anything about it.
         shares: whether a share of the rows is a threshold it knows.
         noun: what a violation is: a row, a value, a column.
-        needs_rows: whether a partition without rows leaves nothing to judge.
-        remembers: whether it is judged by what it measured before (``past``), or by what was recorded for it.
+        of_table: whether it speaks of the table as such, so that ``where=`` and ``by=`` say nothing about it.
         late: the roles of measures that are read only where ``needs_late`` says so, once the others are known.
     """
 
@@ -58,12 +58,22 @@ class Kind(Protocol):
     nulls: ClassVar[bool]
     shares: ClassVar[bool]
     noun: ClassVar[str]
-    needs_rows: ClassVar[bool]
-    remembers: ClassVar[Literal["past", "recorded"] | None]
+    of_table: ClassVar[bool]
     late: ClassVar[tuple[str, ...]]
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether a partition without rows leaves nothing to judge."""
+
+    @property
+    def remembers(self) -> Wanted | Literal["recorded"] | None:
+        """What it measured before that it is held against, or that it is held against what was recorded for it."""
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
+
+    def recalled(self, recorded: object) -> Kind:
+        """Return the kind as it measures once it knows what was recorded for it; None: nothing was."""
 
     def measures(self, where: str | None) -> Mapping[str, Measure]:
         """Return the measures by role."""
@@ -143,7 +153,7 @@ class Check(Judged):
         confidence: a share is exceeded only if the true share exceeds it with that one-sided confidence (Wilson's
             score interval), e.g. 0.95: so few rows do not make a false alarm.
         known: violations that were there before and are being repaired: that many do not count. Where fewer are seen
-            once, only those few remain known (a ratchet: it needs dq's store).
+            in one of the last 366 partitions, only those few remain known (a ratchet: it needs dq's store).
         sample: a share of the rows, e.g. ``"1%"``, chosen at random, is looked at instead of all of them. For kinds
             with a predicate and thresholds that are shares; they are judged with ``confidence=`` (0.95 by default).
         show: what is shown of the rows that break it; None: what the suite says.
@@ -220,6 +230,11 @@ class Check(Judged):
         return parsed
 
     @property
+    def remembers(self) -> Wanted | Literal["recorded"] | None:
+        """What of before it is judged by: what its kind says; for ``known=`` the violations of older partitions."""
+        return self.kind.remembers or (None if self.known is None else Wanted(KNOWN_LOOKS_BACK, failed=True))
+
+    @property
     def shown(self) -> ShowRows:
         """What is shown of the rows that break it."""
         return self.show or ShowRows()
@@ -289,10 +304,16 @@ class Check(Judged):
                 except DeclarationError as error:
                     yield str(error)
         yield from self._judgement_problems()
+        yield from self._said_in_vain()
+
+    def _said_in_vain(self) -> Iterator[str]:
         if self.nulls not in ("fail", "pass", "skip"):
             yield f'nulls={self.nulls!r} is not one of "fail", "pass", "skip"'
         elif self.nulls != "fail" and not self.kind.nulls:
             yield f"nulls= says nothing about {self.kind}"
+        for what, said in (("where=", self.where), ("by=", self.by)):
+            if said is not None and self.kind.of_table:
+                yield f"{what} says nothing about {self.kind}, which looks at the table as such"
 
 
     def _judgement_problems(self) -> Iterator[str]:
@@ -345,6 +366,9 @@ def _bounds(value: object) -> Bounds:
 def _checks(value: Iterable[Check]) -> tuple[Check, ...]:
     return tuple(value)
 
+
+KNOWN_LOOKS_BACK = 366
+"""Of how many older partitions ``known=`` takes the fewest violations."""
 
 LONGEST_NAME = 190
 """Characters of the name of a suite or reconciliation: as many as the store keeps and indexes on every database."""
@@ -405,7 +429,7 @@ class Suite:
         for check in self.checks:
             if not isinstance(check, Check):
                 raise DeclarationError(f"suite {self.name!r}: {check!r} is not a Check")
-            for problem in (*check.problems(), *self._org_problems(check)):
+            for problem in chain(check.problems(), self._org_problems(check)):
                 raise DeclarationError(f"suite {self.name!r}, check {check.name!r}: {problem}")
             if check.name in seen:
                 raise DeclarationError(f"suite {self.name!r}, check {check.name!r}: the name is declared twice")
@@ -452,5 +476,7 @@ class Suite:
                 yield f"orgs=: {error}"
 
     def by_of(self, check: Check) -> By | None:
-        """Return the group columns that hold for ``check``."""
+        """Return the group columns that hold for ``check``; None for one that speaks of the table as such."""
+        if check.kind.of_table:
+            return None
         return check.by if check.by is not None else self.by

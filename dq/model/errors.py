@@ -34,15 +34,33 @@ class GuardError(UsageError):
 
 
 class MeasureError(DqError):
-    """A statement could not be executed, so a number is missing. Never contains a secret."""
+    """A statement could not be executed, so a number is missing. Never contains a secret.
+
+    Args:
+        text: the sentence.
+        measured: what was measured all the same, for later runs to be held against.
+    """
 
     exit_code = 3
+
+    def __init__(self, text: str, measured: object = None) -> None:
+        super().__init__(text)
+        self.measured = measured
 
 
 class NotJudgedError(DqError):
-    """It was measured, but there is nothing to hold it against yet; its text says what is missing."""
+    """It was measured, but there is nothing to hold it against yet.
+
+    Args:
+        text: what is missing.
+        measured: the number, for later runs to be held against.
+    """
 
     exit_code = 3
+
+    def __init__(self, text: str, measured: object = None) -> None:
+        super().__init__(text)
+        self.measured = measured
 
 
 class StoreError(DqError):

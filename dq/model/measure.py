@@ -60,11 +60,13 @@ class Buckets:
 
     Attributes:
         column: a time column.
-        every: how long a stretch is; the first begins with the partition.
+        every: how long a stretch is; the first begins with the partition, or ``lookback`` before it.
+        lookback: how far before the partition they begin.
     """
 
     column: str
     every: timedelta
+    lookback: timedelta = timedelta(0)
 
 
 @frozen
@@ -131,6 +133,11 @@ class Measure:
     of: Of | None = None
     where: str | None = None
     sample: Fraction | None = None
+
+    @property
+    def is_columns(self) -> bool:
+        """Whether it asks for the columns of a table, here or elsewhere, which no statement of the compiler does."""
+        return self.form == "columns" or (isinstance(self.of, Elsewhere) and self.of.of.is_columns)
 
 
 PARTITION_ROWS = Measure("rows")

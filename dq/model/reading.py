@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 from attrs import field, frozen
@@ -19,16 +20,35 @@ Detail = Mapping[str, Any]
 
 
 @frozen
+class Wanted:
+    """Which older partitions a kind wants to see; only those of about the length of its own count.
+
+    Attributes:
+        last: how many, the newest first.
+        step: only those that began a whole number of such steps earlier; None: any.
+        failed: whether those where the check failed at error or above are among them.
+        since: only those that began then or later.
+    """
+
+    last: int
+    step: timedelta | None = None
+    failed: bool = False
+    since: datetime | None = None
+
+
+@frozen
 class Past:
     """What the same check measured for an older partition.
 
     Attributes:
         interval: the partition.
         measured: the number, see ``Result.measured``.
+        failed: whether the check failed there at error or above.
     """
 
     interval: Interval
     measured: Value
+    failed: bool = False
 
 
 @frozen
@@ -58,6 +78,7 @@ class Counted:
         unknown: how many of the violations are so because of a NULL; None where that says nothing.
         detail: more, for a report.
         said: what people should know beside the count.
+        record: what later runs of the check are held against, where nothing was recorded for it yet; JSON values.
     """
 
     violations: int
@@ -65,6 +86,7 @@ class Counted:
     unknown: int | None = None
     detail: Detail | None = None
     said: str | None = None
+    record: Any = None
 
 
 @frozen
@@ -76,9 +98,12 @@ class Valued:
         measured: what later judgements of the same check are held against; None: ``value`` itself.
         detail: more, for a report.
         said: what people should know beside the value.
+        back: turns an end of bounds into the measured number that would just reach it, so that the band of what is
+            allowed can be shown; None: the value is the measured number.
     """
 
     value: Value | None
     measured: Value | None = field(default=None, kw_only=True)
     detail: Detail | None = field(default=None, kw_only=True)
     said: str | None = field(default=None, kw_only=True)
+    back: Callable[[Fraction], Fraction] | None = field(default=None, kw_only=True)

@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from dq.model.failing import FailingRows
 from dq.model.group import Group
@@ -51,6 +51,8 @@ class Result:
         measured: what later runs of the check are held against, as a number; times are seconds since 1970.
         detail: more of what was found, as JSON values; never a row's data.
         failing: some of the rows that broke it, masked; never told in a chat.
+        record: what later runs are held against, where nothing was recorded for the check yet, as JSON values.
+        every_org: the Results of all orgs, of a check whose later runs are held against them (summary only).
     """
 
     check: str
@@ -69,6 +71,8 @@ class Result:
     measured: int | Decimal | None = None
     detail: Mapping[str, Any] | None = None
     failing: FailingRows | None = None
+    record: Any = None
+    every_org: tuple[Result, ...] = field(default=(), repr=False)
 
     def at_or_above(self, severity: Severity) -> bool:
         """Return whether it is that bad or worse."""

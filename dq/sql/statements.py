@@ -117,7 +117,7 @@ class Compiler:
         """
         slots: dict[Hashable, list[Measure]] = {}
         for measure in dict.fromkeys(measures):
-            if measure.form != "columns" and not self.across(measure):
+            if not measure.is_columns and not self.across(measure):
                 slots.setdefault(self._slot(measure), []).append(measure)
         return tuple(
             self._statement(slot, batch[i : i + most])
@@ -463,9 +463,12 @@ class Compiler:
 
     def _buckets(self, of: Buckets, where: str | None) -> str:
         column = self.engine.identifier(of.column)
-        start = int(self.interval.start.timestamp())
-        bucket = f"FLOOR(({self.engine.epoch(column)} - {start}) / {int(of.every.total_seconds())}.0)"
-        where = self._where(where, also=f"{column} IS NOT NULL")
+        start, end = self.interval.start - of.lookback, self.interval.end
+        bucket = f"FLOOR(({self.engine.epoch(column)} - {int(start.timestamp())}) / {int(of.every.total_seconds())}.0)"
+        here = f"{column} >= {self.engine.instant(start)} AND {column} < {self.engine.instant(end)}"
+        # The partition column may be of days, which begin before the time that is looked back to.
+        day = start.replace(hour=0, minute=0, second=0, microsecond=0) if of.lookback else start
+        where = evolve(self, interval=Interval(day, end))._where(where, also=here)
         return self._grouped([*self._keys(), bucket], ["COUNT(*)"], self._name(), where)
 
     def _alone(self, stat: Stat, where: str | None) -> str:

@@ -15,10 +15,12 @@ from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
+from dq.model.failing import FailingRows
 from dq.model.group import Group
 from dq.model.interval import Interval
 from dq.model.result import Result, Run, RunKind
 from dq.model.severity import Outcome, Severity
+from dq.store import measures
 from dq.store import schema as t
 
 _LATEST_FIRST = (
@@ -77,12 +79,19 @@ def was_due(connection: Connection, run: Run) -> bool | None:
 
 
 def record_scan(connection: Connection, run: Run, scan: str, results: Iterable[Result], now: datetime) -> None:
-    """Put the results of one scan in the place of its earlier ones, and raise the version of the run."""
+    """Put the results of one scan in the place of its earlier ones, and raise the version of the run.
+
+    What later runs are held against is kept in the same transaction.
+    """
+    results = tuple(results)
     connection.execute(update(t.run).where(t.run.c.id == run.id).values(version=t.run.c.version + 1))
     connection.execute(delete(t.result).where(t.result.c.run_id == run.id, t.result.c.scan == scan))
     rows = [_row(run, scan, result, now) for result in _bounded(results)]
     if rows:
         connection.execute(insert(t.result), rows)
+    if run.kind == "suite":
+        measures.record(connection, run, results, now)
+        measures.record_first(connection, run, results, now)
 
 
 def _bounded(results: Iterable[Result]) -> Iterable[Result]:
@@ -243,6 +252,8 @@ def _row(run: Run, scan: str, result: Result, now: datetime) -> dict[str, Any]:
         "sentence": result.sentence,
         "orgs": result.orgs,
         "orgs_bad": result.orgs_bad,
+        "detail": None if result.detail is None else json.dumps(result.detail, ensure_ascii=False),
+        "failing": None if result.failing is None else json.dumps(result.failing.to_json(), ensure_ascii=False),
         "at": now,
     }
 
@@ -262,9 +273,13 @@ def _result(row: Row[Any]) -> Result:
         sentence=row.sentence,
         orgs=row.orgs,
         orgs_bad=row.orgs_bad,
+        detail=None if row.detail is None else json.loads(row.detail),
+        failing=None if row.failing is None else FailingRows.from_json(json.loads(row.failing)),
         partition=Interval(row.partition_start, row.partition_end) if row.partition_start else None,
     )
 
 
-def _exact(text: str) -> int | Decimal:
+def _exact(text: str) -> int | Decimal | str:
+    if text.count("-") > 1 and "E" not in text:  # the greatest of a column of dates or times
+        return text
     return Decimal(text) if "." in text or "E" in text else int(text)

@@ -95,8 +95,42 @@ result = Table(
     Column("sentence", Text, nullable=False),
     Column("orgs", BigInteger),
     Column("orgs_bad", BigInteger),
+    Column("detail", _LONG, comment="JSON: more of what was found"),
+    Column("failing", _LONG, comment="JSON: some of the rows that broke it, masked"),
     Column("at", Utc, nullable=False),
     Index("dq_result_run", "run_id", "scan"),
+)
+
+measure = Table(
+    "dq_measure",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("environment", String(64), nullable=False),
+    Column("suite", String(190), nullable=False),
+    Column("check_name", String(250), nullable=False),
+    Column("org", Text, nullable=False, comment="JSON: columns and values; empty for the whole"),
+    Column("org_key", String(64), nullable=False, comment="hash of the org; empty for the whole"),
+    Column("interval_start", Utc, nullable=False),
+    Column("interval_end", Utc, nullable=False),
+    Column("seconds", BigInteger, nullable=False, comment="the length of the interval"),
+    Column("measured", String(80), nullable=False),
+    Column("row_count", BigInteger),
+    Column("outcome", String(12), nullable=False),
+    Column("severity", Integer),
+    Column("at", Utc, nullable=False),
+    Index("dq_measure_check", "environment", "suite", "check_name", "interval_start"),
+)
+
+reference = Table(
+    "dq_reference",
+    metadata,
+    Column("environment", String(64), primary_key=True),
+    Column("suite", String(190), primary_key=True),
+    Column("check_name", String(250), primary_key=True),
+    Column("body", _LONG, nullable=False, comment="JSON: what the check is held against"),
+    Column("interval_start", Utc, nullable=False),
+    Column("interval_end", Utc, nullable=False),
+    Column("at", Utc, nullable=False),
 )
 
 ledger = Table(
