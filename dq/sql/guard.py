@@ -21,7 +21,7 @@ from sqlglot.errors import ErrorLevel, SqlglotError
 from sqlglot.tokens import Token, TokenType
 
 from dq.model.errors import GuardError
-from dq.sql.refused import REFUSED_FUNCTIONS, why_refused
+from dq.sql.refused import REFUSED_FUNCTIONS, is_refused_table, why_refused
 
 __all__ = ["REFUSED_FUNCTIONS", "guard_aggregate", "guard_predicate", "guard_query"]
 
@@ -263,6 +263,8 @@ def _refuse_node(node: exp.Expression, text: str) -> None:
         raise GuardError(f"{_quote(text)} asks a sequence for its next value, which changes state")
     if isinstance(node, exp.Table) and (name := _file_of(node)):
         raise GuardError(f"{_quote(text)} reads the file {name!r}; declare it as a Table")
+    if isinstance(node, exp.Table) and is_refused_table(node.name.lower()):
+        raise GuardError(f"{_quote(text)} reads {node.name}, which shows files or passwords of the server")
 
 
 def _file_of(table: exp.Table) -> str | None:
