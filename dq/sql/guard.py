@@ -203,8 +203,8 @@ def _refuse_words(written: str, text: str, dialect: str, refused: frozenset[str]
     """Refuse what stands in the words that would be sent, whatever the parser makes of them.
 
     The words must cover the text, with nothing but blanks between them: what a tokenizer leaves out, such as a comment,
-    it did not read. Outside of quotes stand letters, digits and the signs of ASCII only: DuckDB takes further characters
-    for blanks (U+200B, U+FEFF) that the parser takes for letters.
+    it did not read. Outside of quotes stand letters, digits and the signs of ASCII only: DuckDB takes further
+    characters for blanks (U+200B, U+FEFF) that the parser takes for letters.
     """
     try:
         words: list[Token] = Dialect.get_or_raise(dialect).tokenize(written)

@@ -16,7 +16,8 @@ _POSTGRES = """
     pg_backup_stop pg_cancel_backend pg_config pg_control_checkpoint pg_control_init pg_control_recovery
     pg_control_system pg_current_logfile pg_current_xact_id pg_export_snapshot pg_extension_config_dump
     pg_extension_update_paths pg_hba_file_rules pg_ident_file_mappings pg_import_system_collations
-    pg_log_backend_memory_contexts pg_log_standby_snapshot pg_logdir_ls pg_nextoid pg_notify pg_promote pg_reload_conf pg_replication_slot_advance
+    pg_log_backend_memory_contexts pg_log_standby_snapshot pg_logdir_ls pg_nextoid pg_notify pg_promote pg_reload_conf
+    pg_replication_slot_advance
     pg_rotate_logfile pg_rotate_logfile_old pg_show_all_file_settings pg_stat_clear_snapshot pg_stat_file
     pg_stat_force_next_flush pg_stat_statements_reset pg_stop_making_pinned_objects pg_switch_wal
     pg_tablespace_databases pg_tablespace_location pg_terminate_backend pg_timezone_abbrevs pg_timezone_names
@@ -46,7 +47,7 @@ _OTHERS = """
     system$send_email system$wait xmltype
 """
 
-REFUSED_FUNCTIONS = frozenset(" ".join((_POSTGRES, _DUCKDB, _SQLITE, _MARIADB, _OTHERS)).split())
+REFUSED_FUNCTIONS = frozenset(f"{_POSTGRES} {_DUCKDB} {_SQLITE} {_MARIADB} {_OTHERS}".split())
 """Functions that read files or the network, run SQL from a text, sleep, take locks or change state."""
 
 REFUSED_FAMILIES = (
