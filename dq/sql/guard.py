@@ -269,7 +269,7 @@ def _refuse_node(node: exp.Expression, text: str) -> None:
 
 def _file_of(table: exp.Table) -> str | None:
     """Return the name of a table that DuckDB or Spark may take for the name of a file."""
-    parts = [part.name for part in table.parts]
+    parts = [part.name for part in table.parts] or [""]  # a function in the place of a table may have none
     ending = parts[-1].rpartition(".")[2].lower()
     if any(sign in part for part in parts for sign in "/\\*?:") or (
         ending in _FILE_ENDINGS and "." in ".".join(parts)

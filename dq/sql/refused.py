@@ -15,7 +15,7 @@ _POSTGRES = """
     lastval loread lowrite nextval pg_available_extension_versions pg_available_extensions pg_backup_start
     pg_backup_stop pg_cancel_backend pg_config pg_control_checkpoint pg_control_init pg_control_recovery
     pg_control_system pg_current_logfile pg_current_xact_id pg_export_snapshot pg_extension_config_dump
-    pg_extension_update_paths pg_hba_file_rules pg_ident_file_mappings pg_import_system_collations
+    pg_extension_update_paths pg_hba_file_rules pg_ident_file_mappings pg_import_system_collations pg_jit_available
     pg_log_backend_memory_contexts pg_log_standby_snapshot pg_logdir_ls pg_nextoid pg_notify pg_promote pg_reload_conf
     pg_replication_slot_advance
     pg_rotate_logfile pg_rotate_logfile_old pg_show_all_file_settings pg_stat_clear_snapshot pg_stat_file
@@ -28,8 +28,8 @@ _POSTGRES = """
 """
 _DUCKDB = """
     arrow_scan arrow_scan_dumb checkpoint delta_scan deregister_external_resource destroy_external_resource
-    disable_logging disable_profiling duckdb_extensions duckdb_external_file_cache duckdb_logs duckdb_logs_parsed
-    duckdb_secrets duckdb_temporary_files enable_logging enable_profiling force_checkpoint getenv glob
+    disable_logging disable_profiling duckdb_extensions duckdb_external_file_cache duckdb_log_contexts duckdb_logs
+    duckdb_logs_parsed duckdb_secrets duckdb_temporary_files enable_logging enable_profiling force_checkpoint getenv glob
     http_delete http_get http_head http_patch http_post http_put
     json_execute_serialized_sql json_serialize_plan load_aws_credentials pandas_scan parse_duckdb_log_message
     python_arrow_scan python_map_function query query_table seq_scan sleep_ms sniff_csv sniff_parquet st_drivers

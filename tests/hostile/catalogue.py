@@ -22,7 +22,8 @@ _LISTED = {
           AND prorettype NOT IN ('internal'::regtype, 'trigger'::regtype, 'event_trigger'::regtype)""",
     "mariadb": """
         SELECT function FROM information_schema.sql_functions
-        UNION SELECT routine_name FROM information_schema.routines WHERE routine_type = 'FUNCTION'""",
+        UNION SELECT routine_name FROM information_schema.routines
+        WHERE routine_type = 'FUNCTION' AND routine_schema IN ('mysql', 'sys')""",
 }
 _TABLES = {
     "sqlite": "SELECT name FROM pragma_module_list",
@@ -32,7 +33,7 @@ _TABLES = {
 
 def functions(live: Live) -> set[str]:
     """Return the names of the functions that a SELECT can call on this engine, in small letters."""
-    names = {str(row[0]).lower() for row in live.datasource().fetch(_LISTED[live.name])}
+    names = {str(row[0]).lower() for row in live.datasource(read_only=False).fetch(_LISTED[live.name])}
     return {name for name in names if re.fullmatch(r"\w+", name)}
 
 
@@ -40,7 +41,7 @@ def tables(live: Live) -> set[str]:
     """Return the names of the tables that the engine makes itself, where these can do more than show the catalogue."""
     if live.name not in _TABLES:
         return set()
-    return {str(row[0]).lower() for row in live.datasource().fetch(_TABLES[live.name])}
+    return {str(row[0]).lower() for row in live.datasource(read_only=False).fetch(_TABLES[live.name])}
 
 
 def harmless(engine: str, what: str = "functions") -> list[str]:

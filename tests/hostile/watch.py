@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Engine
 
@@ -42,7 +42,8 @@ _EVERYTHING = {
     "mariadb": [
         "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = database() ORDER BY 1",
         "SELECT routine_name FROM information_schema.routines WHERE routine_schema = database()",
-        "SELECT user, host FROM mysql.user ORDER BY 1", "SELECT schema_name FROM information_schema.schemata ORDER BY 1",
+        "SELECT user, host FROM mysql.user ORDER BY 1",
+        "SELECT schema_name FROM information_schema.schemata ORDER BY 1",
         "SELECT @@global.local_infile, @@global.secure_file_priv", "SELECT count(*) FROM mysql.plugin",
     ],
 }  # fmt: skip
@@ -70,24 +71,27 @@ class Watch:
         folder: a folder that the database's server may read and write, with one file in it.
         arrived: gives what was received since it was called last.
         called: names of the functions and files that the engine says it used; only embedded engines tell.
+        before: the canaries as they were.
     """
 
     live: Live
     folder: Path
     arrived: Callable[[], list[Arrived]]
     called: set[str] = field(factory=set)
-    _owner: Engine = field(init=False)
+    before: dict[str, object] = field(factory=dict)
+    owner: Engine = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._owner = create_engine(self.live.url)
+        """Make the engine of the owner, who is not watched."""
+        self.owner = create_engine(self.live.url)
 
     def canaries(self) -> dict[str, object]:
         """Return what must be the same afterwards: tables and rows, sequences, functions, users, locks, files."""
-        with self._owner.connect() as connection:
+        with self.owner.connect() as connection:
             ask = [*_EVERYTHING[self.live.name], "SELECT * FROM canary", "SELECT count(*), sum(amount) FROM orders"]
             ask += [_SEQUENCES[self.live.name]] if self.live.name in _SEQUENCES else []
             state: dict[str, object] = {sql: [tuple(row) for row in connection.exec_driver_sql(sql)] for sql in ask}
-        self._owner.dispose()
+        self.owner.dispose()
         state["files"] = {path.name: path.read_bytes() for path in sorted(self.folder.iterdir())}
         return state
 
@@ -102,11 +106,7 @@ class Watch:
 
 def prepare(live: Live, folder: Path) -> None:
     """Make the tables, the sequence and the file that are watched."""
-    folder.mkdir()
     folder.chmod(0o777)
-    for parent in folder.parents:  # pytest keeps its folders to itself
-        if parent.stat().st_uid == os.geteuid() and parent.name.startswith(("pytest-", "test_")):
-            parent.chmod(0o755)
     (folder / "canary.csv").write_text("id,secret\n1,canary\n", encoding="utf-8")
     (folder / "canary.csv").chmod(0o666)
     live.load("orders", {"id": "integer", "org": "text", "amount": "double", "note": "text", "at": "timestamp"},
@@ -123,15 +123,26 @@ def prepare(live: Live, folder: Path) -> None:
 def watched(live: Live, folder: Path, server: Server | None) -> Iterator[Watch]:
     """Watch a database while the block runs."""
     prepare(live, folder)
-    how: dict[str, Any] = {"sqlite": _sqlite, "duckdb": _duckdb, "postgres": _postgres, "mariadb": _mariadb}
-    with how[live.name](live, folder, server) as watch:
+    with _HOW[live.name](live, folder, server) as watch:
         watch.seal()
         yield watch
 
 
 @contextmanager
+def _listening(**listeners: Callable[..., None]) -> Iterator[None]:
+    """Hear what happens to the connections that dq opens itself."""
+    for name, listener in listeners.items():
+        event.listen(Engine, name, listener)
+    try:
+        yield
+    finally:
+        for name, listener in listeners.items():
+            event.remove(Engine, name, listener)
+
+
+@contextmanager
 def _sqlite(live: Live, folder: Path, _server: None) -> Iterator[Watch]:
-    """SQLite calls back with each statement it runs, and asks an authorizer about each function (sqlite3_trace)."""
+    """SQLite calls back with each statement that it runs, and asks an authorizer about each function and file."""
     told: list[tuple[str, float]] = []
     called: set[str] = set()
 
@@ -143,51 +154,139 @@ def _sqlite(live: Live, folder: Path, _server: None) -> Iterator[Watch]:
         return sqlite3.SQLITE_OK
 
     def connected(connection: Any, _record: object) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            connection.set_trace_callback(lambda sql: told.append((sql, time.perf_counter())))
-            connection.set_authorizer(authorize)
+        connection.set_trace_callback(lambda sql: told.append((sql, time.perf_counter())))
+        connection.set_authorizer(authorize)
 
     def arrived() -> list[Arrived]:
-        now = time.perf_counter()
-        ends = [began for _, began in told[1:]] + [now]
-        made = [Arrived(sql, end - began) for (sql, began), end in zip(told, ends, strict=True)]
+        ends = [*(began for _, began in told[1:]), time.perf_counter()]
+        made = [Arrived(sql, end - began) for (sql, began), end in zip(told, ends, strict=False)]
         told.clear()
         return made
 
-    with _listening(connected):
-        watch = Watch(live, folder, arrived, called)
-        watch.canaries()
+    watch = Watch(live, folder, arrived, called)
+    watch.before = watch.canaries()
+    with _listening(connect=connected):
         yield watch
 
 
 @contextmanager
 def _duckdb(live: Live, folder: Path, _server: None) -> Iterator[Watch]:
-    """DuckDB logs queries and the files it opens; its log lives as long as one connection to the file is open."""
+    """DuckDB logs the statements that it runs and the files that it opens, as long as the database is open."""
     told: list[Arrived] = []
     called: set[str] = set()
+    seconds: list[float] = []  # its log of statements has no durations; these are those of the driver
 
     def connected(connection: Any, _record: object) -> None:
-        if type(connection).__module__.startswith("duckdb"):
-            cursor = connection.cursor()
-            cursor.execute("CALL enable_logging(level := 'trace', storage := 'memory')")
-            cursor.close()
+        connection.execute("CALL enable_logging(level := 'trace', storage := 'memory')")
 
     def closing(connection: Any, _record: object) -> None:
-        if not type(connection).__module__.startswith("duckdb"):
-            return
-        log = "SELECT type, message FROM duckdb_logs WHERE type IN ('QueryLog', 'FileSystem', 'HTTP') ORDER BY timestamp"
-        for kind, message in connection.cursor().execute(log).fetchall():
-            if kind == "QueryLog":
-                told.append(Arrived(message, 0.0))
-            else:
-                called.add(message)
-        connection.cursor().execute("CALL truncate_duckdb_logs()")
+        log = "SELECT type, message FROM duckdb_logs WHERE type IN ('QueryLog', 'FileSystem', 'HTTP')"
+        for kind, message in connection.execute(log).fetchall():
+            if kind != "QueryLog":
+                called.add(f"{kind} {message}")
+            elif not message.startswith(("CALL enable_logging(level", log)):
+                told.append(Arrived(message, max(seconds, default=0.0)))
+        seconds.clear()
+
+    def before(connection: Any, *_: object) -> None:
+        connection.info["began"] = time.perf_counter()
+
+    def after(connection: Any, *_: object) -> None:
+        seconds.append(time.perf_counter() - connection.info.pop("began"))
 
     def arrived() -> list[Arrived]:
-        made = [a for a in told if "duckdb_logs" not in a.sql and "enable_logging" not in a.sql]
+        made = told.copy()
         told.clear()
         return made
 
-    event.listen(Engine, "close", closing) if False else None
-    with _listening(connected, closing):
-        yield Watch(live, folder, arrived, called)
+    watch = Watch(live, folder, arrived, called)
+    watch.before = watch.canaries()
+    with _listening(connect=connected, close=closing, before_cursor_execute=before, after_cursor_execute=after):
+        yield watch
+
+
+_LOGGED = re.compile(r"dq\|([^|]*)\|LOG:  (?:(statement|execute [^:]*): |duration: ([\d.]+) ms)(.*)", re.DOTALL)
+
+
+@contextmanager
+def _postgres(live: Live, folder: Path, server: Server) -> Iterator[Watch]:
+    """PostgreSQL writes each statement and its duration to its log, before it answers (log_statement)."""
+    own = {"log_statement": "'all'", "log_min_duration_statement": "0", "log_line_prefix": "'dq|%d|'"}
+    for name, value in own.items():
+        server.run(f"ALTER SYSTEM SET {name} = {value}")
+    server.run("SELECT pg_reload_conf()")
+    database = live.url.rsplit("/", 1)[1]
+    watch = Watch(live, folder, list)
+    with watch.owner.connect() as connection:
+        log = Path(connection.exec_driver_sql("SHOW data_directory").scalar_one()).parent / "log"
+    read = log.stat().st_size
+
+    def arrived() -> list[Arrived]:
+        nonlocal read
+        with log.open("rb") as lines:
+            lines.seek(read)
+            new = lines.read()
+        read += len(new)
+        made: list[Arrived] = []
+        for entry in re.split(r"^(?=dq\|)", new.decode("utf-8", "replace"), flags=re.MULTILINE):
+            found = _LOGGED.match(entry)
+            if found is None or found[1] != database:
+                continue
+            if found[2]:
+                made.append(Arrived(found[4].replace("\n\t", "\n").rstrip("\n"), 0.0))
+            elif made:
+                made[-1] = evolve(made[-1], seconds=max(made[-1].seconds, float(found[3]) / 1000))
+        return made
+
+    watch.arrived = arrived
+    try:
+        watch.before = watch.canaries()
+        arrived()
+        yield watch
+    finally:
+        for name in own:
+            server.run(f"ALTER SYSTEM RESET {name}")
+        server.run("SELECT pg_reload_conf()")
+
+
+@contextmanager
+def _mariadb(live: Live, folder: Path, server: Server) -> Iterator[Watch]:
+    """MariaDB keeps each statement in mysql.general_log, and with its duration in mysql.slow_log."""
+    for setting in ("log_output = 'TABLE'", "long_query_time = 0", "general_log = 1", "slow_query_log = 1"):
+        server.run(f"SET GLOBAL {setting}")
+    reader = create_engine(f"{server.address}/mysql", isolation_level="AUTOCOMMIT")
+    connection = reader.connect()
+    mine = connection.exec_driver_sql("SELECT connection_id()").scalar_one()
+
+    def arrived() -> list[Arrived]:
+        slow = dict(
+            connection.exec_driver_sql(
+                f"SELECT sql_text, max(time_to_sec(query_time)) FROM slow_log WHERE thread_id <> {mine} GROUP BY 1"
+            ).fetchall()
+        )
+        sent = connection.exec_driver_sql(
+            f"SELECT argument FROM general_log WHERE thread_id <> {mine} "
+            "AND command_type NOT IN ('Connect', 'Quit', 'Close stmt') ORDER BY event_time"
+        ).scalars()
+        made = [Arrived(_text(sql), float(slow.get(sql, 0))) for sql in sent]
+        for table in ("general_log", "slow_log"):
+            connection.exec_driver_sql(f"TRUNCATE {table}")
+        return made
+
+    watch = Watch(live, folder, arrived)
+    watch.before = watch.canaries()
+    arrived()
+    try:
+        yield watch
+    finally:
+        connection.close()
+        reader.dispose()
+        for setting in ("general_log = 0", "slow_query_log = 0", "long_query_time = 10", "log_output = 'FILE'"):
+            server.run(f"SET GLOBAL {setting}")
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+_HOW: dict[str, Any] = {"sqlite": _sqlite, "duckdb": _duckdb, "postgres": _postgres, "mariadb": _mariadb}
