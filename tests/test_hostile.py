@@ -362,7 +362,7 @@ def test_a_function_of_the_users_own_cannot_write_in_a_read_only_session(court: 
 
 
 # ------------------------------------------------------------------------------------------------- engines' functions
-_HOW_TO_ADD = "read in the manual what they do; refuse them in dq/sql/refused.py, or add them to tests/hostile/functions"
+_HOW_TO_ADD = "read what they do; refuse them in dq/sql/refused.py, or add them to tests/hostile/functions"
 
 
 def test_each_function_of_an_engine_is_refused_or_known_to_be_harmless(live: Live) -> None:

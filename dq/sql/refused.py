@@ -29,8 +29,8 @@ _POSTGRES = """
 _DUCKDB = """
     arrow_scan arrow_scan_dumb checkpoint delta_scan deregister_external_resource destroy_external_resource
     disable_logging disable_profiling duckdb_extensions duckdb_external_file_cache duckdb_log_contexts duckdb_logs
-    duckdb_logs_parsed duckdb_secrets duckdb_temporary_files enable_logging enable_profiling force_checkpoint getenv glob
-    http_delete http_get http_head http_patch http_post http_put
+    duckdb_logs_parsed duckdb_secrets duckdb_temporary_files enable_logging enable_profiling force_checkpoint getenv
+    glob http_delete http_get http_head http_patch http_post http_put
     json_execute_serialized_sql json_serialize_plan load_aws_credentials pandas_scan parse_duckdb_log_message
     python_arrow_scan python_map_function query query_table seq_scan sleep_ms sniff_csv sniff_parquet st_drivers
     st_read st_read_meta st_readosm st_readshp truncate_duckdb_logs vortex_scan which_secret write_log

@@ -27,13 +27,15 @@ _SEQUENCES = {
 _EVERYTHING = {
     "duckdb": [
         "SELECT table_name FROM duckdb_tables() ORDER BY 1", "SELECT view_name FROM duckdb_views() WHERE NOT internal",
-        "SELECT function_name FROM duckdb_functions() WHERE NOT internal", "SELECT database_name FROM duckdb_databases()",
+        "SELECT function_name FROM duckdb_functions() WHERE NOT internal",
+        "SELECT database_name FROM duckdb_databases()",
         "SELECT extension_name, loaded FROM duckdb_extensions() WHERE loaded ORDER BY 1",
     ],
     "sqlite": ["SELECT name, sql FROM sqlite_master ORDER BY 1", "PRAGMA database_list", "PRAGMA user_version"],
     "postgres": [
         "SELECT relname, relkind FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1",
-        "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace", "SELECT rolname FROM pg_roles ORDER BY 1",
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace",
+        "SELECT rolname FROM pg_roles ORDER BY 1",
         "SELECT count(*) FROM pg_largeobject_metadata", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'",
         "SELECT datname FROM pg_database ORDER BY 1", "SELECT slot_name FROM pg_replication_slots",
         "SELECT extname FROM pg_extension ORDER BY 1", "SELECT setdatabase, setconfig FROM pg_db_role_setting",
