@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dq.model.errors import GuardError
+from dq.sql.engine import StrictSQLite
 from dq.sql.guard import REFUSED_FUNCTIONS, guard_aggregate, guard_predicate, guard_query
 from dq.sql.names import table_parts
 
@@ -242,4 +243,4 @@ def test_a_broken_table_name_is_refused(name: str) -> None:
 
 def test_half_a_predicate_is_told_in_words_of_sql() -> None:
     with pytest.raises(GuardError, match=r"^the SQL «x >» cannot be read as SQL \(sqlite\): a part of it is missing$"):
-        guard_predicate("x >", "strictsqlite")
+        guard_predicate("x >", StrictSQLite.__name__.lower())

@@ -15,10 +15,9 @@ from collections.abc import Callable, Collection
 from functools import lru_cache
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ErrorLevel, SqlglotError
-from sqlglot.tokens import Token, TokenType
 
 from dq.model.errors import GuardError
 from dq.sql.refused import REFUSED_FUNCTIONS, is_refused_table, why_refused
@@ -299,7 +298,7 @@ def _unreadable(text: str, dialect: str, why: str = "") -> GuardError:
 
 
 def _shown(dialect: str) -> str:
-    return dialect.removeprefix("strict")  # as people call it, see statements.StrictSQLite
+    return dialect.removeprefix("strict")  # as people call it, see engine.StrictSQLite
 
 
 def _first_line(text: str) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, evolve, field, frozen
-from sqlalchemy import create_engine, event, text
-from sqlalchemy.engine import Engine
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 from tests.engines import Live
 from tests.servers import Server
@@ -72,6 +72,7 @@ class Watch:
         live: the database.
         folder: a folder that the database's server may read and write, with one file in it.
         arrived: gives what was received since it was called last.
+        owner: executes a statement as the owner of everything, who is not watched, and returns its rows.
         called: names of the functions and files that the engine says it used; only embedded engines tell.
         before: the canaries as they were.
     """
@@ -79,26 +80,20 @@ class Watch:
     live: Live
     folder: Path
     arrived: Callable[[], list[Arrived]]
+    owner: Callable[[str], list[tuple[object, ...]]]
     called: set[str] = field(factory=set)
     before: dict[str, object] = field(factory=dict)
-    owner: Engine = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Make the engine of the owner, who is not watched."""
-        self.owner = create_engine(self.live.url)
 
     def canaries(self) -> dict[str, object]:
         """Return what must be the same afterwards: tables and rows, sequences, functions, users, locks, files."""
-        with self.owner.connect() as connection:
-            ask = [*_EVERYTHING[self.live.name], "SELECT * FROM canary", "SELECT count(*), sum(amount) FROM orders"]
-            ask += [_SEQUENCES[self.live.name]] if self.live.name in _SEQUENCES else []
-            state: dict[str, object] = {sql: [tuple(row) for row in connection.exec_driver_sql(sql)] for sql in ask}
-        self.owner.dispose()
+        ask = [*_EVERYTHING[self.live.name], "SELECT * FROM canary", "SELECT count(*), sum(amount) FROM orders"]
+        ask += [_SEQUENCES[self.live.name]] if self.live.name in _SEQUENCES else []
+        state: dict[str, object] = {sql: self.owner(sql) for sql in ask}
         state["files"] = {path.name: path.read_bytes() for path in sorted(self.folder.iterdir())}
         return state
 
     def canary_file_was_read(self) -> bool:
-        """Return whether somebody read the file in the folder; its time of access is older than it can be."""
+        """Return whether somebody read the file in the folder since :meth:`seal`."""
         return (self.folder / "canary.csv").stat().st_atime > 1
 
     def seal(self) -> None:
@@ -126,20 +121,21 @@ def watched(live: Live, folder: Path, server: Server | None) -> Iterator[Watch]:
     """Watch a database while the block runs."""
     prepare(live, folder)
     with _HOW[live.name](live, folder, server) as watch:
+        watch.before = watch.canaries()
+        watch.arrived()
         watch.seal()
         yield watch
 
 
-@contextmanager
-def _listening(**listeners: Callable[..., None]) -> Iterator[None]:
-    """Hear what happens to the connections that dq opens itself."""
-    for name, listener in listeners.items():
-        event.listen(Engine, name, listener)
-    try:
-        yield
-    finally:
-        for name, listener in listeners.items():
-            event.remove(Engine, name, listener)
+def _owner(url: str) -> Callable[[str], list[tuple[object, ...]]]:
+    engine = create_engine(url, poolclass=NullPool)
+
+    def execute(sql: str) -> list[tuple[object, ...]]:
+        with engine.begin() as connection:
+            result = connection.exec_driver_sql(sql)
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+    return execute
 
 
 @contextmanager
@@ -155,9 +151,11 @@ def _sqlite(live: Live, folder: Path, _server: None) -> Iterator[Watch]:
             called.add(f"ATTACH {first}")
         return sqlite3.SQLITE_OK
 
-    def connected(connection: Any, _record: object) -> None:
+    def connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        connection = plain(*args, **kwargs)
         connection.set_trace_callback(lambda sql: told.append((sql, time.perf_counter())))
         connection.set_authorizer(authorize)
+        return connection
 
     def arrived() -> list[Arrived]:
         ends = [*(began for _, began in told[1:]), time.perf_counter()]
@@ -165,46 +163,42 @@ def _sqlite(live: Live, folder: Path, _server: None) -> Iterator[Watch]:
         told.clear()
         return made
 
-    watch = Watch(live, folder, arrived, called)
-    watch.before = watch.canaries()
-    with _listening(connect=connected):
-        yield watch
+    plain = sqlite3.connect  # the owner's engine has its own name for it
+    sqlite3.connect = connect
+    try:
+        yield Watch(live, folder, arrived, _owner(live.url), called)
+    finally:
+        sqlite3.connect = plain
 
 
 @contextmanager
 def _duckdb(live: Live, folder: Path, _server: None) -> Iterator[Watch]:
-    """DuckDB logs the statements that it runs and the files that it opens, as long as the database is open."""
-    told: list[Arrived] = []
+    """DuckDB logs the statements that it runs and the files that it opens; all connections of a process share it."""
+    import duckdb  # noqa: PLC0415  # optional
+
     called: set[str] = set()
-    seconds: list[float] = []  # its log of statements has no durations; these are those of the driver
+    mine = duckdb.connect(live.url.removeprefix("duckdb:///"))
+    mine.execute("CALL enable_logging(level := 'trace', storage := 'memory')")
+    # A statement is logged when it begins; the last entry of its context is the end of its transaction.
+    log = """
+        SELECT type, message, epoch(max(timestamp) OVER (PARTITION BY context_id) - timestamp)
+        FROM duckdb_logs WHERE connection_id <> current_connection_id()
+        QUALIFY type IN ('QueryLog', 'FileSystem', 'HTTP')
+        ORDER BY timestamp"""
 
-    def connected(connection: Any, _record: object) -> None:
-        connection.execute("CALL enable_logging(level := 'trace', storage := 'memory')")
-
-    def closing(connection: Any, _record: object) -> None:
-        log = "SELECT type, message FROM duckdb_logs WHERE type IN ('QueryLog', 'FileSystem', 'HTTP')"
-        for kind, message in connection.execute(log).fetchall():
-            if kind != "QueryLog":
-                called.add(f"{kind} {message}")
-            elif not message.startswith(("CALL enable_logging(level", log)):
-                told.append(Arrived(message, max(seconds, default=0.0)))
-        seconds.clear()
-
-    def before(connection: Any, *_: object) -> None:
-        connection.info["began"] = time.perf_counter()
-
-    def after(connection: Any, *_: object) -> None:
-        seconds.append(time.perf_counter() - connection.info.pop("began"))
+    def owner(sql: str) -> list[tuple[object, ...]]:
+        return mine.execute(sql).fetchall()
 
     def arrived() -> list[Arrived]:
-        made = told.copy()
-        told.clear()
-        return made
+        entries = mine.execute(log).fetchall()
+        mine.execute("CALL truncate_duckdb_logs()")
+        called.update(f"{kind} {message}" for kind, message, _ in entries if kind != "QueryLog")
+        return [Arrived(message, seconds) for kind, message, seconds in entries if kind == "QueryLog"]
 
-    watch = Watch(live, folder, arrived, called)
-    watch.before = watch.canaries()
-    with _listening(connect=connected, close=closing, before_cursor_execute=before, after_cursor_execute=after):
-        yield watch
+    try:
+        yield Watch(live, folder, arrived, owner, called)
+    finally:
+        mine.close()
 
 
 _LOGGED = re.compile(r"dq\|([^|]*)\|LOG:  (?:(statement|execute [^:]*): |duration: ([\d.]+) ms)(.*)", re.DOTALL)
@@ -218,9 +212,8 @@ def _postgres(live: Live, folder: Path, server: Server) -> Iterator[Watch]:
         server.run(f"ALTER SYSTEM SET {name} = {value}")
     server.run("SELECT pg_reload_conf()")
     database = live.url.rsplit("/", 1)[1]
-    watch = Watch(live, folder, list)
-    with watch.owner.connect() as connection:
-        log = Path(connection.exec_driver_sql("SHOW data_directory").scalar_one()).parent / "log"
+    owner = _owner(live.url)
+    log = Path(str(owner("SHOW data_directory")[0][0])).parent / "log"
     read = log.stat().st_size
 
     def arrived() -> list[Arrived]:
@@ -240,11 +233,8 @@ def _postgres(live: Live, folder: Path, server: Server) -> Iterator[Watch]:
                 made[-1] = evolve(made[-1], seconds=max(made[-1].seconds, float(found[3]) / 1000))
         return made
 
-    watch.arrived = arrived
     try:
-        watch.before = watch.canaries()
-        arrived()
-        yield watch
+        yield Watch(live, folder, arrived, owner)
     finally:
         for name in own:
             server.run(f"ALTER SYSTEM RESET {name}")
@@ -275,11 +265,8 @@ def _mariadb(live: Live, folder: Path, server: Server) -> Iterator[Watch]:
             connection.exec_driver_sql(f"TRUNCATE {table}")
         return made
 
-    watch = Watch(live, folder, arrived)
-    watch.before = watch.canaries()
-    arrived()
     try:
-        yield watch
+        yield Watch(live, folder, arrived, _owner(live.url))
     finally:
         connection.close()
         reader.dispose()
