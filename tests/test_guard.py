@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dq.model.errors import GuardError
+from dq.sql.engine import StrictSQLite
 from dq.sql.guard import REFUSED_FUNCTIONS, guard_aggregate, guard_predicate, guard_query
 from dq.sql.names import table_parts
 
@@ -59,6 +62,86 @@ def test_every_function_on_the_list_is_refused_wherever_it_stands(name: str) -> 
         guard_aggregate(f"sum({name}(a))", "postgres")
     with pytest.raises(GuardError):
         guard_query(f"SELECT * FROM t WHERE {name}(a) = 1", "postgres")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pg_ls_new_dir", "pg_read_anything", "read_new_format", "lo_anything", "pg_stat_reset_all", "parquet_new"],
+)
+def test_what_a_release_adds_to_a_refused_family_is_refused(name: str) -> None:
+    assert name not in REFUSED_FUNCTIONS
+    with pytest.raises(GuardError, match=f"calls {name}, which reads files"):
+        guard_query(f"SELECT * FROM {name}('x')", "duckdb")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"pg_sleep"(5) IS NULL', "pg_catalog.pg_sleep(5) IS NULL", "pg_sleep /* x */ (5) IS NULL",
+     "pg_sleep\n(5) IS NULL", '"PG_SLEEP" (5) IS NULL'],
+)  # fmt: skip
+def test_a_function_is_refused_however_its_name_is_written(text: str) -> None:
+    with pytest.raises(GuardError, match=r"(?i)calls pg_sleep"):
+        guard_predicate(text, "postgres")
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect"),
+    [
+        ("SELECT * FROM pg_hba_file_rules", "postgres"),
+        ('SELECT * FROM pg_catalog."pg_file_settings"', "postgres"),
+        ("SELECT a FROM t JOIN pg_shadow ON true", "postgres"),
+        ("SELECT * FROM PRAGMA_DATABASE_LIST", "sqlite"),
+        ("SELECT * FROM mysql.global_priv", "mysql"),
+    ],
+)
+def test_a_table_that_shows_files_or_passwords_is_refused(text: str, dialect: str) -> None:
+    with pytest.raises(GuardError, match="shows files or passwords of the server"):
+        guard_query(text, dialect)
+
+
+@pytest.mark.parametrize("text", ["SELECT sleep, query FROM sleep", "SELECT edit FROM checkpoint"])
+def test_a_table_or_column_may_have_the_name_of_a_refused_function(text: str) -> None:
+    guard_query(text, "postgres")
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect"),
+    [
+        ("a > 0 /*! OR sleep(5) */", "mysql"),
+        ("a > 0 /*!50000 ; DROP TABLE t */", "mysql"),
+        ("a > 0 /*M! AND sleep(5) */", "mysql"),
+        ("a > 0 -- ; DROP TABLE t", "postgres"),
+    ],
+)
+def test_no_comment_is_sent(text: str, dialect: str) -> None:
+    assert guard_predicate(text, dialect).sql(dialect=dialect) == "a > 0"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("blank", ["\u200b", "\ufeff", "\u00ad", "\uff1b", "\u202e"])
+def test_a_character_that_engines_read_in_different_ways_is_refused_outside_of_quotes(blank: str, dialect: str) -> None:
+    with pytest.raises(GuardError):
+        guard_predicate(f"a {blank}> 0", dialect)
+    guard_predicate(f"a = 'x{blank}y'", dialect)
+
+
+def test_a_blank_that_engines_may_not_know_is_sent_as_a_space() -> None:
+    for blank in "\u00a0\u2028\u3000\x0b\x0c\r\n\t":
+        assert guard_predicate(f"a{blank}>{blank}0", "postgres").sql("postgres") == "a > 0"
+
+
+def test_a_predicate_that_is_nested_too_deeply_is_a_sentence() -> None:
+    for text in ("(" * 5_000 + "a" + ")" * 5_000, "NOT " * 100 + "a", "abs(" * 100 + "a" + ")" * 100 + " > 0"):
+        with pytest.raises(GuardError, match="nested too deeply"):
+            guard_predicate(text, "postgres")
+    guard_predicate(" OR ".join(f"a = {i}" for i in range(2_000)), "postgres")
+
+
+def test_a_function_in_the_place_of_a_table_is_no_traceback() -> None:
+    text = "SELECT * FROM JSON_TABLE(a, '$[*]' COLUMNS (a int PATH '$')) AS j"
+    for dialect in ("mysql", "duckdb", "postgres", "sqlite"):
+        with contextlib.suppress(GuardError):
+            guard_query(text, dialect)
 
 
 def test_the_project_can_refuse_more() -> None:
@@ -160,4 +243,4 @@ def test_a_broken_table_name_is_refused(name: str) -> None:
 
 def test_half_a_predicate_is_told_in_words_of_sql() -> None:
     with pytest.raises(GuardError, match=r"^the SQL «x >» cannot be read as SQL \(sqlite\): a part of it is missing$"):
-        guard_predicate("x >", "strictsqlite")
+        guard_predicate("x >", StrictSQLite.__name__.lower())

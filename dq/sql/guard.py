@@ -1,75 +1,69 @@
 """The guard: what of the user's SQL is let through.
 
-A predicate is parsed as ``SELECT 1 WHERE <predicate>``, and exactly that must come out: one SELECT with nothing but a
-WHERE. What is sent to the database is emitted from the tree that was inspected, so nothing else can travel with it.
+A text is parsed, written again from the tree, and read a second time; the tree of the second reading is what is sent.
+So the words that reach the database are words that the guard has read: a comment, a quote or a clause that the parser
+kept as raw text either stands in the tree, or the two readings differ and the text is refused. What a tree may hold is
+a list of what reads, not of what does harm; only the names of functions are a list of what is refused, because nobody
+knows the functions of a user's own database.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+import unicodedata
+from collections.abc import Callable, Collection
+from functools import lru_cache
 
 import sqlglot
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot import Token, TokenType, exp
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import ErrorLevel, SqlglotError
 
 from dq.model.errors import GuardError
+from dq.sql.refused import REFUSED_FUNCTIONS, is_refused_table, why_refused
+
+__all__ = ["REFUSED_FUNCTIONS", "guard_aggregate", "guard_predicate", "guard_query"]
 
 # sqlglot warns on its own logger about syntax it keeps as a Command; the guard refuses that in its own words.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
-REFUSED_FUNCTIONS = frozenset(
-    """
-    pg_read_file pg_read_binary_file pg_ls_dir pg_ls_logdir pg_ls_waldir pg_ls_tmpdir pg_ls_archive_statusdir
-    pg_ls_logicalmapdir pg_ls_logicalsnapdir pg_ls_replslotdir pg_read_file_old
-    pg_stat_file pg_logdir_ls lo_import lo_export lo_create lo_unlink lo_put lo_from_bytea lowrite lo_creat
-    lo_open lo_truncate lo_truncate64
-    pg_sleep pg_sleep_for pg_sleep_until pg_terminate_backend pg_cancel_backend pg_reload_conf pg_rotate_logfile
-    pg_rotate_logfile_old pg_log_backend_memory_contexts pg_log_standby_snapshot pg_backup_start pg_backup_stop
-    pg_wal_replay_pause pg_wal_replay_resume pg_switch_wal pg_create_restore_point pg_promote pg_notify nextval
-    setval set_config
-    pg_advisory_lock pg_advisory_xact_lock pg_advisory_lock_shared pg_advisory_xact_lock_shared
-    pg_try_advisory_lock pg_try_advisory_xact_lock pg_advisory_unlock pg_advisory_unlock_all pg_advisory_unlock_shared
-    pg_try_advisory_lock_shared pg_try_advisory_xact_lock_shared
-    pg_file_write pg_file_rename pg_file_unlink pg_file_sync pg_read_server_files
-    pg_create_physical_replication_slot pg_create_logical_replication_slot pg_drop_replication_slot
-    pg_copy_logical_replication_slot pg_copy_physical_replication_slot pg_replication_slot_advance
-    pg_logical_slot_get_changes pg_logical_slot_get_binary_changes pg_logical_emit_message
-    pg_replication_origin_create pg_replication_origin_drop pg_replication_origin_advance
-    pg_stat_reset pg_stat_reset_shared pg_stat_reset_single_table_counters pg_stat_reset_single_function_counters
-    pg_stat_reset_slru pg_stat_reset_replication_slot pg_stat_reset_subscription_stats pg_stat_statements_reset
-    dblink dblink_exec dblink_connect dblink_connect_u dblink_open dblink_send_query
-    query_to_xml query_to_xml_and_xmlschema query_to_xmlschema cursor_to_xml table_to_xml schema_to_xml database_to_xml
-    database_to_xmlschema schema_to_xmlschema table_to_xmlschema cursor_to_xmlschema ts_stat ts_rewrite
-    txid_current pg_current_xact_id pg_export_snapshot
-    read_single_csv_file read_single_json_file read_single_parquet_file read_duckdb json_execute_serialized_sql
-    parquet_full_metadata python_arrow_scan sleep_ms enable_profiling disable_profiling disable_logging
-    truncate_duckdb_logs create_external_resource destroy_external_resource register_external_resource
-    register_external_resource_type deregister_external_resource
-    read_csv read_csv_auto sniff_csv read_parquet parquet_scan parquet_metadata parquet_schema parquet_file_metadata
-    parquet_kv_metadata parquet_bloom_probe read_json read_json_auto read_json_objects read_json_objects_auto
-    read_ndjson read_ndjson_auto read_ndjson_objects read_text read_blob read_xlsx glob getenv
-    which_secret duckdb_secrets sqlite_scan sqlite_attach sqlite_query postgres_scan postgres_scan_pushdown
-    postgres_attach postgres_query postgres_execute mysql_scan mysql_query mysql_execute iceberg_scan delta_scan st_read
-    query query_table arrow_scan arrow_scan_dumb pandas_scan python_map_function seq_scan checkpoint force_checkpoint
-    pragma_table_info enable_logging write_log
-    load_extension readfile writefile edit fts3_tokenizer sqlite_compileoption_used zeroblob randomblob
-    load_file sleep benchmark get_lock release_lock release_all_locks is_free_lock master_pos_wait source_pos_wait
-    sys_exec sys_eval lastval last_insert_id
-    xp_cmdshell xp_dirtree xp_fileexist openrowset openquery opendatasource
-    external_query http_get http_post
-    """.split()  # noqa: SIM905  # a block of words is easier to read and to compare with a manual than a list
-)
-"""Functions that read files or the network, sleep, take locks or change state, on the engines that dq knows.
+MAX_DEPTH = 64
+"""Levels of a tree. What is sent is written by recursion, below callers whose depth nobody knows."""
 
-From the function lists in the manuals of PostgreSQL 16, DuckDB, SQLite, MariaDB / MySQL and SQL Server.
-"""
+_KEPT = 2_048  # trees; a run asks for each text several times, and parsing is what it spends its time on
 
 _NOT_BOOLEAN = (exp.Literal, exp.Null, exp.Star, exp.Tuple, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.DPipe,
                 exp.Neg, exp.Concat, exp.Alias, exp.Array, exp.Interval)  # fmt: skip
-_STATE = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Drop, exp.Alter, exp.Command, exp.Into,
-          exp.Lock, exp.Copy, exp.Set, exp.Use, exp.Transaction, exp.Commit, exp.Rollback, exp.Pragma,
-          exp.Attach, exp.Detach, exp.TruncateTable, exp.Kill, exp.Describe)  # fmt: skip
+
+# What an expression or a SELECT is made of, beside functions and operators. By name, because releases differ.
+_PARTS = frozenset(
+    """
+    Alias Aliases AtIndex AtTimeZone CharacterSet Cluster ColumnDef Comprehension Connect CTE Cube DataType
+    DataTypeParam Distinct Distribute Fetch Filter Final FormatJson From FromTimeZone Group GroupingSets Having
+    HavingMax HistoricalData Identifier IgnoreNulls Interval IntervalSpan Introducer JSON JSONColumnDef
+    JSONExtractQuote JSONKeyValue JSONPath JSONSchema JSONValue Join Lambda Lateral Limit LimitOptions MatchRecognize
+    MatchRecognizeMeasure National ObjectIdentifier Offset OnCondition OpenJSONColumnDef Order Ordered
+    OverflowTruncateBehavior Partition Pivot PivotAlias PivotAny PositionalColumn PreWhere Prior PseudoType Qualify
+    RecursiveWithSearch RespectNulls Rollup Slice Sort Star Table TableAlias TableColumn TableFromRows TableSample
+    TranslateCharacters Tuple UnpivotColumns Values Var Variadic Version Where WindowSpec With WithFill WithOperator
+    WithTableHint WithinGroup XMLKeyValueOption XMLNamespace
+    """.split()  # noqa: SIM905  # a block of words is easier to read than a list
+)
+_READS = (exp.Func, exp.Condition, exp.Binary, exp.Unary, exp.Predicate, exp.Query, exp.JSONPathPart)
+_OF_THE_CALLER = (exp.Placeholder, exp.Parameter, exp.SessionParameter)
+
+_QUOTED = frozenset(
+    getattr(TokenType, name)
+    for name in (
+        "STRING", "IDENTIFIER", "BIT_STRING", "HEX_STRING", "BYTE_STRING", "NATIONAL_STRING", "NATIONAL_RAW_STRING",
+        "RAW_STRING", "HEREDOC_STRING", "UNICODE_STRING",
+    )
+    if hasattr(TokenType, name)
+)  # fmt: skip
+_FILE_ENDINGS = (
+    "arrow", "avro", "bz2", "csv", "db", "duckdb", "gz", "json", "jsonl", "ndjson", "orc", "parquet", "shp", "tsv",
+    "txt", "vortex", "xlsx", "zip", "zst",
+)  # fmt: skip
 
 
 def guard_predicate(text: str, dialect: str, refused: Collection[str] = ()) -> exp.Expression:
@@ -82,21 +76,9 @@ def guard_predicate(text: str, dialect: str, refused: Collection[str] = ()) -> e
 
     Raises:
         GuardError: when it is anything else: several statements, a clause, a sub-query, an aggregate, a placeholder,
-            or a function on the list.
+            a function on the list, or a text that is not read as it was written.
     """
-    select = _parse_select(f"SELECT 1 WHERE {text}\n", text, dialect)
-    where = select.args.get("where")
-    if where is None or any(value for key, value in select.args.items() if key not in ("expressions", "where", "kind")):
-        raise GuardError(f"{_quote(text)} is not one boolean expression: it holds a clause of its own")
-    predicate: exp.Expression = where.this
-    if isinstance(predicate.unnest(), _NOT_BOOLEAN):
-        raise GuardError(f"{_quote(text)} is not a boolean expression")
-    for node in predicate.find_all(exp.Query, exp.AggFunc, exp.Window):
-        what = {exp.AggFunc: "an aggregate (use Aggregate)", exp.Window: "a window function (use Query)"}
-        found = next((words for cls, words in what.items() if isinstance(node, cls)), "a sub-query (use Query)")
-        raise GuardError(f"{_quote(text)} holds {found}, but a predicate speaks of one row")
-    _refuse(predicate, text, refused)
-    return predicate
+    return _let_through(_predicate, text, dialect, frozenset(refused)).copy()
 
 
 def guard_aggregate(text: str, dialect: str, refused: Collection[str] = ()) -> exp.Expression:
@@ -105,19 +87,7 @@ def guard_aggregate(text: str, dialect: str, refused: Collection[str] = ()) -> e
     Raises:
         GuardError: when it is not one expression with an aggregate in it, or holds what a predicate may not hold.
     """
-    select = _parse_select(f"SELECT {text}\n", text, dialect)
-    if (
-        any(value for key, value in select.args.items() if key not in ("expressions", "kind"))
-        or len(select.expressions) != 1
-    ):
-        raise GuardError(f"{_quote(text)} is not one aggregate expression")
-    aggregate: exp.Expression = select.expressions[0]
-    if isinstance(aggregate, exp.Alias) or not any(aggregate.find_all(exp.AggFunc, exp.Anonymous)):
-        raise GuardError(f"{_quote(text)} is not an aggregate expression such as sum(amount)")
-    if any(aggregate.find_all(exp.Query, exp.Window)):
-        raise GuardError(f"{_quote(text)} holds a sub-query or a window function; use Query")
-    _refuse(aggregate, text, refused)
-    return aggregate
+    return _let_through(_aggregate, text, dialect, frozenset(refused)).copy()
 
 
 def guard_query(text: str, dialect: str, refused: Collection[str] = ()) -> exp.Expression:
@@ -126,66 +96,209 @@ def guard_query(text: str, dialect: str, refused: Collection[str] = ()) -> exp.E
     Raises:
         GuardError: when it is not exactly one SELECT (or a set of them) that only reads.
     """
-    query = _parse_one(text, text, dialect)
+    return _let_through(_query, text, dialect, frozenset(refused)).copy()
+
+
+_Reader = Callable[[str, str, str], exp.Expression]
+"""Reads SQL as one thing: the SQL, the user's text as errors show it, the dialect."""
+
+
+@lru_cache(maxsize=_KEPT)
+def _let_through(read: _Reader, text: str, dialect: str, refused: frozenset[str]) -> exp.Expression:
+    if not text.strip():
+        raise GuardError("the SQL is empty")
+    if "\x00" in text:
+        raise GuardError("the SQL holds a NUL character")
+    try:
+        written = _written(read(text, text, dialect), text, dialect)
+        _refuse_words(written, text, dialect, refused)
+        again = read(written, text, dialect)
+        if _written(again, text, dialect) != written:
+            raise _changed(text)
+    except RecursionError:
+        raise _too_deep(text) from None
+    return again
+
+
+def _predicate(sql: str, text: str, dialect: str) -> exp.Expression:
+    select = _select(f"SELECT 1 WHERE {sql}\n", text, dialect)
+    where = select.args.get("where")
+    if where is None or _other_args(select, "expressions", "where"):
+        raise GuardError(f"{_quote(text)} is not one boolean expression: it holds a clause of its own")
+    predicate: exp.Expression = where.this
+    if isinstance(predicate.unnest(), _NOT_BOOLEAN):
+        raise GuardError(f"{_quote(text)} is not a boolean expression")
+    for node in predicate.find_all(exp.Query, exp.AggFunc, exp.Window):
+        what = {exp.AggFunc: "an aggregate (use Aggregate)", exp.Window: "a window function (use Query)"}
+        found = next((words for cls, words in what.items() if isinstance(node, cls)), "a sub-query (use Query)")
+        raise GuardError(f"{_quote(text)} holds {found}, but a predicate speaks of one row")
+    _refuse_several(predicate, text)
+    _refuse_nodes(predicate, text)
+    return predicate
+
+
+def _aggregate(sql: str, text: str, dialect: str) -> exp.Expression:
+    select = _select(f"SELECT {sql}\n", text, dialect)
+    if _other_args(select, "expressions") or len(select.expressions) != 1:
+        raise GuardError(f"{_quote(text)} is not one aggregate expression")
+    aggregate: exp.Expression = select.expressions[0]
+    if isinstance(aggregate, exp.Alias) or not any(aggregate.find_all(exp.AggFunc, exp.Anonymous)):
+        raise GuardError(f"{_quote(text)} is not an aggregate expression such as sum(amount)")
+    if any(aggregate.find_all(exp.Query, exp.Window)):
+        raise GuardError(f"{_quote(text)} holds a sub-query or a window function; use Query")
+    _refuse_several(aggregate, text)
+    _refuse_nodes(aggregate, text)
+    return aggregate
+
+
+def _query(sql: str, text: str, dialect: str) -> exp.Expression:
+    query = _parse_one(sql, text, dialect)
     if not isinstance(query, exp.Query):
         raise GuardError(f"{_quote(text)} is not one SELECT")
-    _refuse(query, text, refused)
+    _refuse_nodes(query, text)
     return query
 
 
-def _parse_select(sql: str, text: str, dialect: str) -> exp.Select:
+def _select(sql: str, text: str, dialect: str) -> exp.Select:
     select = _parse_one(sql, text, dialect)
     if not isinstance(select, exp.Select):
         raise GuardError(f"{_quote(text)} is not one expression")
     return select
 
 
+def _other_args(select: exp.Select, *expected: str) -> bool:
+    return any(value for key, value in select.args.items() if key not in expected)
+
+
 def _parse_one(sql: str, text: str, dialect: str) -> exp.Expression:
-    if not text.strip():
-        raise GuardError("the SQL is empty")
-    if "\x00" in text:
-        raise GuardError("the SQL holds a NUL character")
     try:
         statements = sqlglot.parse(sql, dialect=dialect)
-    except (SqlglotError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else _first_line(str(error))
-        raise GuardError(f"{_quote(text)} cannot be read as SQL ({_shown(dialect)}): {reason}") from None
+    except RecursionError:
+        raise _too_deep(text) from None
+    except SqlglotError as error:
+        raise _unreadable(text, dialect, f": {_first_line(str(error))}") from None
+    except Exception:  # noqa: BLE001  # on strange texts the parser raises whatever its functions run into
+        raise _unreadable(text, dialect) from None
     if len(statements) != 1 or statements[0] is None:
         raise GuardError(f"{_quote(text)} holds more than one statement")
     statement = statements[0]
     if not isinstance(statement, exp.Expression):
-        raise GuardError(f"{_quote(text)} cannot be read as SQL ({_shown(dialect)})")
+        raise _unreadable(text, dialect)
     return statement
 
 
-def _refuse(tree: exp.Expression, text: str, refused: Collection[str]) -> None:
-    banned = REFUSED_FUNCTIONS | {name.lower() for name in refused}
-    for node in tree.walk():
-        if isinstance(node, _STATE):
-            raise GuardError(f"{_quote(text)} holds {node.key.upper()}, which does more than read")
-        if isinstance(node, exp.Placeholder | exp.Parameter | exp.SessionParameter):
-            raise GuardError(
-                f"{_quote(text)} holds the parameter {node.sql()}; write the value, or Jinja such as {{{{ params.x }}}}"
-            )
-        if isinstance(node, exp.Func):
-            names = (
-                {node.name.lower()} if isinstance(node, exp.Anonymous) else {name.lower() for name in node.sql_names()}
-            )
-            bad = names & banned
-            if bad:
-                raise GuardError(
-                    f"{_quote(text)} calls {min(bad)}, which reads files or the network, sleeps or changes state"
-                )
-        if isinstance(node, exp.Table) and isinstance(node.this, exp.Literal | exp.Identifier) and _is_file(node.name):
-            raise GuardError(f"{_quote(text)} reads the file {node.name!r}; declare it as a Table")
+def _written(tree: exp.Expression, text: str, dialect: str) -> str:
+    """Return ``tree`` as SQL, or refuse it where the dialect has no words for a part of it."""
+    try:
+        written: str = tree.sql(dialect=dialect, comments=False, unsupported_level=ErrorLevel.RAISE)
+    except RecursionError:
+        raise _too_deep(text) from None
+    except Exception:  # noqa: BLE001  # as above
+        raise _unreadable(text, dialect) from None
+    return written
 
 
-def _is_file(name: str) -> bool:
-    return "/" in name or "\\" in name or name.lower().endswith((".csv", ".parquet", ".json", ".xlsx", ".txt", ".gz"))
+def _refuse_words(written: str, text: str, dialect: str, refused: frozenset[str]) -> None:
+    """Refuse what stands in the words that would be sent, whatever the parser makes of them.
+
+    The words must cover the text, with nothing but blanks between them: what a tokenizer leaves out, such as a comment,
+    it did not read. Outside of quotes stand letters, digits and the signs of ASCII only: DuckDB takes further
+    characters for blanks (U+200B, U+FEFF) that the parser takes for letters.
+    """
+    try:
+        words: list[Token] = Dialect.get_or_raise(dialect).tokenize(written)
+    except SqlglotError:
+        raise _changed(text) from None
+    end = 0
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        if written[end : word.start].strip(" ") or word.token_type == TokenType.SEMICOLON:
+            raise _changed(text)
+        end = word.end + 1
+        if word.token_type not in _QUOTED:
+            strange = next((c for c in written[word.start : end] if not _is_plain(c)), None)
+            if strange is not None:
+                raise GuardError(f"{_quote(text)} holds the character U+{ord(strange):04X} outside of quotes")
+        if following is not None and following.token_type == TokenType.L_PAREN:
+            name = word.text.strip().lower()
+            if why := why_refused(name, refused):
+                raise GuardError(f"{_quote(text)} calls {name}, which {why}")
+    if written[end:].strip(" "):
+        raise _changed(text)
+
+
+def _is_plain(character: str) -> bool:
+    return " " <= character <= "~" or (character > "~" and unicodedata.category(character)[0] in "LMN")
+
+
+def _refuse_nodes(tree: exp.Expression, text: str) -> None:
+    level = 0
+    nodes = [tree]
+    while nodes:
+        level += 1
+        if level > MAX_DEPTH:
+            raise _too_deep(text)
+        below: list[exp.Expression] = []
+        while nodes:
+            node = nodes.pop()
+            _refuse_node(node, text)
+            # A chain of one operator (a OR b OR c) is one level, and is written without recursion.
+            chained = type(node) if isinstance(node, exp.Binary | exp.Connector) else None
+            for child in node.iter_expressions():
+                (nodes if chained is type(child) else below).append(child)
+        nodes = below
+
+
+def _refuse_node(node: exp.Expression, text: str) -> None:
+    if isinstance(node, _OF_THE_CALLER):
+        raise GuardError(
+            f"{_quote(text)} holds the parameter {node.sql()}; write the value, or Jinja such as {{{{ params.x }}}}"
+        )
+    reads = isinstance(node, _READS) or type(node).__name__ in _PARTS
+    # DuckDB makes a type for the statement PIVOT; the clause of that name stands behind a table, and makes none.
+    if not reads or (isinstance(node, exp.Pivot) and node.this is not None):
+        raise GuardError(f"{_quote(text)} holds {node.key.upper()}, which is no part of a SELECT that only reads")
+    is_sequence = isinstance(node, exp.Column) and node.name.lower() in ("nextval", "currval") and node.table
+    if is_sequence or isinstance(node, exp.NextValueFor):
+        raise GuardError(f"{_quote(text)} asks a sequence for its next value, which changes state")
+    if isinstance(node, exp.Table) and (name := _file_of(node)):
+        raise GuardError(f"{_quote(text)} reads the file {name!r}; declare it as a Table")
+    if isinstance(node, exp.Table) and is_refused_table(node.name.lower()):
+        raise GuardError(f"{_quote(text)} reads {node.name}, which shows files or passwords of the server")
+
+
+def _file_of(table: exp.Table) -> str | None:
+    """Return the name of a table that DuckDB or Spark may take for the name of a file."""
+    parts = [part.name for part in table.parts] or [""]  # a function in the place of a table may have none
+    ending = parts[-1].rpartition(".")[2].lower()
+    if any(sign in part for part in parts for sign in "/\\*?:") or (
+        ending in _FILE_ENDINGS and "." in ".".join(parts)
+    ):
+        return ".".join(parts)
+    return None
+
+
+def _refuse_several(tree: exp.Expression, text: str) -> None:
+    """Refuse what the engine makes several columns of, where one value is asked for."""
+    whole = tree.unnest()
+    last = whole.expression if isinstance(whole, exp.Dot) else whole
+    if last.is_star or any(tree.find_all(exp.Columns)):
+        raise GuardError(f"{_quote(text)} stands for several columns; write one expression")
+
+
+def _too_deep(text: str) -> GuardError:
+    return GuardError(f"{_quote(text)} is nested too deeply")
+
+
+def _changed(text: str) -> GuardError:
+    return GuardError(f"{_quote(text)} is not read as it was written; say it in plainer SQL")
+
+
+def _unreadable(text: str, dialect: str, why: str = "") -> GuardError:
+    return GuardError(f"{_quote(text)} cannot be read as SQL ({_shown(dialect)}){why}")
 
 
 def _shown(dialect: str) -> str:
-    return dialect.removeprefix("strict")  # as people call it, see statements.StrictSQLite
+    return dialect.removeprefix("strict")  # as people call it, see engine.StrictSQLite
 
 
 def _first_line(text: str) -> str:
