@@ -22,7 +22,7 @@ help:
 	@echo "make soak             random histories at full count; writes docs/proofs/DATE-soak.txt"
 	@echo "make docs             docs/cli.md from the help texts"
 	@echo "make constraints      constraints.txt anew, from what is newest today"
-	@echo "make system-packages  MariaDB and Chromium by apt, for the tests that can use them"
+	@echo "make system-packages  MariaDB, Chromium and Java by apt, for the tests that can use them"
 	@echo "make clean            removes what the others made, .venv included"
 
 demo: $(VENV)/.demo
@@ -58,19 +58,19 @@ $(VENV)/.demo: $(INPUTS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(INPUTS) | $(BIN)/python
-	$(PIP) --editable '.[airflow,demo,dev,duckdb,mysql,plots,postgres,web]'
+	$(PIP) --editable '.[airflow,demo,dev,duckdb,mysql,plots,postgres,spark,web]'
 	@touch $(VENV)/.demo $@
 
 constraints:
 	rm -rf var/constraints && $(PYTHON) -m venv var/constraints
-	var/constraints/bin/pip install --quiet editables hatchling '.[airflow,demo,dev,duckdb,mysql,plots,postgres,web]'
+	var/constraints/bin/pip install --quiet editables hatchling '.[airflow,demo,dev,duckdb,mysql,plots,postgres,spark,web]'
 	var/constraints/bin/pip freeze --exclude pip --exclude setuptools --exclude dq-sla > constraints.txt
 	rm -rf var/constraints
 
 system-packages:
 	@root=; [ "$$(id -u)" = 0 ] || root=sudo; set -ex; \
 		$$root apt-get update -q; \
-		DEBIAN_FRONTEND=noninteractive $$root apt-get install -q -y --no-install-recommends mariadb-server chromium
+		DEBIAN_FRONTEND=noninteractive $$root apt-get install -q -y --no-install-recommends mariadb-server chromium default-jre-headless
 
 clean:
 	rm -rf $(VENV) var dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -63,7 +63,15 @@ def with_driver(url: URL) -> URL:
     Airflow 2.11's SQLAlchemy 1.4 does not know psycopg 3.
     """
     postgres = "postgresql+psycopg2" if sqlalchemy.__version__.startswith("1.") else "postgresql+psycopg"
-    drivers = {"postgresql": postgres, "postgres": postgres, "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
+    drivers = {
+        "mariadb": "mariadb+pymysql",
+        "mssql": "mssql+pymssql",
+        "mysql": "mysql+pymysql",
+        "oracle": "oracle+oracledb",
+        "postgres": postgres,
+        "postgresql": postgres,
+        "redshift": "redshift+redshift_connector",
+    }
     return url.set(drivername=drivers.get(url.drivername, url.drivername))
 
 

@@ -181,7 +181,7 @@ class Engine:
 
     def table(self, name: str) -> str:
         """Return the name of a table, each part of it quoted; a file as the engine reads one."""
-        if is_file(name) and self.glot in {"spark", "databricks"}:
+        if is_file(name) and self.glot == "databricks":  # dq gives PySpark the files as views
             return f"{name.rpartition('.')[2].lower()}.{self.identifier(name)}"
         return ".".join(self.identifier(part) for part in table_parts(name))
 
