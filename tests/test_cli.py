@@ -292,7 +292,8 @@ def test_the_json_document_of_one_run(dq: Dq) -> None:
         "threshold",
         "sentence",
     ]
-    assert list(bad) == fields
+    assert list(bad) == [*fields, "failing"] and list(good) == fields
+    assert bad["failing"]["columns"] == ["order_id"] and bad["failing"]["rows"] == [[1], [1]]
     assert {k: bad[k] for k in fields[:7]} == {
         "check": "amount is positive", "group": None, "outcome": "fail", "severity": "critical", "rows": 5,
         "violations": 2, "unknown": 0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from attrs import frozen
+from attrs import evolve, frozen
 from sqlalchemy.engine import Connection
 
 from dq.app.closing import close
@@ -21,10 +21,12 @@ from dq.app.session import (
     transaction,
 )
 from dq.checks.plan import STAGES, Scan, plan, scan_ids
+from dq.context import Context
+from dq.datasource import Datasource
 from dq.execute import Memory, execute
 from dq.ledger import reconcile as reconcile_stages
 from dq.model.check import Suite
-from dq.model.errors import UsageError
+from dq.model.errors import DqError, UsageError
 from dq.model.group import Group
 from dq.model.interval import Interval
 from dq.model.ledger import Ledger
@@ -32,6 +34,7 @@ from dq.model.reading import Wanted
 from dq.model.reconciliation import Reconciliation
 from dq.model.result import Result, Run
 from dq.project import Project
+from dq.quarantine import quarantine
 from dq.store import history, measures
 from dq.store.artefact import ledger_from_json, ledger_to_json
 
@@ -169,7 +172,26 @@ def _measure(
                 memory = _memory(connection, project, declared, wanted, interval)
                 if wanted.columns:
                     keep = history.open_orgs(connection, project.environment, "suite", declared.name, wanted.columns)
-        return _Measured(execute(wanted, declared.table, declared.by_of, connect, context, keep=keep, memory=memory))
+        results = execute(wanted, declared.table, declared.by_of, connect, context, keep=keep, memory=memory)
+        if run is not None and any(check.quarantine for check in wanted.checks):
+            results = tuple(_quarantined(result, declared, wanted, connect, context) for result in results)
+        return _Measured(results)
+
+
+def _quarantined(
+    result: Result, suite: Suite, scan: Scan, connect: Callable[[str], Datasource], context: Context
+) -> Result:
+    """Copy the rows that break a check where it asks for that; what prevents it is told with the result."""
+    check = next(check for check in scan.checks if check.name == result.check)
+    if check.quarantine is None or result.group is not None:
+        return result
+    try:
+        source = connect(suite.table.datasource)
+        compiler = context.compiler(source.dialect, suite.table, scan.columns)
+        quarantine(suite.name, check, result, compiler, source, context.now)
+    except DqError as error:
+        return evolve(result, sentence=f"{result.sentence} (not copied to {check.quarantine}: {error})")
+    return result
 
 
 def _memory(connection: Connection, project: Project, suite: Suite, scan: Scan, interval: Interval) -> Memory:

@@ -15,8 +15,12 @@ from attrs import frozen
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from dq.model.failing import FailingRows
     from dq.model.result import Result, Run
     from dq.model.severity import Severity
+
+ROWS_SHOWN = 5
+"""How many of the rows that broke a check are shown below the table; ``--json`` has all that were read."""
 
 ORGS_SHOWN = 20
 """How many orgs that are not well are listed below each check; ``--json`` has them all."""
@@ -133,7 +137,24 @@ def run_table(run: Run, stop_at: Severity) -> None:
         table(("check", "outcome", "severity", "found"), rows)
     else:
         out("nothing was measured: the run was not due")
+    for summary in run.summaries:
+        if summary.failing is not None:
+            _failing_rows(summary.check, summary.failing)
     out("")
+
+
+def _failing_rows(check: str, failing: FailingRows) -> None:
+    """Write which rows broke a check, and how to list all of them."""
+    shown = failing.rows[:ROWS_SHOWN]
+    if shown:
+        of = " / ".join(failing.columns)
+        values = "; ".join(" / ".join("NULL" if v is None else str(v) for v in row) for row in shown)
+        more = f"; and {len(failing.rows) - len(shown)} more in --json" if len(failing.rows) > len(shown) else ""
+        out(clean(f"rows of {check!r}, by {of}: {values}{more}"))
+    if failing.problem:
+        out(clean(f"rows of {check!r}: {failing.problem}"))
+    if failing.query:
+        out(clean(f"    all of them: {failing.query}"))
 
 
 def _line(result: Result, name: str) -> tuple[object, ...]:

@@ -157,6 +157,8 @@ class Check(Judged):
         sample: a share of the rows, e.g. ``"1%"``, chosen at random, is looked at instead of all of them. For kinds
             with a predicate and thresholds that are shares; they are judged with ``confidence=`` (0.95 by default).
         show: what is shown of the rows that break it; None: what the suite says.
+        quarantine: a table of the same datasource, which must be marked ``write = true``: the rows that break the check
+            are copied there, in the database, with suite, check and partition; a later run replaces them.
         notify: channels per severity (that or worse), sugar for a route.
         was: the name it had before, so that its history and open incident go on.
         owner, runbook, description, tags: labels that travel with alerts.
@@ -181,6 +183,7 @@ class Check(Judged):
     known: int | None = field(default=None, kw_only=True)
     sample: object = field(default=None, kw_only=True)
     show: ShowRows | None = field(default=None, kw_only=True)
+    quarantine: str | None = field(default=None, kw_only=True)
     notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
     was: str | None = field(default=None, kw_only=True)
     owner: str | None = field(default=None, kw_only=True)
@@ -279,7 +282,7 @@ class Check(Judged):
             yield f"{self.kind!r} is not a kind of check; write e.g. Rows('amount > 0') or NotNull('id')"
             return
         yield from self.kind.problems()
-        for what, text in (("where", self.where), ("was", self.was)):
+        for what, text in (("where", self.where), ("was", self.was), ("quarantine", self.quarantine)):
             if text is not None and not is_text(text):
                 yield f"{what}={text!r} is not a text"
         try:
@@ -318,6 +321,8 @@ class Check(Judged):
 
     def _judgement_problems(self) -> Iterator[str]:
         yield from self.shown.problems() if isinstance(self.shown, ShowRows) else ["show= is no ShowRows(...)"]
+        if self.quarantine is not None and self.kind.failing() is None:
+            yield f"quarantine= does not fit {self.kind}, which no single row breaks"
         for org, rungs in self.orgs.items():
             try:
                 self._ladder({Severity.of(severity): declared for severity, declared in rungs.items()})
@@ -330,25 +335,29 @@ class Check(Judged):
                 yield f"confidence={self.confidence!r} is not between 0.5 and 1"
             elif not any(isinstance(t, Tolerance) and t.is_share for _, t in self._ladder_or_none()):
                 yield "confidence= says how sure a share is, and there is none among its thresholds"
-        if self.sample is not None:
-            try:
-                _ = self.sampled
-            except DeclarationError as error:
-                yield str(error)
-                return
-            counts = self.kind.judged == "violations" and all(
-                m.form in ("rows", "violations", "unknown") and not isinstance(m.of, OverRows)
-                for m in self.kind.measures(None).values()
-            )
-            if not counts:
-                yield f"sample= does not fit {self.kind}: what it measures of a few rows says nothing of all of them"
-            elif not all(isinstance(t, Tolerance) and t.is_share for _, t in self._ladder_or_none()):
-                yield 'sample= needs thresholds that are shares, e.g. "1%": a count says nothing of the other rows'
+        yield from self._sample_problems()
         if self.known is not None:
             if isinstance(self.known, bool) or not isinstance(self.known, int) or self.known < 0:
                 yield f"known={self.known!r} is not a number of violations"
             elif self.kind.judged == "value":
                 yield "known= counts violations, but it measures a value"
+
+    def _sample_problems(self) -> Iterator[str]:
+        if self.sample is None:
+            return
+        try:
+            _ = self.sampled
+        except DeclarationError as error:
+            yield str(error)
+            return
+        counts = self.kind.judged == "violations" and all(
+            m.form in ("rows", "violations", "unknown") and not isinstance(m.of, OverRows)
+            for m in self.kind.measures(None).values()
+        )
+        if not counts:
+            yield f"sample= does not fit {self.kind}: what it measures of a few rows says nothing of all of them"
+        elif not all(isinstance(t, Tolerance) and t.is_share for _, t in self._ladder_or_none()):
+            yield 'sample= needs thresholds that are shares, e.g. "1%": a count says nothing of the other rows'
 
     def _ladder_or_none(self) -> Ladder:
         try:

@@ -175,6 +175,19 @@ class Engine:
         """Whether a predicate is a value, so that it can be asked whether it is NULL."""
         return self.glot not in _NO_BOOLEAN_VALUES
 
+    @property
+    def text_type(self) -> str:
+        """A type for short texts."""
+        return {"bigquery": "STRING", "mysql": "CHAR(250)", "spark": "STRING", "databricks": "STRING"}.get(
+            self.glot, "VARCHAR(250)"
+        )
+
+    @property
+    def time_type(self) -> str:
+        """A type for times without a zone."""
+        own = {"bigquery": "TIMESTAMP", "mysql": "DATETIME(6)", "tsql": "DATETIME2", "strictsqlite": "TEXT"}
+        return own.get(self.glot, "TIMESTAMP")
+
     def identifier(self, name: str) -> str:
         """Return a name in the quotes of the engine; plain where quoting would change its case."""
         return _identifier(self.name, name)

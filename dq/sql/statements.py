@@ -9,6 +9,7 @@ because sharing makes an engine scan serially or hold a whole column in memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from datetime import datetime
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Literal
@@ -184,6 +185,29 @@ class Compiler:
         if limit is None:
             return f"SELECT {', '.join(listed) or '*'} FROM {source}{condition}"
         return self.engine.limited(listed or ["*"], f"FROM {source}{condition}", limit)
+
+    def new_quarantine(self, table: str, columns: Sequence[str]) -> str:
+        """Return the statement that makes an empty quarantine table with the columns of this one."""
+        text, time = self.engine.text_type, self.engine.time_type
+        own = [f"CAST(NULL AS {text}) AS {name}" for name in ("dq_suite", "dq_check")]
+        own += [f"CAST(NULL AS {time}) AS {name}" for name in ("dq_from", "dq_to", "dq_at")]
+        listed = ", ".join([*own, *map(self.engine.identifier, columns)])
+        return f"CREATE TABLE {self.engine.table(table)} AS SELECT {listed} FROM {self._name()} WHERE 1 = 0"
+
+    def forget(self, table: str, suite: str, check: str) -> str:
+        """Return the statement that removes what a quarantine table holds of a check and this partition."""
+        lit = self.engine.literal
+        start = self.engine.literal(self.interval.start)
+        named = f"dq_suite = {lit(suite)} AND dq_check = {lit(check)} AND dq_from = {start}"
+        return f"DELETE FROM {self.engine.table(table)} WHERE {named}"
+
+    def copy(self, table: str, suite: str, check: str, rows: str, columns: Sequence[str], now: datetime) -> str:
+        """Return the statement that copies ``rows``, made by :meth:`failing`, into a quarantine table."""
+        lit, q = self.engine.literal, self.engine.identifier
+        own = [lit(suite), lit(check), lit(self.interval.start), lit(self.interval.end), lit(now)]
+        listed = ", ".join(["dq_suite", "dq_check", "dq_from", "dq_to", "dq_at", *map(q, columns)])
+        values = ", ".join([*own, *map(q, columns)])
+        return f"INSERT INTO {self.engine.table(table)} ({listed}) SELECT {values} FROM ({rows}) dq_bad"
 
     def expected(self, before: Interval | None, query: str | None) -> str:
         """Return the statement that lists who is expected: those seen in ``before``, or what ``query`` returns.
