@@ -144,7 +144,7 @@ def run_table(run: Run, stop_at: Severity) -> None:
 
 
 def _failing_rows(check: str, failing: FailingRows) -> None:
-    """Write which rows broke a check, and how to list all of them."""
+    """Write which rows broke a check; the query that lists all of them is in ``--json``."""
     shown = failing.rows[:ROWS_SHOWN]
     if shown:
         of = " / ".join(failing.columns)
@@ -153,8 +153,6 @@ def _failing_rows(check: str, failing: FailingRows) -> None:
         out(clean(f"rows of {check!r}, by {of}: {values}{more}"))
     if failing.problem:
         out(clean(f"rows of {check!r}: {failing.problem}"))
-    if failing.query:
-        out(clean(f"    all of them: {failing.query}"))
 
 
 def _line(result: Result, name: str) -> tuple[object, ...]:
