@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 
 from dq.datasource import Column, SqlDatasource, fetch_all
 from dq.datasource.address import native, parse
+from dq.datasource.sql import CANCEL_SECONDS
 from dq.model.errors import ConfigError, DqError, MeasureError
 from tests.engines import Live
 from tests.engines import live as live  # noqa: PLC0414  # a fixture
@@ -314,10 +315,12 @@ def test_a_pattern_that_is_none_is_a_sentence_in_sqlite(tmp_path: Path) -> None:
 def test_the_time_out_ends_a_statement(live: Live) -> None:
     live.load("kept", {"id": "integer"}, [])
     source = live.datasource(timeout=timedelta(milliseconds=500))
+    begun = time.monotonic()
     with pytest.raises(MeasureError, match=r"^datasource 'live': the statement took longer than "):
         source.fetch(LONG[live.name])
     with pytest.raises(MeasureError, match=r"^datasource 'live': the statement took longer than "):
         list(source.stream(LONG[live.name]))
+    assert time.monotonic() - begun < 2 * CANCEL_SECONDS  # they heard the cancel, nobody waited for them in vain
     assert [tuple(row) for row in source.fetch("SELECT 1")] == [(1,)]
 
 
@@ -331,17 +334,21 @@ def test_the_time_out_ends_the_statement_on_the_server(live: Live, watch: Watch)
 
 
 @only_servers
-def test_the_server_ends_the_statement_of_a_client_that_was_killed(live: Live, watch: Watch) -> None:
+def test_the_server_ends_the_statement_of_a_client_that_hangs(live: Live, watch: Watch) -> None:
     code = (
         "import sys; from datetime import timedelta; from dq.datasource import SqlDatasource;"
         "SqlDatasource.of('live', sys.argv[1], timeout=timedelta(milliseconds=1500)).fetch(sys.argv[2])"
     )
-    # While it sleeps a server does not look whether its client has gone, so only the limit ends it.
     client = subprocess.Popen([sys.executable, "-c", code, live.url, LONG[live.name]], stderr=subprocess.DEVNULL)
-    watch.until("mark", 1, seconds=20)
-    client.kill()
-    client.wait()
-    watch.until("mark", 0, seconds=6)
+    try:
+        watch.until("mark", 1, seconds=20)
+        client.send_signal(signal.SIGSTOP)  # its connection stays, so that only the server's own limit is left
+        time.sleep(2)
+        assert watch.running("mark") == 1  # the client, which would have ended it by now, is first
+        watch.until("mark", 0, seconds=5)
+    finally:
+        client.kill()
+        client.wait()
 
 
 def test_cancel_ends_what_runs_and_refuses_what_comes(live: Live) -> None:
@@ -355,6 +362,25 @@ def test_cancel_ends_what_runs_and_refuses_what_comes(live: Live) -> None:
         assert isinstance(one.end(), MeasureError)
     with pytest.raises(MeasureError, match="it was interrupted"):
         source.fetch("SELECT 1")
+
+
+def test_what_connects_while_it_is_cancelled_runs_nothing(live: Live) -> None:
+    live.load("kept", {"id": "integer"}, [])
+    source = live.datasource()
+    connect, reached, go = source._driver.connect, threading.Event(), threading.Event()
+
+    def late(**how: bool) -> object:
+        reached.set()
+        assert go.wait(20)
+        return connect(**how)
+
+    source._driver.connect = late
+    asked = Background(lambda: source.fetch(LONG[live.name]))
+    assert reached.wait(20)
+    source.cancel()
+    go.set()
+    assert str(asked.end(4)) == "datasource 'live': it was interrupted"
+    assert (source._pool._used, source._pool._free) == ([], source._pool._most)
 
 
 @only_servers

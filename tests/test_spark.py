@@ -225,8 +225,9 @@ def test_a_stream_that_is_left_early(spark: Open) -> None:
 def test_another_spark_beside_it_is_refused(spark: Open) -> None:
     assert spark().fetch("SELECT 1") == [(1,)]
     assert spark("spark://").fetch("SELECT 2") == [(2,)]  # whichever runs
-    with pytest.raises(MeasureError, match=r"^datasource 'lake': a process has one Spark, and another one already"):
-        spark("spark://elsewhere:7077").fetch("SELECT 1")
+    for url in ("spark://elsewhere:7077", "spark://localhost", "spark://local[3]"):
+        with pytest.raises(MeasureError, match=r"^datasource 'lake': a process has one Spark, and another one already"):
+            spark(url).fetch("SELECT 1")
 
 
 def test_a_database_that_is_not_there(spark: Open) -> None:

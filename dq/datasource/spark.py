@@ -42,6 +42,12 @@ _CONFIG = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
 }
+# Nothing comes in from outside; and the 200 parts of Spark's default are for a cluster: here each costs a task.
+_LOCAL = {
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.sql.shuffle.partitions": "4",
+}
 _ABSENT = ("TABLE_OR_VIEW_NOT_FOUND", "PATH_NOT_FOUND")
 _FAILURES = (PySparkException, Py4JJavaError)
 _starting = threading.Lock()
@@ -50,9 +56,8 @@ _starting = threading.Lock()
 def open_driver(place: str, address: Address, _url: str, _password: str | None, settings: Settings) -> Spark:
     """Return the driver; Spark is not started yet."""
     host = address.host or ""
-    if host.startswith("local"):
-        host, config = host if "[" in host else "local[*]", {**_CONFIG, "spark.driver.host": "127.0.0.1"}
-        config["spark.driver.bindAddress"] = "127.0.0.1"
+    if re.fullmatch(r"local(\[.*\])?", host):
+        host, config = host if "[" in host else "local[*]", {**_CONFIG, **_LOCAL}
     else:
         host, config = f"spark://{host}:{address.port or 7077}" if host else "", dict(_CONFIG)
     return Spark(place, host, address.database, {**config, **address.query}, settings)
