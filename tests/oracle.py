@@ -159,11 +159,11 @@ def _refused(name: str) -> None:
 def add_up(row: Row, roles: Sequence[str], total: Any, within: Any) -> Verdict | object:
     """Return whether columns add up."""
     named = [*roles, *([total] if isinstance(total, str) else [])]
+    if any(abs(row[role] or 0) > 2**60 for role in named):
+        return UNSURE  # what overflows beside a NULL is an error, too
     if any(row[role] is None for role in named):
         return None
     wanted = row[total] if isinstance(total, str) else total
-    if any(abs(row[role]) > 2**60 for role in named):
-        return UNSURE
     off = abs(sum(Fraction(row[role]) for role in roles) - Fraction(str(wanted)))
     return off <= Fraction(str(within))
 

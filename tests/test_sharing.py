@@ -212,7 +212,7 @@ def _atom(world: World) -> Spoken:  # noqa: PLR0911  # one return per form reads
     def of(says: Callable[[Any], bool]) -> Callable[[Row], Verdict]:
         return lambda row: None if row[role] is None else says(row[role])
 
-    form = rng.randrange(9)
+    form = rng.randrange(10)
     if form == 0:
         return f"{column} IS NULL", lambda row: row[role] is None
     if form == 1:
@@ -240,6 +240,14 @@ def _atom(world: World) -> Spoken:  # noqa: PLR0911  # one return per form reads
         pattern = rng.choice(["%", "_", "x%", "%1%", "''"])
         return f"{name('note')} LIKE '{pattern}'", lambda row: oracle.known(
             row, ["note"], lambda: oracle.like(row["note"], pattern.replace("''", "'"))
+        )
+    if form == 9:
+        low, high = name("r"), rng.choice(SMALL)
+        return f"{name('q')} NOT BETWEEN {low} AND {high}", lambda row: negated(
+            in_all([
+                oracle.known(row, ["q", "r"], lambda: row["q"] >= row["r"]),
+                oracle.known(row, ["q"], lambda: row["q"] <= high),
+            ])
         )
     if role in ("org", "note"):
         return f"{column} <> {spell(one)}", of(lambda v: not equal(v, one))

@@ -8,30 +8,14 @@ from datetime import UTC, datetime, time
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache, lru_cache
-from typing import ClassVar
+from types import ModuleType
 
 from attrs import frozen
-from sqlglot import exp
-from sqlglot.dialects.dialect import Dialect
-from sqlglot.dialects.sqlite import SQLite
 
 from dq.model.errors import GuardError
 from dq.model.predicate import Scalar
 from dq.plugins import suggest
 from dq.sql.names import is_file, table_parts
-
-
-class StrictSQLite(SQLite):
-    """SQLite with its names in backticks: it takes a name in double quotes that it does not know for a text.
-
-    So ``NotNull("typo")`` would hold for every row (sqlite.org/quirks.html, "Double-quoted string literals").
-    """
-
-    class Tokenizer(SQLite.Tokenizer):
-        """The first pair of quotes is the one that is written."""
-
-        IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ["`", '"', ("[", "]")]
-
 
 _SQLGLOT = {
     "postgresql": "postgres",
@@ -40,6 +24,12 @@ _SQLGLOT = {
     "awsathena": "athena",
     "sqlite": "strictsqlite",
 }
+_WRITTEN_HERE = ("athena", "bigquery", "databricks", "duckdb", "mysql", "oracle", "postgres", "presto", "redshift",
+                 "snowflake", "spark", "strictsqlite", "trino", "tsql")  # fmt: skip
+"""The dialects, as sqlglot calls them, whose names and literals are written without it."""
+
+_BACKTICKS = ("bigquery", "databricks", "mysql", "spark", "strictsqlite")
+_BACKSLASH_ESCAPES = ("bigquery", "databricks", "mysql", "redshift", "snowflake", "spark")
 _FOLDS_UPPER = ("snowflake", "oracle")
 _TESTED = ("duckdb", "mariadb", "mysql", "postgresql", "spark", "sqlite")
 _NO_BOOLEAN_VALUES = ("tsql", "oracle")
@@ -298,10 +288,6 @@ class Engine:
         """The set operator that leaves the rows of the first that the second has not."""
         return {"bigquery": "EXCEPT DISTINCT", "oracle": "MINUS"}.get(self.glot, "EXCEPT")
 
-    def emit(self, tree: exp.Expression) -> str:
-        """Return a tree of sqlglot as text."""
-        return tree.sql(dialect=self.glot, comments=False)
-
     def _form(self, forms: dict[str, str], default: str, text: str) -> str:
         return forms.get(self.glot, default).format(text)
 
@@ -309,40 +295,76 @@ class Engine:
 @cache
 def _glot(name: str) -> str:
     glot = _SQLGLOT.get(name, name)
-    if Dialect.get(glot) is None:
+    if glot not in _WRITTEN_HERE and not _dialects().is_known(glot):
         raise GuardError(f"there is no SQL dialect {name!r}; {suggest(name, _TESTED)}, and more")
     return glot
 
 
+def _dialects() -> ModuleType:
+    from dq.sql import dialects  # noqa: PLC0415  # sqlglot is for engines that are not known here
+
+    return dialects
+
+
 @lru_cache(maxsize=4096)
 def _identifier(engine: str, name: str) -> str:
-    simple = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is not None
-    quoted = not (simple and engine in _FOLDS_UPPER)
-    return exp.to_identifier(name, quoted=quoted).sql(dialect=_glot(engine))
+    glot = _glot(engine)
+    if engine in _FOLDS_UPPER and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        return name
+    if glot not in _WRITTEN_HERE:
+        return str(_dialects().identifier(name, glot))
+    if glot == "tsql":
+        return f"[{name.replace(']', ']]')}]"
+    if glot == "bigquery":
+        return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+    mark = "`" if glot in _BACKTICKS else '"'
+    return mark + name.replace(mark, mark * 2) + mark
 
 
 @lru_cache(maxsize=4096)  # bounded: a scheduler sees new intervals every day
 def _literal(engine: str, value: Scalar, kind: str) -> str:  # noqa: ARG001  # 1, 1.0 and True are one key without it
     glot = _glot(engine)
-    tree: exp.Expression
     if isinstance(value, bool):
-        tree = exp.Boolean(this=value)
-    elif isinstance(value, int | float | Decimal):
-        number = exp.Literal.number(format(abs(value), "f") if isinstance(value, Decimal) else repr(abs(value)))
-        tree = exp.Neg(this=number) if value < 0 else number
-    elif isinstance(value, str):
-        tree = exp.Literal.string(value)
-    else:
-        if isinstance(value, datetime):
-            text = (value.astimezone(UTC) if value.tzinfo else value).replace(tzinfo=None).isoformat(" ")
-            type_ = "timestamp" if glot != "mysql" else "datetime(6)" if value.microsecond else "datetime"
-        else:
-            text, type_ = value.isoformat(), "date"
-        tree = exp.Literal.string(text)
-        # BigQuery compares neither dates nor times with a timestamp, but reads a bare text as what it is compared with.
-        if engine != "sqlite" and glot != "bigquery":
-            tree = exp.Cast(this=tree, to=exp.DataType.build(type_, dialect=glot))
-    return tree.sql(dialect=glot)
+        return str(int(value)) if glot in _NO_BOOLEAN_VALUES else str(value).upper()
+    if isinstance(value, int | float | Decimal):
+        return format(value, "f") if isinstance(value, Decimal) else repr(value)
+    if isinstance(value, str):
+        return _text(glot, value)
+    if isinstance(value, datetime):
+        value = (value.astimezone(UTC) if value.tzinfo else value).replace(tzinfo=None)
+        return _time(engine, glot, value)
+    return _typed(engine, glot, value.isoformat(), "DATE")
+
+
+def _text(glot: str, value: str) -> str:
+    if glot not in _WRITTEN_HERE:
+        return str(_dialects().text(value, glot))
+    quote = "''"
+    if glot in _BACKSLASH_ESCAPES:
+        value = value.replace("\\", "\\\\")
+        quote = "\\'" if glot in {"bigquery", "databricks", "spark"} else quote
+    if glot == "bigquery":
+        value = value.replace("\n", "\\n").replace("\r", "\\r")
+    unicode = "N" if glot == "tsql" and not value.isascii() else ""
+    return f"{unicode}'{value.replace(chr(39), quote)}'"
+
+
+def _time(engine: str, glot: str, value: datetime) -> str:
+    text = value.isoformat(" ")
+    if glot not in _WRITTEN_HERE:
+        return str(_dialects().as_time(text, glot))
+    own = {"mysql": "DATETIME(6)" if value.microsecond else "DATETIME", "tsql": "DATETIME2"}
+    if value.microsecond and glot == "trino":  # else it is one of milliseconds
+        own = {"trino": "TIMESTAMP(6)"}
+    return _typed(engine, glot, text, own.get(glot, "TIMESTAMP"))
+
+
+def _typed(engine: str, glot: str, text: str, type_: str) -> str:
+    # BigQuery compares neither dates nor times with a timestamp, but reads a bare text as what it is compared with.
+    if engine == "sqlite" or glot == "bigquery":
+        return f"'{text}'"
+    # Oracle reads a text that is cast by the settings of the session.
+    return f"{type_} '{text}'" if glot == "oracle" else f"CAST('{text}' AS {type_})"
 
 
 def _same_everywhere(pattern: str, glot: str) -> str:

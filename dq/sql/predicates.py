@@ -46,10 +46,12 @@ class Predicates:
     Attributes:
         engine: whose SQL.
         user: turns a predicate of the user into guarded SQL.
+        violated: turns it into what is TRUE for exactly the rows that it is not TRUE for.
     """
 
     engine: Engine
     user: Callable[[str], str]
+    violated: Callable[[str], str]
 
     def good(self, predicate: Predicate) -> str:
         """Return what is TRUE for good rows, and FALSE or NULL for others.
@@ -107,9 +109,7 @@ class Predicates:
         q, lit = self.engine.identifier, self.engine.literal
         match predicate:
             case Sql(text):
-                if self.engine.glot == "duckdb":
-                    return f"({self.user(text)}) IS NOT TRUE"
-                return f"(CASE WHEN {self.user(text)} THEN 1 ELSE 0 END = 0)"
+                return self.violated(text)
             case Present(columns):
                 return self._null(columns)
             case Absent(columns):

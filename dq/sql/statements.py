@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from datetime import datetime
 from fractions import Fraction
-from functools import lru_cache
+from types import ModuleType
 from typing import Any, Literal
 
 from attrs import evolve, field, frozen
-from sqlglot import exp
 
 from dq.model.errors import GuardError
 from dq.model.interval import Interval
@@ -23,7 +22,6 @@ from dq.model.measure import Absentees, Buckets, Elsewhere, Frequencies, Measure
 from dq.model.predicate import OverRows, Predicate, Present, Sql
 from dq.model.table import Table
 from dq.sql.engine import Engine
-from dq.sql.guard import guard_aggregate, guard_predicate, guard_query
 from dq.sql.predicates import Predicates, window
 
 MOST_MEASURES = 200
@@ -106,7 +104,7 @@ class Compiler:
     @property
     def predicates(self) -> Predicates:
         """Writes predicates."""
-        return Predicates(self.engine, self.user_predicate)
+        return Predicates(self.engine, self.user_predicate, self._violated)
 
     def statements(self, measures: Iterable[Measure]) -> tuple[Statement, ...]:
         """Return the statements that answer ``measures``, as few as is fast.
@@ -241,7 +239,7 @@ class Compiler:
         Raises:
             GuardError: when it is refused.
         """
-        return _query(self.render(query), self.engine, frozenset(self.refused))
+        return str(_user().query(self.render(query), self.engine.glot, frozenset(self.refused)))
 
     def user_predicate(self, text: str) -> str:
         """Return a predicate of the user, guarded.
@@ -249,10 +247,18 @@ class Compiler:
         Raises:
             GuardError: when it is refused.
         """
-        return _predicate(self.render(text), self.engine, frozenset(self.refused))
+        return str(_user().predicate(self.render(text), self.engine.glot, frozenset(self.refused)))
+
+    def _violated(self, text: str) -> str:
+        return str(_user().violated(self.render(text), self.engine.glot, frozenset(self.refused)))
 
     def _aggregate(self, text: str) -> str:
-        return _user_aggregate(self.render(text), self.engine, frozenset(self.refused))[0]
+        return self._user_aggregate(text)[0]
+
+    def _user_aggregate(self, text: str) -> tuple[str, bool]:
+        """Return an aggregate of the user, and whether sharing a statement would make that one slow."""
+        sql, heavy = _user().aggregate(self.render(text), self.engine.glot, frozenset(self.refused))
+        return str(sql), bool(heavy)
 
     def _slot(self, measure: Measure) -> Hashable:
         """Return what is equal for measures that share a statement."""
@@ -267,7 +273,7 @@ class Compiler:
             return "newest", measure.where
         if measure.form == "aggregate":
             assert isinstance(measure.of, str)  # noqa: S101  # by construction of the kinds
-            _, heavy = _user_aggregate(self.render(measure.of), self.engine, frozenset(self.refused))
+            _, heavy = self._user_aggregate(measure.of)
             return measure if heavy else "scan" if measure.where is None else ("where", measure.where)
         if isinstance(measure.of, Stat):
             function = measure.of.function
@@ -578,21 +584,7 @@ def _predicate_of(measure: Measure) -> Predicate:
     return measure.of
 
 
-# Compiled text is kept in memory, because it is asked for when a declaration is checked, and again when it runs.
+def _user() -> ModuleType:
+    from dq.sql import user  # noqa: PLC0415  # a suite without SQL of its own pays for no parser
 
-
-@lru_cache(maxsize=4096)
-def _predicate(text: str, engine: Engine, refused: frozenset[str]) -> str:
-    return engine.emit(guard_predicate(text, engine.glot, refused))
-
-
-@lru_cache(maxsize=1024)
-def _query(text: str, engine: Engine, refused: frozenset[str]) -> str:
-    return engine.emit(guard_query(text, engine.glot, refused))
-
-
-@lru_cache(maxsize=1024)
-def _user_aggregate(text: str, engine: Engine, refused: frozenset[str]) -> tuple[str, bool]:
-    """Return an aggregate of the user, and whether sharing a statement would make that one slow."""
-    tree = guard_aggregate(text, engine.glot, refused)
-    return engine.emit(tree), any(tree.find_all(exp.Distinct, exp.PercentileCont, exp.Quantile, exp.Median))
+    return user
