@@ -185,7 +185,7 @@ def test_backtest_tells_how_often_and_when(cli: Callable[..., subprocess.Complet
     assert "rows warning at least 20 1 4 judged, 0 not" in lines
     assert "rows critical at least 5 1 4 judged, 0 not" in lines
     assert "2024-06-21 - critical critical number of rows is 4, outside at least 5 (critical)" in lines
-    assert "per org: no numbers are stored; those of orgs are only kept for a check that looks back" in said.stderr
+    assert "per org: no numbers are stored; those of orgs are only kept for checks that look back" in said.stderr
     tried = json.loads(cli("backtest", "orders", "rows", "--threshold", "critical=at_least(35)", "--json").stdout)
     (check,) = tried["checks"]
     assert (check["thresholds"], check["partitions"], check["fired"]) == (

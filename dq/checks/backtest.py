@@ -46,10 +46,12 @@ class Backtest:
     Attributes:
         check: with the thresholds that were tried.
         replayed: a partition each, of each org, the oldest first.
+        by: its group columns.
     """
 
     check: Check
     replayed: tuple[Replayed, ...]
+    by: By | None = None
 
     @property
     def judged(self) -> int:
@@ -83,7 +85,7 @@ def backtest(check: Check, kept: Iterable[Kept], since: datetime | None = None, 
         before.append(evolve(one, outcome=result.outcome, severity=result.severity).past)
         if since is None or one.interval.start >= since:
             replayed.append(Replayed(one, result))
-    return Backtest(check, tuple(replayed))
+    return Backtest(check, tuple(replayed), by)
 
 
 def with_thresholds(check: Check, texts: Sequence[str]) -> Check:

@@ -82,11 +82,11 @@ def backtest(
             rows = [_fired_line(one) for one in test.fired]
             table(("partition", "org", "severity", "was then", "found"), rows)
         if not test.replayed:
-            say(f"{test.check.name}: no numbers are stored" + (_WHY_NONE if test.check.by else ""))
+            say(f"{test.check.name}: no numbers are stored" + (_WHY_NONE if test.by else ""))
     return 0
 
 
-_WHY_NONE = "; those of orgs are only kept for a check that looks back (Change)"
+_WHY_NONE = "; those of orgs are only kept for checks that look back (Change, known=)"
 
 
 def _lines(test: Backtest) -> list[tuple[object, ...]]:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from attrs import frozen
@@ -217,12 +218,22 @@ def _row(run: Run, result: Result, now: datetime) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=100_000)  # each org comes once per partition
+def _group(org: str) -> Group | None:
+    columns, values = json.loads(org) if org else ((), ())
+    return Group(tuple(columns), tuple(values)) if org else None
+
+
+@lru_cache(maxsize=1_000)  # each partition comes once per org
+def _interval(start: datetime, end: datetime) -> Interval:
+    return Interval(start, end)
+
+
 def _kept(row: Row[Any]) -> Kept:
-    columns, values = json.loads(row.org) if row.org else ((), ())
     return Kept(
         check=row.check_name,
-        group=Group(tuple(columns), tuple(values)) if row.org else None,
-        interval=Interval(row.interval_start, row.interval_end),
+        group=_group(row.org),
+        interval=_interval(row.interval_start, row.interval_end),
         measured=Fraction(row.measured),
         rows=row.row_count,
         outcome=Outcome(row.outcome),
