@@ -26,7 +26,7 @@ import dq
 from dq import Check, Suite, Table, at_least, at_most
 from dq.checks.plan import plan
 from dq.context import Context
-from dq.execute import execute
+from dq.execute import Memory, execute
 from dq.model.check import Kind
 from dq.model.group import By, Group
 from dq.model.interval import Interval
@@ -149,7 +149,7 @@ Told = tuple[str, Any] | tuple[str, Any, Any, Any] | object
 
 @frozen
 class Case:
-    """A kind, and what it must tell of the rows that are left to it (``reach``: of all rows of the table)."""
+    """A kind, and what it must tell of what it reaches: the rows left to it, the ``table``, or its ``columns``."""
 
     kind: Kind
     tell: Callable[[list[Row], list[Row]], Told]
@@ -684,6 +684,58 @@ def ratio(world: World) -> Case:
     return Case(dq.Ratio(world.table("there"), measure=measure, as_=as_), tell)
 
 
+@draws("Schema")
+def schema(world: World) -> Case:
+    declared = [world.names[role] for role in TYPES if world.rng.random() < 0.9]
+    gone = [name for name in NAMES if name not in world.names.values() and world.rng.random() < 0.1]
+    extra = world.rng.choice(["allowed", "forbidden"])
+    wrong = len(gone) + (len(TYPES) - len(declared) if extra == "forbidden" else 0)
+    kind = dq.Schema([*declared, *gone], extra=extra, ordered=True)
+    return Case(kind, lambda _rows, _there: ("count", len(TYPES), wrong, None), "columns")
+
+
+@draws("ColumnCount")
+def column_count(world: World) -> Case:
+    beside = world.rng.random() < 0.5
+    kind = dq.ColumnCount(world.table("there") if beside else None)
+    return Case(kind, lambda _rows, _there: ("value", 0 if beside else len(TYPES)), "columns")
+
+
+@draws("Gaps")
+def gaps(world: World) -> Case:
+    every = timedelta(minutes=world.rng.choice([1, 7, 60, 90, 1000, 1440]))
+
+    def tell(rows: list[Row], _there: list[Row]) -> Told:
+        buckets = math.ceil(timedelta(days=1) / every)
+        start = DAY.start.replace(tzinfo=None)
+        there = {(row["at"] - start) // every for row in rows if row["at"].date() == start.date()}
+        return "count", buckets, buckets - len(there), None
+
+    return Case(dq.Gaps(world.names["at"], every), tell, "whole")
+
+
+@draws("Change")
+def change(world: World) -> Case:
+    # There is no history, so it is not judged; the number that it keeps for later is.
+    if world.rng.random() < 0.5:
+        return Case(dq.Change(dq.RowCount()), lambda rows, _there: ("value", len(rows)), "whole")
+    kind = dq.Change(dq.NotNull(world.names["q"]))
+    return Case(kind, lambda rows, _there: ("value", sum(row["q"] is None for row in rows)))
+
+
+@draws("Distribution")
+def distribution(world: World) -> Case:
+    reference = {"edges": [0, 2], "counts": [3, 5, 7]}
+
+    def value(rows: list[Row]) -> Any:
+        numbers = [row["q"] for row in rows if row["q"] is not None]
+        counts = [sum(n < 0 for n in numbers), sum(0 <= n < 2 for n in numbers), sum(n >= 2 for n in numbers)]
+        shares = [(max(c / len(numbers), 1e-4), r / 15) for c, r in zip(counts, [3, 5, 7], strict=True) if numbers]
+        return Fraction(sum((c - r) * math.log(c / r) for c, r in shares)) if numbers else None
+
+    return by_value(dq.Distribution(world.names["q"], reference=reference), value)
+
+
 def test_every_kind_is_drawn() -> None:
     kinds = {name for name in dq.__all__ if hasattr(getattr(dq, name), "failing")}
     assert kinds == set(DRAWN)
@@ -705,7 +757,7 @@ def run(world: World, suite: Suite) -> list[Result]:
         result
         for scan in plan(suite)
         for result in execute(
-            scan, suite.table, suite.by_of, lambda _: source, Context(DAY, NOW), keep=Everybody()
+            scan, suite.table, suite.by_of, lambda _: source, Context(DAY, NOW), keep=Everybody(), memory=Memory()
         )
     ]
     source.close()
@@ -726,6 +778,8 @@ def said(result: Result, kind: Kind) -> Told:
 def told(case: Case, check: Check, rows: dict[str, list[Row]], where: Callable[[Row], Verdict] | None) -> Told:
     """Return what the oracle says of a check, for the whole or one org."""
     partition, table, there = rows["partition"], rows["table"], rows["there"]
+    if case.reach == "columns":
+        return case.tell([], there)
     if case.reach == "table" and isinstance(check.kind, dq.Query):
         found = case.tell(rows["all"], there)
         return found if partition or found[2] else ("no data",)
@@ -783,7 +837,7 @@ class Drawn:
 def a_check(world: World, name: str, number: int) -> Drawn:
     rng = world.rng
     case = DRAWN[name](world)
-    where = predicate(world, 1) if rng.random() < 0.4 and name != "Query" else None
+    where = predicate(world, 1) if rng.random() < 0.4 and name != "Query" and case.reach != "columns" else None
     declared: dict[str, Any] = {"where": where[0] if where else None}
     if case.kind.nulls:
         declared["nulls"] = rng.choice(["fail", "pass", "skip"])
@@ -805,8 +859,9 @@ def disagreements(world: World) -> Iterator[str]:
     roles = rng.choice([[], [], ["org"], ["q"], ["org", "flag"], ["day"]])
     by = By([world.names[r] for r in roles]) if roles else None
     wanted = [*DRAWN] if rng.random() < 0.3 else rng.choices([*DRAWN], k=rng.randint(2, 25))
-    # SameAs compares tables as a whole, and says so.
-    drawn = [a_check(world, name, i) for i, name in enumerate(wanted) if not (name == "SameAs" and by)]
+    # Some look at tables as a whole, and say so.
+    of_tables = ("SameAs", "Schema", "ColumnCount") if by else ()
+    drawn = [a_check(world, name, i) for i, name in enumerate(wanted) if name not in of_tables]
     checks = [one.check for one in drawn] or [Check("rows", dq.RowCount(), critical=at_least(0))]
     together = run(world, Suite("s", table, checks=checks, by=by))
     alone = [r for check in checks for r in run(world, Suite("s", table, checks=[check], by=by))]

@@ -56,6 +56,25 @@ def test_migrations_and_a_new_store_come_to_the_same_tables(url: str, way: objec
     engine.dispose()
 
 
+def test_an_older_store_keeps_what_it_has(url: str) -> None:
+    engine = open_store(url)
+    with engine.begin() as connection:
+        migrate(connection, "0001")
+        assert current(connection) == "0001"
+        start, end = "'2024-06-26 00:00:00.000000'", "'2024-06-27 00:00:00.000000'"
+        values = f"'r', 'test', 's', 'suite', {start}, {end}, 'cli', {end}, NULL, 1, NULL, NULL"
+        connection.execute(text(f"INSERT INTO dq_run VALUES ({values})"))
+        columns = "id, run_id, scan, check_name, org, outcome, sentence, at"
+        values = f"1, 'r', 'scan', 'c', '', 'pass', 'holds', {end}"
+        connection.execute(text(f"INSERT INTO dq_result ({columns}) VALUES ({values})"))
+    assert upgrade(engine) == f"the store was upgraded from migration 0001 to {HEAD}"
+    with engine.begin() as connection:
+        found = history.latest_run(connection, "test", "s")
+    assert found is not None
+    assert [(r.check, r.outcome, r.detail) for r in found.results] == [("c", Outcome.PASS, None)]
+    engine.dispose()
+
+
 def test_a_server_is_not_changed_unasked(postgres_url: str) -> None:
     engine = open_store(postgres_url)
     with pytest.raises(StoreError, match="has no tables yet; run `dq db upgrade`"):

@@ -8,15 +8,18 @@ decides on the report in one transaction; the pump speaks to the world outside o
     closing    due, close, gate, sla_check, pump
     telling    deliver, send_report
     reading    runs, latest_run, ledger, report
+    recording  record_reference, references; backtesting
     linting, explaining, diagnosing
 """
 
+from dq.app.backtesting import backtests
 from dq.app.closing import close, due, gate, pump, sla_check
 from dq.app.diagnosing import Finding, doctor
 from dq.app.explaining import Statement, explain
 from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
 from dq.app.measuring import partitions, reconcile, run, scan
 from dq.app.reading import latest_run, ledger, render_ledger, report, runs
+from dq.app.recording import record_reference, reference, references, remove_reference
 from dq.app.session import judgement_time, open_project, upgrade
 from dq.app.telling import send_report
 from dq.checks.plan import scan_ids as scans
@@ -25,6 +28,7 @@ __all__ = [
     "Finding",
     "Problem",
     "Statement",
+    "backtests",
     "close",
     "doctor",
     "due",
@@ -38,7 +42,11 @@ __all__ = [
     "partitions",
     "pump",
     "reconcile",
+    "record_reference",
+    "reference",
+    "references",
     "refuse_bad_sql",
+    "remove_reference",
     "render_ledger",
     "report",
     "run",

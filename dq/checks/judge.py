@@ -38,13 +38,14 @@ from fractions import Fraction
 from attrs import evolve, field, frozen
 
 from dq.checks.confidence import lower_bound
+from dq.checks.history import Change
 from dq.checks.kind import whole
 from dq.model.check import Check
 from dq.model.errors import MeasureError, NotJudgedError
 from dq.model.group import By, Group
 from dq.model.interval import Interval
 from dq.model.measure import Measure
-from dq.model.reading import Counted, Moment, Past, Valued, Wanted
+from dq.model.reading import Counted, Kept, Moment, Past, Valued, Wanted
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
 from dq.model.thresholds import Bounds, Ladder, Tolerance, Value, format_value
@@ -186,6 +187,38 @@ def _judge_one(case: _Case, numbers: Numbers) -> Result:
         return evolve(not_judged(check, str(error)), group=group, measured=_measured(error))
     except MeasureError as error:
         return evolve(unmeasured(check, str(error)), group=group, measured=_measured(error))
+
+
+def rejudge(check: Check, kept: Kept, past: tuple[Past, ...], by: By | None = None) -> Result:
+    """Return the Result of a number that was measured before, as the thresholds of ``check`` judge it.
+
+    Args:
+        check: what is demanded; its name does not matter.
+        kept: the number.
+        past: what the same check measured for older partitions.
+        by: the group columns.
+    """
+    moment = Moment(kept.interval.end, kept.interval, past)
+    case = _Case(evolve(check, nulls="fail"), kept.group, by, moment)  # nulls= was heeded when it was measured
+    kind, number = check.kind, kept.measured
+    if kind.judged == "violations":
+        return _judge_count(case, Counted(int(number), kept.rows))
+    try:
+        valued = kind.compared(number, moment) if isinstance(kind, Change) else None
+        return _judge_value(case, kept.rows, valued or Valued(_in_unit(number, case.ladder[0][1])))
+    except NotJudgedError as error:
+        return evolve(not_judged(check, str(error)), group=kept.group, measured=_measured(error))
+    except MeasureError as error:
+        return evolve(unmeasured(check, str(error)), group=kept.group, measured=_measured(error))
+
+
+def _in_unit(number: Fraction, bounds: Tolerance | Bounds) -> Value:
+    """Return a number as it was before it was kept: an age and a time are kept in seconds."""
+    unit = bounds.unit if isinstance(bounds, Bounds) else "number"
+    if unit == "number":
+        return number
+    seconds = timedelta(microseconds=round(number * 1_000_000))
+    return seconds if unit == "duration" else _EPOCH + seconds
 
 
 def _measured(error: NotJudgedError | MeasureError) -> int | Decimal | None:

@@ -14,6 +14,7 @@ from dq.cli.declare import explain, init, lint
 from dq.cli.measure import history, reconcile, report, run
 from dq.cli.operate import alerts, db, doctor, sla
 from dq.cli.options import EXIT_CODES, teach
+from dq.cli.past import backtest, reference
 from dq.cli.show import fail
 
 _EPILOG = (
@@ -53,7 +54,7 @@ def cli(context: click.Context) -> None:
         context.exit(2)
 
 
-for _command in (init, lint, explain, run, reconcile, report, history, sla, alerts, db, doctor):
+for _command in (init, lint, explain, run, reconcile, report, history, backtest, reference, sla, alerts, db, doctor):
     cli.add_command(_command)
 
 

@@ -51,6 +51,7 @@ Each of `results[]`:
 | `failing` | only where rows broke it: `columns`, `rows` (masked), `query` for all of them, `problem`: why none are listed |
 | `detail` | only where the kind has more to tell, as JSON |
 | `orgs`, `orgs_bad` | only in the summary of a grouped check: orgs measured, and how many of them are not well |
+| `detail` | more of what was found, where the kind tells it: a history and its band, the gaps, the columns |
 | `partition` | only where one run compares several partitions: `start` and `end` |
 
 With several suites, `--all` or `--from` it writes `{"exit_code": ..., "runs": [...]}`, each of `runs` such a document
@@ -71,6 +72,14 @@ with an exit code of its own; so does `dq history --json`.
 `kind` is `count`, `discrepancy`, `share` or `explained`; a loss that is `derived` is computed from the same stages, so
 it explains nothing by itself. A count is null where the stage does not have the org; a share is null where the baseline
 is zero and the discrepancy is not.
+
+`dq backtest SUITE --json` writes `exit_code`, `environment`, `suite` and `checks[]`: `check`, `thresholds` and `fired`
+by severity, `partitions`, `judged`, and `firings[]`: `partition`, `group`, `outcome`, `severity`, `observed`,
+`threshold`, `sentence`, and `then`, the `outcome` and `severity` of that day.
+
+`dq reference list SUITE --json` writes `exit_code`, `suite` and `references[]`, each as `dq reference show` writes one:
+`check`, `partition`, `at`, and `reference` (`column`, `edges` or `values`, `counts`) or `columns` (name, type, whether
+NULL is allowed).
 
 `dq sla check --json` writes `exit_code`, `environment` and `verdicts[]`: `kind`, `suite`, `interval`, `due_at`,
 `answer` (`pending`, `on_time`, `met_after_miss`, `never_started`, `late_running`, `data_missing`, `unmeasured`,

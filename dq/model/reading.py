@@ -9,7 +9,9 @@ from typing import Any
 
 from attrs import field, frozen
 
+from dq.model.group import Group
 from dq.model.interval import Interval
+from dq.model.severity import Outcome, Severity
 from dq.model.thresholds import Value
 
 Numbers = Mapping[str, Any]
@@ -49,6 +51,34 @@ class Past:
     interval: Interval
     measured: Value
     failed: bool = False
+
+
+@frozen
+class Kept:
+    """A measured number as the store keeps it.
+
+    Attributes:
+        check: the name of the check.
+        group: the org; None for the whole.
+        interval: the partition.
+        measured: the number, see ``Result.measured``.
+        rows: rows that were looked at.
+        outcome, severity: what came of it.
+    """
+
+    check: str
+    group: Group | None
+    interval: Interval
+    measured: Fraction
+    rows: int | None = None
+    outcome: Outcome = Outcome.PASS
+    severity: Severity | None = None
+
+    @property
+    def past(self) -> Past:
+        """What it is to a younger partition."""
+        failed = self.outcome is Outcome.FAIL and self.severity is not None and self.severity >= Severity.ERROR
+        return Past(self.interval, self.measured, failed)
 
 
 @frozen

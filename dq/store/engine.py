@@ -139,8 +139,12 @@ def upgrade(engine: Engine) -> str:
         raise StoreError(f"the store cannot be upgraded: {_first_line(error)}") from None
 
 
-def migrate(connection: Connection) -> None:
+def migrate(connection: Connection, to: str = "head") -> None:
     """Run the migrations that are missing, inside the caller's transaction.
+
+    Args:
+        connection: in a transaction.
+        to: the last one to run; the newest by default.
 
     Raises:
         StoreError: when the store is at a migration that this dq does not know.
@@ -153,7 +157,7 @@ def migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
     except CommandError:
         found = current(connection)
         raise StoreError(

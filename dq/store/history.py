@@ -252,7 +252,7 @@ def _row(run: Run, scan: str, result: Result, now: datetime) -> dict[str, Any]:
         "sentence": result.sentence,
         "orgs": result.orgs,
         "orgs_bad": result.orgs_bad,
-        "detail": None if result.detail is None else json.dumps(result.detail, ensure_ascii=False),
+        "detail": None if result.detail is None else json.dumps(result.detail, ensure_ascii=False, default=str),
         "failing": None if result.failing is None else json.dumps(result.failing.to_json(), ensure_ascii=False),
         "at": now,
     }

@@ -11,8 +11,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from attrs import frozen
@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError
 
 from dq.model.group import Group
 from dq.model.interval import Interval
-from dq.model.reading import Past, Wanted
+from dq.model.reading import Kept, Past, Wanted
 from dq.model.result import Result, Run
 from dq.model.severity import Outcome, Severity
 from dq.store import schema as t
@@ -34,28 +34,6 @@ _SPARE = 4
 """How many times the wanted partitions are read: some of those a whole number of steps earlier have failed."""
 
 _BATCH = 1_000
-
-
-@frozen
-class Kept:
-    """A measured number as it is kept.
-
-    Attributes:
-        check: the name of the check.
-        group: the org; None for the whole.
-        interval: the partition.
-        measured: the number, see ``Result.measured``.
-        rows: rows that were looked at.
-        outcome, severity: what came of it.
-    """
-
-    check: str
-    group: Group | None
-    interval: Interval
-    measured: int | Decimal
-    rows: int | None = None
-    outcome: Outcome = Outcome.PASS
-    severity: Severity | None = None
 
 
 def record(connection: Connection, run: Run, results: Iterable[Result], now: datetime) -> None:
@@ -105,20 +83,21 @@ def past(
             one = _kept(row)
             by_partition = kept.setdefault(one.group, {})
             # Rows come newest first; a second one of a partition is what a run at the same moment left.
-            by_partition.setdefault(one.interval, Past(one.interval, Fraction(one.measured), failed=_failed(one)))
+            by_partition.setdefault(one.interval, one.past)
         found[name] = {group: tuple(by_partition.values()) for group, by_partition in kept.items()}
     return found
 
 
-def kept(connection: Connection, environment: str, suite: str, since: datetime | None = None) -> tuple[Kept, ...]:
-    """Return all numbers of a suite since that time, the oldest partition first."""
-    query = select(t.measure).where(t.measure.c.environment == environment, t.measure.c.suite == suite)
-    if since is not None:
-        query = query.where(t.measure.c.interval_start >= since)
+def kept(connection: Connection, environment: str, suite: str, checks: Iterable[str]) -> tuple[Kept, ...]:
+    """Return all numbers of some checks of a suite, the oldest partition first."""
     newest: dict[tuple[str, Group | None, Interval], Kept] = {}
-    for row in connection.execute(query.order_by(t.measure.c.interval_start, t.measure.c.id)).all():
-        one = _kept(row)
-        newest[one.check, one.group, one.interval] = one
+    for name in checks:
+        query = select(t.measure).where(
+            t.measure.c.environment == environment, t.measure.c.suite == suite, t.measure.c.check_name == name
+        )
+        for row in connection.execute(query.order_by(t.measure.c.interval_start, t.measure.c.id)).all():
+            one = _kept(row)
+            newest[one.check, one.group, one.interval] = one
     return tuple(newest.values())
 
 
@@ -214,10 +193,6 @@ def _past_query(environment: str, suite: str, name: str, interval: Interval, wan
     return select(inner).where(inner.c.number <= most).order_by(inner.c.interval_start.desc(), inner.c.id.desc())
 
 
-def _failed(one: Kept) -> bool:
-    return one.outcome is Outcome.FAIL and one.severity is not None and one.severity >= Severity.ERROR
-
-
 def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for start in range(0, len(items), _BATCH):
         yield items[start : start + _BATCH]
@@ -243,13 +218,23 @@ def _row(run: Run, result: Result, now: datetime) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=100_000)  # each org comes once per partition
+def _group(org: str) -> Group | None:
+    columns, values = json.loads(org) if org else ((), ())
+    return Group(tuple(columns), tuple(values)) if org else None
+
+
+@lru_cache(maxsize=1_000)  # each partition comes once per org
+def _interval(start: datetime, end: datetime) -> Interval:
+    return Interval(start, end)
+
+
 def _kept(row: Row[Any]) -> Kept:
-    columns, values = json.loads(row.org) if row.org else ((), ())
     return Kept(
         check=row.check_name,
-        group=Group(tuple(columns), tuple(values)) if row.org else None,
-        interval=Interval(row.interval_start, row.interval_end),
-        measured=Decimal(row.measured),
+        group=_group(row.org),
+        interval=_interval(row.interval_start, row.interval_end),
+        measured=Fraction(row.measured),
         rows=row.row_count,
         outcome=Outcome(row.outcome),
         severity=None if row.severity is None else Severity(row.severity),
