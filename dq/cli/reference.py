@@ -48,7 +48,7 @@ Each of `results[]`:
 | `observed` | the number that was judged; durations in seconds, shares as a fraction of 1 |
 | `threshold` | the rung that was broken, else the mildest |
 | `sentence` | what was found, for people |
-| `failing` | only where rows broke it: `columns`, `rows` (masked), `query` for all of them, `problem`: why none are listed |
+| `failing` | only where rows broke it: `columns`, `rows` (masked), `query` for all, `problem`: why none are listed |
 | `detail` | only where the kind has more to tell, as JSON |
 | `orgs`, `orgs_bad` | only in the summary of a grouped check: orgs measured, and how many of them are not well |
 | `detail` | more of what was found, where the kind tells it: a history and its band, the gaps, the columns |
