@@ -72,7 +72,7 @@ def execute(
     without = tuple(not_judged(c, _NO_MEMORY) for c in checks if memory is None and c.kind.remembers)
     memory = memory or Memory()
     scanned = _Scanned(context.compiler(datasource.dialect, table, scan.columns), connect)
-    scanned.measure(measure for check, roles in wanted for measure in _at_once(check, roles, scan))
+    scanned.measure(measure for check, roles in wanted for measure in at_once(check, roles, scan))
     scanned.measure(measure for check, roles in wanted for measure in _late(check, roles, scanned))
     expected: dict[By | None, tuple[Group, ...] | str] = {}  # asked once, however many checks expect the same orgs
     results: list[Result] = []
@@ -122,7 +122,8 @@ def _recalled(check: Check, memory: Memory | None) -> Check:
     return evolve(check, kind=check.kind.recalled(recorded)) if check.kind.remembers == "recorded" else check
 
 
-def _at_once(check: Check, roles: Mapping[str, Measure], scan: Scan) -> Iterator[Measure]:
+def at_once(check: Check, roles: Mapping[str, Measure], scan: Scan) -> Iterator[Measure]:
+    """Yield the measures of a check that are asked first; the late ones only follow where they are needed."""
     if check.kind.needs_rows or scan.columns:
         yield check.partition_rows
     # What is late of a sample would be of another sample.

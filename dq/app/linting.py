@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import cache, partial
 from typing import Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from dq.alerting.config import AlertConfig
 from dq.app.session import Declared, all_declared, context_of, dialect_of, judgement_time, kind_of
@@ -77,13 +77,30 @@ def _surprises(declared: Declared) -> Iterator[str]:
         yield f": table {declared.table.name} has no partition=, so every run looks at the whole table"
 
 
-def sql_problems(project: Project, declared: Declared, interval: Interval, *, by_day: bool = False) -> Iterator[str]:
-    """Yield a sentence, with file, suite and check, for every piece of SQL in ``declared`` that would be refused."""
+def sql_problems(
+    project: Project,
+    declared: Declared,
+    interval: Interval,
+    *,
+    by_day: bool = False,
+    dialect: Callable[[str], str] | None = None,
+) -> Iterator[str]:
+    """Yield a sentence, with file, suite and check, for every piece of SQL in ``declared`` that would be refused.
+
+    Args:
+        project: where it is declared.
+        declared: the suite or reconciliation.
+        interval: of the run.
+        by_day: whether the days of the interval are compared, each for itself.
+        dialect: gives the dialect of a datasource by name; None: as ``dq.toml`` says.
+    """
     source = project.sources.get(declared.name)
     kind = kind_of(declared)
     place = f"{source}: {kind} {declared.name!r}" if source else f"{kind} {declared.name!r}"
     context = context_of(project, interval, judgement_time(), by_day=by_day)
-    dialect = cache(partial(dialect_of, project))  # it reads secrets and entry points, which every check would pay for
+    # It reads secrets and entry points, which every check would pay for.
+    dialect = dialect or cache(partial(dialect_of, project))
+    context = evolve(context, dialect_of=dialect)
     if isinstance(declared, Suite):
         try:
             _ = context.compiler(dialect(declared.table.datasource), declared.table).engine.glot
@@ -151,11 +168,18 @@ class _Compilers:
         return self.context.compiler(self.dialect(table.datasource), table, columns)
 
 
-def refuse_bad_sql(project: Project, declared: Declared, interval: Interval, *, by_day: bool = False) -> None:
-    """Refuse a declaration whose SQL the guard does not let through.
+def refuse_bad_sql(
+    project: Project,
+    declared: Declared,
+    interval: Interval,
+    *,
+    by_day: bool = False,
+    dialect: Callable[[str], str] | None = None,
+) -> None:
+    """Refuse a declaration whose SQL the guard does not let through; see ``sql_problems``.
 
     Raises:
         DeclarationError: with the first problem; it names file, suite and check.
     """
-    for problem in sql_problems(project, declared, interval, by_day=by_day):
+    for problem in sql_problems(project, declared, interval, by_day=by_day, dialect=dialect):
         raise DeclarationError(problem)

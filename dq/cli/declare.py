@@ -86,31 +86,51 @@ def lint(*, project_path: Path | None) -> int:
         """
 dq explain orders
 dq explain orders --date 2026-11-20
+dq explain orders --dialect snowflake     for an engine not at hand
+dq explain orders --estimate              what each statement would read
 """,
-        {0: "shown", 2: "wrong use: there is no such suite, or its SQL is refused"},
+        {
+            0: "shown",
+            2: "wrong use: there is no such suite, or its SQL is refused",
+            3: "with --estimate: a database could not be asked",
+        },
     ),
 )
 @click.argument("name", metavar="SUITE")
 @day_option
+@click.option(
+    "--dialect",
+    metavar="NAME",
+    help="Write for this engine, e.g. bigquery; the datasources and their secrets are not looked at.",
+)
+@click.option(
+    "--estimate", "estimated", is_flag=True, help="Ask the databases what each statement would read; it is not run."
+)
 @project_option
-def explain(*, name: str, day: date | None, project_path: Path | None) -> int:
+def explain(*, name: str, day: date | None, dialect: str | None, estimated: bool, project_path: Path | None) -> int:
     """Show the thresholds and defaults in force in SUITE, and the statements it would send and which checks share them.
 
-    No database is touched. SUITE can be a reconciliation too.
+    What is sent only for what the first statements found says so. No database is touched, unless --estimate asks it.
+    SUITE can be a reconciliation too.
     """
     from dq import app
     from dq.model.check import Suite
 
+    if dialect is not None and estimated:
+        raise click.UsageError("--estimate asks the databases of dq.toml, and --dialect leaves them out; give one.")
     interval = wanted_days(day, None, None, app.judgement_time().date())
     project = open_project(project_path, [name])
-    statements = app.explain(project, name, interval)
+    statements = app.explain(project, name, interval, dialect=dialect, estimated=estimated)
     declared = project.find(name)
     title(f"-- {name} {interval}, declared in {project.source_of(name)}")
     for line in _suite_in_force(declared) if isinstance(declared, Suite) else _reconciliation_in_force(declared):
         out(clean(f"--   {line}"))
     for statement in statements:
         out("")
-        title(f"-- {statement.title}; for: {', '.join(statement.checks)}")
+        parts = [statement.title, statement.only_if]
+        if estimated:
+            parts.append("the database does not tell how much" if (e := statement.estimate) is None else f"reads {e}")
+        title(f"-- {'; '.join(filter(None, parts))}; for: {', '.join(statement.checks)}")
         out(statement.sql.rstrip().rstrip(";") + ";")
     return 0
 
@@ -126,10 +146,23 @@ def _suite_in_force(suite: Suite) -> Iterator[str]:
             parts.append(f"where {check.where}; no row left: {check.on_empty_where or 'passes'}")
         by = suite.by_of(check)
         if by is not None:
-            parts.append(_who(by))
-        yield "; ".join(parts)
+            parts.append(_who(by) + (" of the suite" if check.by is None else ""))
+        yield "; ".join([*parts, *_labels(suite, check)])
     if suite.sla is not None:
         yield f"SLA: {suite.sla}, {suite.sla.severity}"
+
+
+def _labels(suite: Suite, check: Check) -> Iterator[str]:
+    """Yield owner, runbook, tags and who is told, and which of them are those of the suite."""
+    for label in ("owner", "runbook"):
+        own, inherited = getattr(check, label), getattr(suite, label)
+        if own or inherited:
+            yield f"{label} {own or inherited}" + ("" if own else " of the suite")
+    if tags := {**dict.fromkeys(suite.tags, " of the suite"), **dict.fromkeys(check.tags, "")}:
+        yield "tags " + ", ".join(f"{tag}{whose}" for tag, whose in sorted(tags.items()))
+    for notify, whose in ((check.notify, ""), (suite.notify, " of the suite")):
+        for severity, channels in notify.items():
+            yield f"from {severity} tells {', '.join(channels)}{whose}"
 
 
 def _reconciliation_in_force(declared: Reconciliation) -> Iterator[str]:
