@@ -270,3 +270,21 @@ class _Scanned:
 
     def _fail(self, measures: Iterable[Measure], error: DqError) -> None:
         self.errors.update(dict.fromkeys(measures, str(error)))
+
+
+def measured(
+    compiler: Compiler, connect: Callable[[str], Datasource], measures: Iterable[Measure]
+) -> tuple[Mapping[Measure, object], Mapping[Measure, str]]:
+    """Return the numbers of a relation as a whole, and why those that are missing could not be had.
+
+    Statements are shared and repeated by halves as in a scan.
+
+    Args:
+        compiler: writes the statements; without group columns.
+        connect: opens a datasource by name, once.
+        measures: what is asked.
+    """
+    wanted = tuple(dict.fromkeys(measures))
+    scanned = _Scanned(compiler, connect)
+    scanned.measure(wanted)
+    return scanned.of(wanted)[None], scanned.errors

@@ -8,7 +8,7 @@ decides on the report in one transaction; the pump speaks to the world outside o
     closing    due, close, gate, sla_check, pump
     telling    deliver, send_report
     reading    runs, latest_run, ledger, report
-    linting, explaining, diagnosing
+    linting, explaining, diagnosing, suggesting
 """
 
 from dq.app.closing import close, due, gate, pump, sla_check
@@ -18,6 +18,7 @@ from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
 from dq.app.measuring import partitions, reconcile, run, scan
 from dq.app.reading import latest_run, ledger, render_ledger, report, runs
 from dq.app.session import judgement_time, open_project, upgrade
+from dq.app.suggesting import Suggestion, suggest
 from dq.app.telling import send_report
 from dq.checks.plan import scan_ids as scans
 
@@ -25,6 +26,7 @@ __all__ = [
     "Finding",
     "Problem",
     "Statement",
+    "Suggestion",
     "close",
     "doctor",
     "due",
@@ -48,5 +50,6 @@ __all__ = [
     "send_report",
     "sla_check",
     "sql_problems",
+    "suggest",
     "upgrade",
 ]
