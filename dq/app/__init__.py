@@ -8,7 +8,7 @@ decides on the report in one transaction; the pump speaks to the world outside o
     closing    due, close, gate, sla_check, pump
     telling    deliver, send_report
     reading    runs, latest_run, ledger, report
-    linting, explaining, diagnosing, suggesting
+    linting, explaining, diagnosing, suggesting, selfchecking
 """
 
 from dq.app.closing import close, due, gate, pump, sla_check
@@ -17,6 +17,7 @@ from dq.app.explaining import Statement, explain
 from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
 from dq.app.measuring import partitions, reconcile, run, scan
 from dq.app.reading import latest_run, ledger, render_ledger, report, runs
+from dq.app.selfchecking import selfcheck
 from dq.app.session import judgement_time, open_project, upgrade
 from dq.app.suggesting import Suggestion, suggest
 from dq.app.telling import send_report
@@ -47,6 +48,7 @@ __all__ = [
     "runs",
     "scan",
     "scans",
+    "selfcheck",
     "send_report",
     "sla_check",
     "sql_problems",

@@ -1,15 +1,16 @@
-"""Commands that help to begin: suggest."""
+"""Commands that help to begin: suggest, and selfcheck for an engine."""
 
 from __future__ import annotations
 
+import signal
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dq.cli.options import day_option, open_project, project_option, teach
-from dq.cli.show import counted, fail, out, say
+from dq.cli.options import day_option, json_option, open_project, project_option, teach
+from dq.cli.show import counted, fail, json_out, out, say, table
 
 
 def _share(_context: click.Context, _option: click.Parameter, value: str | None) -> Any:
@@ -97,3 +98,45 @@ def suggest(
         fail(f"{output} cannot be written: {error.strerror}", 2)
     say(f"{output}: suite {made.suite} with {said}; read it, then dq lint, dq run {made.suite}")
     return 0
+
+
+@click.command(
+    short_help="Try every kind of check on an engine.",
+    epilog=teach(
+        """
+dq selfcheck warehouse --schema scratch
+dq selfcheck lake --schema main --json
+""",
+        {
+            0: "everything holds, or dq says that the engine cannot do it",
+            1: "something was found that is not there, or not found",
+            2: "wrong use: no such datasource, or it is not marked write = true",
+            3: "the engine broke a statement, or the tables cannot be made",
+        },
+    ),
+)
+@click.argument("datasource", metavar="DATASOURCE")
+@click.option("--schema", required=True, metavar="NAME", help="Where its tables are made; SQLite and DuckDB: main.")
+@json_option
+@project_option
+def selfcheck(*, datasource: str, schema: str, as_json: bool, project_path: Path | None) -> int:
+    """Make two small tables in a schema, ask every kind of check about them, and show where an answer is wrong.
+
+    The tables are called dq_selfcheck_things and dq_selfcheck_others. They are dropped in the end, also after Ctrl-C;
+    what a killed run left is dropped by the next one. DATASOURCE needs write = true in dq.toml.
+    """
+    from dq import app
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the tables are taken away
+    project = open_project(project_path, quiet=True)
+    kinds = app.selfcheck(project, datasource, schema)
+    states = {kind.state for kind in kinds}
+    code = 3 if "broken" in states else 1 if "differs" in states else 0
+    if as_json:
+        rows = [{"kind": k.kind, "state": k.state, "cases": k.cases, "sentence": k.said} for k in kinds]
+        json_out({"exit_code": code, "datasource": datasource, "schema": schema, "kinds": rows})
+        return code
+    table(("kind", "state", "cases", "found"), [(k.kind, k.state, k.cases, k.said or None) for k in kinds], right=(2,))
+    good = sum(k.state == "holds" for k in kinds)
+    say(f"{datasource}: {good} of {counted(len(kinds), 'kind')} hold in {sum(k.cases for k in kinds)} cases")
+    return code

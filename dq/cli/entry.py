@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from dq.cli.assist import suggest
+from dq.cli.assist import selfcheck, suggest
 from dq.cli.declare import explain, init, lint
 from dq.cli.measure import history, reconcile, report, run
 from dq.cli.operate import alerts, db, doctor, sla
@@ -54,7 +54,7 @@ def cli(context: click.Context) -> None:
         context.exit(2)
 
 
-for _command in (init, suggest, lint, explain, run, reconcile, report, history, sla, alerts, db, doctor):
+for _command in (init, suggest, lint, explain, run, reconcile, report, history, sla, alerts, db, doctor, selfcheck):
     cli.add_command(_command)
 
 
