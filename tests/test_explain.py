@@ -48,6 +48,7 @@ orders = Suite(
         Check("as many", Ratio(customers), critical=at_most(99)),
         Check("query", Query("SELECT id FROM orders WHERE amount < 0")),
         Check("rising", Increasing("amount", by="id")),
+        Check("sampled", OneOf("state", ["open"]), warning="80%", critical="95%", sample="50%", confidence=0.9),
         Check("per org", NotNull("state"), by=By("org", expected="seen:7d")),
     ],
 )
@@ -131,6 +132,7 @@ def test_the_statements_of_failing_rows_list_their_keys(project: Project, live: 
     fill(live, [(1, 5, "open", 1), (1, -1, None, 2), (7, 3, "odd", 1)])
     listed = {s.checks[0]: s.sql for s in app.explain(project, "orders", DAY) if "rows are asked for" in s.only_if}
     source = live.datasource()
+    del listed["sampled"]  # its rows are those of another sample
     found = {name: sorted(row[-1] for row in source.fetch(sql)) for name, sql in listed.items()}
     assert found == {
         "amount": [1],
@@ -228,6 +230,7 @@ def test_labels_and_defaults_in_force_say_whose_they_are(away: Path) -> None:
     )
     assert "; NULLs are not looked at; owner ops; " in lines["state"]
     assert "; by org (expected: seen:7d); owner" in lines["per org"]
+    assert "; a sample of 50% of the rows; a share is exceeded when that is 90% certain; owner" in lines["sampled"]
     assert "; where amount > -5; no row left: passes; " in lines["key"]
 
 

@@ -6,6 +6,7 @@ import random
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 
 import duckdb
@@ -156,7 +157,7 @@ def test_a_sample_is_measured_on_all_rows(root: Path, live: Live) -> None:
     # Only one row of all is wrong: a sample hardly sees it, and no suggestion may say that there is none.
     rows[17] = (*rows[17][:5], "odd", *rows[17][6:])
     load(live, rows)
-    suite, text = suggested(root, sample=0.1)
+    suite, text = suggested(root, sample=Fraction(1, 10))
     holds(root, "orders")
     assert "a sample of 10%" in text
     assert Unique("order_id") in [check.kind for check in suite.checks]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 
 from attrs import frozen
 
@@ -49,7 +50,7 @@ def suggest(
     where: str | None = None,
     partition: str | None = None,
     day: date | None = None,
-    sample: float | None = None,
+    sample: Fraction | None = None,
     output: str | None = None,
 ) -> Suggestion:
     """Return a file of checks for a table: it loads, ``dq lint`` passes it, and it holds on the rows it was made from.

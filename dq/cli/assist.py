@@ -5,22 +5,27 @@ from __future__ import annotations
 import signal
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dq.cli.options import day_option, json_option, open_project, project_option, teach
 from dq.cli.show import counted, fail, json_out, out, say, table
 
+if TYPE_CHECKING:
+    from fractions import Fraction
+
 
 def _share(_context: click.Context, _option: click.Parameter, value: str | None) -> Any:
-    """Return ``10%`` or ``0.1`` as a number between 0 and 1."""
+    """Return ``10%`` or ``0.1`` as an exact share."""
+    from fractions import Fraction
+
     if value is None:
         return None
     try:
-        share = float(value[:-1]) / 100 if value.endswith("%") else float(value)
-    except ValueError:
-        share = 0.0
+        share = Fraction(value[:-1]) / 100 if value.endswith("%") else Fraction(value)
+    except (ValueError, ZeroDivisionError):
+        share = Fraction(0)
     if not 0 < share < 1:
         raise click.BadParameter(f"{value!r} is not a share between 0 and 1; write e.g. 10%")
     return share
@@ -60,7 +65,7 @@ def suggest(
     where: str | None,
     partition: str | None,
     day: date | None,
-    sample: float | None,
+    sample: Fraction | None,
     output: Path | None,
     force: bool,
     project_path: Path | None,

@@ -144,9 +144,16 @@ def _suite_in_force(suite: Suite) -> Iterator[str]:
             )
         if check.where is not None:
             parts.append(f"where {check.where}; no row left: {check.on_empty_where or 'passes'}")
+        if check.sampled is not None:
+            parts.append(f"a sample of {float(100 * check.sampled):.10g}% of the rows")
+        if check.certainty is not None:
+            parts.append(f"a share is exceeded when that is {float(100 * check.certainty):.10g}% certain")
+        if check.known is not None:
+            parts.append(f"up to {check.known} violations are known and not counted")
         by = suite.by_of(check)
         if by is not None:
             parts.append(_who(by) + (" of the suite" if check.by is None else ""))
+            parts += [f"{org}: {_rungs(check.ladder_of(by.key(org), by))}" for org in check.orgs]
         yield "; ".join([*parts, *_labels(suite, check)])
     if suite.sla is not None:
         yield f"SLA: {suite.sla}, {suite.sla.severity}"
@@ -187,4 +194,5 @@ def _who(by: By) -> str:
         expected = "nobody expected"
     else:
         expected = f"expected: {by.expected}" if isinstance(by.expected, str) else f"{len(by.expected)} expected"
-    return f"by {', '.join(by.columns)} ({expected})"
+    least = f"; not judged with fewer than {by.min_rows} rows" if by.min_rows else ""
+    return f"by {', '.join(by.columns)} ({expected}{least})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -15,6 +16,7 @@ from dq.model.interval import Interval
 from dq.model.measure import PARTITION_ROWS, Frequencies, Measure, Stat
 from dq.model.predicate import Pattern, Present
 from dq.model.table import Table
+from dq.sql.engine import Engine
 from dq.sql.names import table_parts
 from dq.sql.statements import Compiler
 from dq.suggest.catalogue import Family, Keys, family_of, keys_of
@@ -25,7 +27,6 @@ FEW_VALUES = 20
 """Up to how many different values are listed."""
 
 _WITH_ENDS: tuple[Family, ...] = ("integer", "number", "time", "date")
-_SAMPLES = {"mysql": "rand() < {0}", "mariadb": "rand() < {0}", "mssql": "rand(checksum(newid())) < {0}"}
 
 
 @frozen
@@ -91,7 +92,7 @@ class Profile:
     rows: int
     columns: tuple[ColumnProfile, ...]
     keys: Keys
-    sample: float | None = None
+    sample: Fraction | None = None
 
     def column(self, name: str) -> ColumnProfile:
         """Return the column ``name``."""
@@ -103,7 +104,7 @@ def profile(
     compile_for: Callable[[Table], Compiler],
     table: Table,
     interval: Interval,
-    sample: float | None = None,
+    sample: Fraction | None = None,
 ) -> Profile:
     """Return what is known of ``table``: one shared pass, then what is worth asking for of its columns.
 
@@ -145,12 +146,10 @@ def _columns(source: Datasource, parts: tuple[str, ...], table: Table) -> Iterat
     yield from found
 
 
-def _sampled(table: Table, dialect: str, sample: float | None) -> Table:
+def _sampled(table: Table, dialect: str, sample: Fraction | None) -> Table:
     if sample is None:
         return table
-    only = _SAMPLES.get(dialect, "random() < {0}").format(sample)
-    if dialect == "sqlite":  # its random() is a whole number of 64 bits
-        only = f"abs(random() % 1000000) < {int(sample * 1_000_000)}"
+    only = Engine(dialect).chosen(sample)
     return evolve(table, where=only if table.where is None else f"({table.where}) AND {only}")
 
 

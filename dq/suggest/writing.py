@@ -37,7 +37,7 @@ def write(found: Profile, suggested: tuple[Suggested, ...], suite: str, today: d
     sample = (
         []
         if found.sample is None
-        else [f"Columns were learned from a sample of {100 * found.sample:.3g}% of them.", ""]
+        else [f"Columns were learned from a sample of {float(100 * found.sample):.3g}% of them.", ""]
     )
     head = [
         f'"""Checks of {_plain(found.table.name)}, suggested by `dq suggest` on {today} from {found.rows:,} rows.',
