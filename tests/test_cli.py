@@ -640,7 +640,8 @@ def test_explain_touches_no_database(dq: Dq, project: Path) -> None:
         in done.stdout
     )
     assert "; for: amount is positive, enough rows\n" in done.stdout
-    assert done.stdout.count("SELECT") == 1, "both checks share one statement"
+    assert done.stdout.count("\n-- shop (sqlite), scan; for: ") == 1, "both checks share one statement"
+    assert done.stdout.count("; only if ") == 2, "what is NULL, and the failing rows"
     assert "2026-11-20" in done.stdout
     pipeline = dq("explain", "pipeline")
     assert pipeline.returncode == 0

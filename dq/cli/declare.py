@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dq.cli.options import day_option, open_project, project_option, teach, wanted_days
-from dq.cli.show import clean, counted, fail, out, say, title
+from dq.cli.options import day_option, json_option, open_project, project_option, teach, wanted_days
+from dq.cli.show import clean, counted, fail, json_out, out, say, title
 
 if TYPE_CHECKING:
     from dq.model.check import Check, Suite
@@ -61,23 +61,34 @@ def init(*, directory: Path) -> int:
         """
 dq lint
 dq lint --project shop             a project elsewhere
+dq lint --json                     for a pull request
 """,
         {0: "all declarations are sound (there may be warnings)", 2: "something is wrong with them"},
     ),
 )
+@json_option
 @project_option
-def lint(*, project_path: Path | None) -> int:
-    """Load every declaration offline and tell what is wrong with it, a sentence each: file, suite, check."""
+def lint(*, as_json: bool, project_path: Path | None) -> int:
+    """Load every declaration offline and tell what is wrong with it, a sentence each: file, suite, check.
+
+    A warning is a declaration that may not mean what its author thinks; it says what to write instead. No database is
+    touched, but the dialect of each datasource must be known, so a url that is a reference needs a value.
+    """
     from dq import app
 
     project = open_project(project_path, quiet=True)
     problems = app.lint(project)
-    for problem in problems:
-        out(f"{problem.level}: {problem.sentence}")
     wrong = sum(problem.level != "warning" for problem in problems)
+    code = 2 if wrong else 0
+    if as_json:
+        sizes = {"suites": len(project.suites), "reconciliations": len(project.reconciliations)}
+        json_out({"exit_code": code, **sizes, "problems": [problem.to_json() for problem in problems]})
+        return code
+    for problem in problems:
+        out(clean(f"{problem.level}: {problem.sentence}"))
     loaded = f"{counted(len(project.suites), 'suite')} and {counted(len(project.reconciliations), 'reconciliation')}"
     say(f"{loaded} loaded: {counted(wrong, 'problem')}, {counted(len(problems) - wrong, 'warning')}")
-    return 2 if wrong else 0
+    return code
 
 
 @click.command(
