@@ -189,3 +189,26 @@ def test_json_and_exit_codes(make_project: Callable[..., Path]) -> None:
     wrong = CliRunner().invoke(cli, ["lint", "--json", "--project", str(root)], standalone_mode=False)
     assert wrong.return_value == 2 and json.loads(wrong.stdout)["exit_code"] == 2
     assert {p["level"] for p in json.loads(wrong.stdout)["problems"]} == {"error", "warning"}
+
+
+# What docs/declare.md says of each row of its table, as a check.
+TOLD = {
+    "Rows(\"status <> 'lost'\")": "Check('c', Rows(\"status <> 'lost'\"))",
+    'NoneOf("status", ["lost"])': "Check('c', NoneOf('status', ['lost']))",
+    "where=\"status <> 'test'\"": "Check('c', Rows('a > 0'), where=\"status <> 'test'\")",
+    'Rows("amount = paid * 1.19")': "Check('c', Rows('amount = paid * 1.19'))",
+    "exactly(0.3)": "Check('c', Mean('a'), error=exactly(0.3))",
+    'tolerance="60%"': "Check('c', NotNull('a'), tolerance='60%')",
+    '"0.1%"': "Check('c', NotNull('a'), tolerance='0.1%', by=By('org', expected='seen:7d'))",
+    'By("org_id")': "Check('c', NotNull('a'), by=By('org_id'))",
+    'Matches("status", "[a-z]+")': "Check('c', Matches('status', '[a-z]+'))",
+    'Like("status", "paid")': "Check('c', Like('status', 'paid'))",
+    'Freshness("due_at")': "Check('c', Freshness('due_at'), error=at_most('1h'))",
+}
+
+
+@pytest.mark.parametrize("told", TOLD)
+def test_what_declare_says_of_warnings_is_so(lint: Lint, told: str) -> None:
+    text = (Path(__file__).parents[1] / "docs/declare.md").read_text().partition("## What lint warns of")[2]
+    assert f"`{told}`" in text.partition("## Reconciliation")[0]
+    assert len(lint(TOLD[told])) == 1
