@@ -147,6 +147,8 @@ def explain(*, name: str, day: date | None, dialect: str | None, estimated: bool
 
 
 def _suite_in_force(suite: Suite) -> Iterator[str]:
+    if labels := tuple(_labels(suite)):
+        yield "every check that does not say otherwise: " + "; ".join(labels)
     for check in suite.checks:
         parts = [f"{check.name}: {check.kind}", _rungs(check.ladder), _defaults(check)]
         if check.kind.nulls:
@@ -165,22 +167,20 @@ def _suite_in_force(suite: Suite) -> Iterator[str]:
         if by is not None:
             parts.append(_who(by) + (" of the suite" if check.by is None else ""))
             parts += [f"{org}: {_rungs(check.ladder_of(by.key(org), by))}" for org in check.orgs]
-        yield "; ".join([*parts, *_labels(suite, check)])
+        yield "; ".join([*parts, *_labels(check)])
     if suite.sla is not None:
         yield f"SLA: {suite.sla}, {suite.sla.severity}"
 
 
-def _labels(suite: Suite, check: Check) -> Iterator[str]:
-    """Yield owner, runbook, tags and who is told, and which of them are those of the suite."""
+def _labels(declared: Suite | Check) -> Iterator[str]:
+    """Yield owner, runbook, tags and who is told, as declared here."""
     for label in ("owner", "runbook"):
-        own, inherited = getattr(check, label), getattr(suite, label)
-        if own or inherited:
-            yield f"{label} {own or inherited}" + ("" if own else " of the suite")
-    if tags := {**dict.fromkeys(suite.tags, " of the suite"), **dict.fromkeys(check.tags, "")}:
-        yield "tags " + ", ".join(f"{tag}{whose}" for tag, whose in sorted(tags.items()))
-    for notify, whose in ((check.notify, ""), (suite.notify, " of the suite")):
-        for severity, channels in notify.items():
-            yield f"from {severity} tells {', '.join(channels)}{whose}"
+        if value := getattr(declared, label):
+            yield f"{label} {value}"
+    if declared.tags:
+        yield f"tags {', '.join(sorted(declared.tags))}"
+    for severity, channels in declared.notify.items():
+        yield f"from {severity} tells {', '.join(channels)}"
 
 
 def _reconciliation_in_force(declared: Reconciliation) -> Iterator[str]:
