@@ -14,6 +14,7 @@ from dq.context import Context, expected_sql
 from dq.datasource.columns import columns_sql
 from dq.datasource.estimate import Estimate, estimate
 from dq.execute import at_once
+from dq.failing import listing
 from dq.model.check import Check, Suite
 from dq.model.interval import Interval
 from dq.model.measure import PARTITION_ROWS, Absentees, Measure
@@ -21,9 +22,6 @@ from dq.model.reconciliation import Reconciliation
 from dq.project import Project
 from dq.sql.names import table_parts
 from dq.sql.statements import Compiler
-
-FAILING_ROWS = 20
-"""How many failing rows the statement lists that explain shows for them."""
 
 
 @frozen
@@ -91,7 +89,7 @@ def _suite_statements(suite: Suite, context: Context, dialect_of: Callable[[str]
         late = {check.name: _late(check, roles[check.name], first) for check in wanted.checks}
         yield from explained.asked((m for own in late.values() for m in own), late, f"{wanted.id}, then", late=True)
         yield from _who(suite, wanted, compiler, context)
-        yield from explained.failing(wanted.checks, suite.table.key)
+        yield from explained.failing(wanted.checks)
 
 
 def _late(check: Check, roles: Mapping[str, Measure], known: Iterable[Measure]) -> tuple[Measure, ...]:
@@ -134,18 +132,14 @@ class _Explained:
             for datasource, told, sql in self._apart(measure):
                 yield self._made(datasource, f"{what}, {told}", sql, names, late=late)
 
-    def failing(self, checks: Iterable[Check], key: tuple[str, ...]) -> Iterator[Statement]:
-        """Yield the statements that list failing rows by their key."""
+    def failing(self, checks: Iterable[Check]) -> Iterator[Statement]:
+        """Yield the statements that list failing rows, as far as they may be shown."""
         for check in checks:
-            wanted = check.kind.failing()
-            measure = wanted if isinstance(wanted, Measure) else None
-            if wanted is None or (measure is not None and self.compiler.across(measure)):
-                continue
-            columns = () if measure is not None and measure.form == "query" else (*self.compiler.columns, *key)
-            sql = self.compiler.failing(wanted, tuple(dict.fromkeys(columns)), check.where, FAILING_ROWS)
-            source = self.compiler.table.datasource
-            made = self._made(source, "failing rows", sql, (check.name,), late=True)
-            yield evolve(made, only_if="only if it fails and its rows are asked for")
+            listed = listing(check, self.compiler)
+            if listed is not None and listed.statement is not None:
+                source = self.compiler.table.datasource
+                made = self._made(source, "failing rows", listed.statement, (check.name,), late=True)
+                yield evolve(made, only_if="only if it finds something" if check.shown.always else "only if it fails")
 
     def _apart(self, measure: Measure) -> Iterator[tuple[str, str, str]]:
         """Yield the datasource, what is asked, and the text of what no statement of the compiler answers."""

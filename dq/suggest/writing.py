@@ -69,7 +69,17 @@ def _wrapped(start: str, names: list[str]) -> list[str]:
 def _suite(found: Profile, suggested: tuple[Suggested, ...], suite: str) -> Iterator[str]:
     yield f"{_variable(suite)} = Suite("
     yield f"    {suite!r},".replace("'", '"')
-    yield f"    {_table(found.table, key=_key(suggested))},"
+    personal = [column.name for column in found.columns if column.personal]
+    if personal:
+        yield "    Table("
+        yield f"        {', '.join(_parts(found.table, _key(suggested)))},"
+        yield "        # What is tagged is not shown where failing rows are listed."
+        yield "        tags={"
+        yield from (f'            {_text(name)}: "personal",' for name in personal)
+        yield "        },"
+        yield "    ),"
+    else:
+        yield f"    Table({', '.join(_parts(found.table, _key(suggested)))}),"
     if found.table.partition is None and (times := [c.name for c in found.columns if c.is_time]):
         day = _text(times[0])
         yield f"    # With partition={day} a run looks at one day; dq suggest --partition writes checks for that."
@@ -150,20 +160,21 @@ def _default(kind: Kind, one: attrs.Attribute[Any]) -> Any:
     return default
 
 
-def _table(table: Table, *, key: tuple[str, ...] = ()) -> str:
-    parts = [_text(table.datasource), _text(table.name)]
+def _parts(table: Table, key: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield what stands between the brackets of ``Table(...)``."""
+    yield _text(table.datasource)
+    yield _text(table.name)
     if table.partition is not None:
-        parts.append(f"partition={_text(table.partition)}")
+        yield f"partition={_text(table.partition)}"
     if key:
-        parts.append(f"key={_literal(key[0] if len(key) == 1 else key)}")
+        yield f"key={_literal(key[0] if len(key) == 1 else key)}"
     if table.where is not None:
-        parts.append(f"where={_text(table.where)}")
-    return f"Table({', '.join(parts)})"
+        yield f"where={_text(table.where)}"
 
 
 def _literal(value: object) -> str:
     if isinstance(value, Table):
-        return _table(value)
+        return f"Table({', '.join(_parts(value))})"
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, tuple):
