@@ -16,8 +16,9 @@ from dq.app.session import context_of, open_datasource
 from dq.checks.plan import plan
 from dq.cli.entry import cli
 from dq.datasource import Datasource
+from dq.datasource.columns import columns_sql
 from dq.datasource.estimate import estimate
-from dq.execute import execute
+from dq.execute import Memory, execute
 from dq.model.check import Suite
 from dq.model.errors import DqError
 from dq.model.interval import Interval
@@ -49,6 +50,12 @@ orders = Suite(
         Check("query", Query("SELECT id FROM orders WHERE amount < 0")),
         Check("rising", Increasing("amount", by="id")),
         Check("sampled", OneOf("state", ["open"]), warning="80%", sample="50%", confidence=0.9, show=ShowRows(most=0)),
+        Check("columns", Schema(["nope"], extra="allowed")),
+        Check("column count", ColumnCount(customers), critical=at_least(0)),
+        Check("gaps", Gaps("created_at", "6h")),
+        Check("change", Change(RowCount()), critical=at_least(-50)),
+        Check("shape", Distribution("amount", reference={"edges": [1], "counts": [1, 1]}), critical=at_most(99)),
+        Check("recorded shape", Distribution("amount"), critical=at_most(99)),
         Check("per org", NotNull("state"), by=By("org", expected="seen:7d")),
     ],
 )
@@ -92,6 +99,10 @@ class Recorded:
         self.asked.append(sql)
         return self.source.fetch(sql)
 
+    def columns(self, table: Sequence[str]) -> Any:
+        self.asked.append(columns_sql(self.source.dialect, table))
+        return self.source.columns(table)
+
     def stream(self, sql: str) -> Any:
         self.asked.append(sql)
         return self.source.stream(sql)
@@ -104,7 +115,7 @@ def sent(project: Project) -> set[str]:
     assert isinstance(suite, Suite)
     for wanted in plan(suite):
         context = context_of(project, DAY, app.judgement_time())
-        for result in execute(wanted, suite.table, suite.by_of, opened.__getitem__, context):  # type: ignore[arg-type]  # what it records is all that it adds
+        for result in execute(wanted, suite.table, suite.by_of, opened.__getitem__, context, memory=Memory()):  # type: ignore[arg-type]  # what it records is all it adds
             assert result.outcome != "unmeasured", result
     for one in opened.values():
         one.close()

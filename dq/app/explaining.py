@@ -17,8 +17,9 @@ from dq.execute import at_once
 from dq.failing import listing
 from dq.model.check import Check, Suite
 from dq.model.interval import Interval
-from dq.model.measure import PARTITION_ROWS, Absentees, Measure
+from dq.model.measure import PARTITION_ROWS, Absentees, Elsewhere, Measure
 from dq.model.reconciliation import Reconciliation
+from dq.model.table import Table
 from dq.project import Project
 from dq.sql.names import table_parts
 from dq.sql.statements import Compiler
@@ -145,11 +146,17 @@ class _Explained:
         """Yield the datasource, what is asked, and the text of what no statement of the compiler answers."""
         table = self.compiler.table
         if measure.form == "columns":
-            yield table.datasource, "columns", columns_sql(self.compiler.dialect, table_parts(table.name))
+            yield self._columns(table)
+        elif isinstance(measure.of, Elsewhere) and measure.of.of.form == "columns":
+            yield self._columns(measure.of.table)
         elif isinstance(measure.of, Absentees) and self.compiler.across(measure):
             other = self.compiler.at(measure.of.other, ())
             yield table.datasource, f"keys of {table.name}", self.compiler.keys_of(measure, other=False)
             yield other.table.datasource, f"keys of {other.table.name}", other.keys_of(measure, other=True)
+
+    def _columns(self, table: Table) -> tuple[str, str, str]:
+        asked = columns_sql(self.dialect_of(table.datasource), table_parts(table.name))
+        return table.datasource, f"columns of {table.name}", asked
 
     def _made(self, datasource: str, what: str, sql: str, names: tuple[str, ...], *, late: bool) -> Statement:
         only_if = f"only if {'it' if len(names) == 1 else 'one of them'} finds something" if late else ""

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from fractions import Fraction
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from dq.checks import (
     AddUp,
     Aggregate,
     Between,
+    Change,
+    ColumnCount,
     Compare,
     ConsistentCasing,
     Decreasing,
     DistinctCount,
     DistinctShare,
+    Distribution,
     Freshness,
+    Gaps,
     HasLength,
     Increasing,
     IsNull,
@@ -47,6 +52,7 @@ from dq.checks import (
     RowCount,
     Rows,
     SameAs,
+    Schema,
     Sequential,
     StdDev,
     Sum,
@@ -62,7 +68,9 @@ from dq.checks import (
 )
 from dq.model.check import Check, Kind, Nulls
 from dq.model.group import By
+from dq.model.interval import Interval
 from dq.model.predicate import Scalar
+from dq.model.reading import Past
 from dq.model.table import Table
 from dq.model.thresholds import at_least
 from dq.sql.tables import Type
@@ -98,11 +106,13 @@ class Case:
         check: the check.
         table: what it looks at.
         expected: fields of its result, by name.
+        past: what it measured before.
     """
 
     check: Check
     table: Table
     expected: Mapping[str, Any]
+    past: tuple[Past, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -128,9 +138,9 @@ class _Made:
         self._add(kind, {"observed": observed}, {"info": _bounds(kind)}, other)
 
     def _add(self, kind: Kind, expected: dict[str, Any], given: dict[str, Any], other: dict[str, Any]) -> None:
-        table = other.pop("table", self.things)
+        table, past = other.pop("table", self.things), other.pop("past", ())
         name = f"{len(self.cases) + 1}: {kind}" + "".join(f", {what}={value}" for what, value in other.items())
-        self.cases.append(Case(Check(name[:250], kind, **given, **other), table, expected))
+        self.cases.append(Case(Check(name[:250], kind, **given, **other), table, expected, past))
 
 
 def _bounds(kind: Kind) -> object:
@@ -222,8 +232,8 @@ def _of_values(made: _Made) -> None:
 def _of_numbers(made: _Made) -> None:
     made.measures(RowCount(), 7)
     made.measures(RowCount(), 4, where="org = 2")
-    made.measures(RowCount(), 2, table=Table(made.things.datasource, made.things.name, partition="happened"))
-    made.measures(RowCount(), 2, table=Table(made.things.datasource, made.things.name, partition="born"))
+    made.measures(RowCount(), 2, table=evolve(made.things, partition="happened"))
+    made.measures(RowCount(), 2, table=evolve(made.things, partition="born"))
     made.measures(Min("amount"), -5.25)
     made.measures(Max("amount"), 100)
     made.measures(Max("amount"), 20, where="org = 1")
@@ -237,9 +247,18 @@ def _of_numbers(made: _Made) -> None:
     made.measures(TextLength("label", "mean"), 23 / 6)
     made.measures(Aggregate("max(amount) - min(amount)"), 105.25)
     made.measures(Freshness("happened"), 6 * 3600)
+    # Half of six values lie below 1, where a quarter of the reference does: 0.25 ln 2 + 0.25 ln 1.5.
+    made.measures(Distribution("ratio", reference={"edges": [1], "counts": [3, 9]}), 0.2746530722)
+    before = Past(Interval.of_day("2026-11-19"), Fraction(5))
+    made.measures(Change(RowCount(), unit="absolute"), 2, past=(before,))
 
 
 def _of_tables(made: _Made, others: Table, written: str) -> None:
+    made.counts(Gaps("happened", "1h"), 22, table=evolve(made.things, partition="happened"), rows=24)
+    made.counts(Schema({"id": "integer", "code": "text", "ratio": "float"}, extra="allowed", any_case=True), 0)
+    made.counts(Schema(["id", "nowhere"], extra="allowed", any_case=True), 1)
+    made.measures(ColumnCount(), len(THINGS))
+    made.measures(ColumnCount(others), len(THINGS) - len(OTHERS))
     made.counts(Reference("parent", others, "id"), 1, 1)
     made.counts(NotIn("parent", others, "id"), 5, 1)
     made.counts(SameAs("parent", others, "id"), 2)

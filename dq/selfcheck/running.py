@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 from dq.checks.plan import Scan
 from dq.context import Context
 from dq.datasource import Datasource
-from dq.execute import execute
+from dq.execute import Memory, execute
 from dq.model.errors import GuardError
 from dq.model.interval import Interval
 from dq.model.result import Result
@@ -102,7 +102,9 @@ def _run(wanted: tuple[Case, ...], datasource: Datasource) -> Iterator[Found]:
             yield Found(case.kind, case.check.name, "refused", refused)
     for (table, columns), shared in scans.items():
         checks = tuple(case.check for case in shared)
-        found = execute(Scan("selfcheck", columns, checks), table, lambda c: c.by, lambda _: datasource, context)
+        memory = Memory(past={case.check.name: {None: case.past} for case in shared if case.past})
+        scan = Scan("selfcheck", columns, checks)
+        found = execute(scan, table, lambda c: c.by, lambda _: datasource, context, memory=memory)
         results = {result.check: result for result in found if result.group is None}
         yield from (_compared(case, results[case.check.name]) for case in shared)
 
