@@ -72,7 +72,7 @@ def execute(
     without = tuple(not_judged(c, _NO_MEMORY) for c in checks if memory is None and c.kind.remembers)
     memory = memory or Memory()
     scanned = _Scanned(context.compiler(datasource.dialect, table, scan.columns), connect)
-    scanned.measure(measure for check, roles in wanted for measure in _at_once(check, roles, scan))
+    scanned.measure(measure for check, roles in wanted for measure in at_once(check, roles, scan))
     scanned.measure(measure for check, roles in wanted for measure in _late(check, roles, scanned))
     expected: dict[By | None, tuple[Group, ...] | str] = {}  # asked once, however many checks expect the same orgs
     results: list[Result] = []
@@ -122,7 +122,8 @@ def _recalled(check: Check, memory: Memory | None) -> Check:
     return evolve(check, kind=check.kind.recalled(recorded)) if check.kind.remembers == "recorded" else check
 
 
-def _at_once(check: Check, roles: Mapping[str, Measure], scan: Scan) -> Iterator[Measure]:
+def at_once(check: Check, roles: Mapping[str, Measure], scan: Scan) -> Iterator[Measure]:
+    """Yield the measures of a check that are asked first; the late ones only follow where they are needed."""
     if check.kind.needs_rows or scan.columns:
         yield check.partition_rows
     # What is late of a sample would be of another sample.
@@ -269,3 +270,21 @@ class _Scanned:
 
     def _fail(self, measures: Iterable[Measure], error: DqError) -> None:
         self.errors.update(dict.fromkeys(measures, str(error)))
+
+
+def measured(
+    compiler: Compiler, connect: Callable[[str], Datasource], measures: Iterable[Measure]
+) -> tuple[Mapping[Measure, object], Mapping[Measure, str]]:
+    """Return the numbers of a relation as a whole, and why those that are missing could not be had.
+
+    Statements are shared and repeated by halves as in a scan.
+
+    Args:
+        compiler: writes the statements; without group columns.
+        connect: opens a datasource by name, once.
+        measures: what is asked.
+    """
+    wanted = tuple(dict.fromkeys(measures))
+    scanned = _Scanned(compiler, connect)
+    scanned.measure(wanted)
+    return scanned.of(wanted)[None], scanned.errors

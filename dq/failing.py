@@ -26,8 +26,15 @@ _ORGS_ASKED = 10
 
 
 @frozen
-class _Wanted:
-    """The rows that are to be listed for one check."""
+class Listing:
+    """The rows that are to be listed for one check.
+
+    Attributes:
+        check: the check.
+        columns: what is listed of them.
+        statement: lists as many as are shown; None: no column may be shown.
+        query: lists all of them.
+    """
 
     check: Check
     columns: tuple[str, ...]
@@ -58,7 +65,7 @@ def with_failing_rows(
     if not failed:
         return tuple(results)
     found: dict[str, FailingRows] = {}
-    statements: list[_Wanted] = []
+    statements: list[Listing] = []
     for check in failed:
         try:
             wanted = _wanted(check, compiler, connect)
@@ -91,19 +98,31 @@ def _is_wanted(summary: Result, check: Check) -> bool:
     return summary.outcome is Outcome.FAIL or (check.shown.always and bool(summary.violations))
 
 
-def _wanted(check: Check, compiler: Compiler, connect: Callable[[str], Datasource]) -> _Wanted | FailingRows | None:
+def _wanted(check: Check, compiler: Compiler, connect: Callable[[str], Datasource]) -> Listing | FailingRows | None:
     wanted = check.kind.failing()
     if wanted is None or check.shown.most == 0:
         return None
     if isinstance(wanted, Measure) and compiler.across(wanted):
         return _across(evolve(wanted, where=check.where), check, compiler, connect)
+    return listing(check, compiler)
+
+
+def listing(check: Check, compiler: Compiler) -> Listing | None:
+    """Return what lists the rows that break a check; None where no statement can, or none are to be shown.
+
+    Raises:
+        GuardError: when the user's SQL is refused.
+    """
+    wanted = check.kind.failing()
+    if wanted is None or check.shown.most == 0 or (isinstance(wanted, Measure) and compiler.across(wanted)):
+        return None
     columns = tuple(dict.fromkeys((*compiler.columns, *compiler.table.key, *check.shown.columns)))
     limit = check.shown.most * (_ORGS_ASKED if compiler.columns else 1)
     unknown = check.nulls == "fail"
     listed = columns if len(columns) > len(compiler.columns) else ()
     query = compiler.failing(wanted, listed, check.where, None, unknown=unknown)
     statement = compiler.failing(wanted, listed, check.where, limit, unknown=unknown) if listed else None
-    return _Wanted(check, columns, statement, query)
+    return Listing(check, columns, statement, query)
 
 
 def _across(measure: Measure, check: Check, compiler: Compiler, connect: Callable[[str], Datasource]) -> FailingRows:

@@ -48,6 +48,14 @@ class Live:
                 connection.execute(text(f"INSERT INTO {self.quote(table)} VALUES ({marks})"), data)
         engine.dispose()
 
+    def run(self, *statements: str) -> None:
+        """Run statements, each committed."""
+        engine = create_engine(self.url)
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+        engine.dispose()
+
     def datasource(self, **settings: Any) -> SqlDatasource:
         """Return the read-only datasource that dq opens for it."""
         made = SqlDatasource.of("live", self.url, **{"timeout": timedelta(seconds=20), **settings})

@@ -107,7 +107,8 @@ def mariadb() -> Server:
 
     base, port = _directory("dq-my-"), _free_port()
     user = ["--user=nobody"] if os.geteuid() == 0 else []
-    common = ["--no-defaults", *user, f"--datadir={base / 'data'}"]
+    # Servers that begin at once with the same process number, as in containers, would share temporary tables in /tmp.
+    common = ["--no-defaults", *user, f"--datadir={base / 'data'}", f"--tmpdir={base}"]
     _quiet([install, *common, "--skip-test-db", "--auth-root-authentication-method=normal"])
     listen = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={base / 'sock'}", f"--pid-file={base / 'pid'}"]
     fast = ["--innodb-flush-log-at-trx-commit=0", "--skip-log-bin"]

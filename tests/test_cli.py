@@ -162,7 +162,8 @@ def test_every_command_teaches(path: str, command: object) -> None:
 def test_the_commands_are_those_that_are_promised() -> None:
     assert {path for path, _ in ALL} == {
         "dq", "dq init", "dq lint", "dq explain", "dq run", "dq reconcile", "dq report", "dq history", "dq sla",
-        "dq sla check", "dq alerts", "dq alerts pump", "dq db", "dq db upgrade", "dq doctor",
+        "dq sla check", "dq alerts", "dq alerts pump", "dq db", "dq db upgrade", "dq doctor", "dq suggest",
+        "dq selfcheck",
     }  # fmt: skip
 
 
@@ -639,7 +640,8 @@ def test_explain_touches_no_database(dq: Dq, project: Path) -> None:
         in done.stdout
     )
     assert "; for: amount is positive, enough rows\n" in done.stdout
-    assert done.stdout.count("SELECT") == 1, "both checks share one statement"
+    assert done.stdout.count("\n-- shop (sqlite), scan; for: ") == 1, "both checks share one statement"
+    assert done.stdout.count("; only if ") == 2, "what is NULL, and the failing rows"
     assert "2026-11-20" in done.stdout
     pipeline = dq("explain", "pipeline")
     assert pipeline.returncode == 0

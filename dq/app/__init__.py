@@ -9,7 +9,7 @@ decides on the report in one transaction; the pump speaks to the world outside o
     telling    deliver, send_report
     reading    runs, latest_run, ledger, report
     recording  record_reference, references; backtesting
-    linting, explaining, diagnosing
+    linting, explaining, diagnosing, suggesting, selfchecking
 """
 
 from dq.app.backtesting import backtests
@@ -20,7 +20,9 @@ from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
 from dq.app.measuring import partitions, reconcile, run, scan
 from dq.app.reading import latest_run, ledger, render_ledger, report, runs
 from dq.app.recording import record_reference, reference, references, remove_reference
+from dq.app.selfchecking import selfcheck
 from dq.app.session import judgement_time, open_project, upgrade
+from dq.app.suggesting import Suggestion, suggest
 from dq.app.telling import send_report
 from dq.checks.plan import scan_ids as scans
 
@@ -28,6 +30,7 @@ __all__ = [
     "Finding",
     "Problem",
     "Statement",
+    "Suggestion",
     "backtests",
     "close",
     "doctor",
@@ -53,8 +56,10 @@ __all__ = [
     "runs",
     "scan",
     "scans",
+    "selfcheck",
     "send_report",
     "sla_check",
     "sql_problems",
+    "suggest",
     "upgrade",
 ]

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import cache, partial
-from typing import Literal
+from typing import Any, Literal, cast
 
-from attrs import frozen
+from attrs import asdict, evolve, fields, frozen, has
 
 from dq.alerting.config import AlertConfig
 from dq.app.session import Declared, all_declared, context_of, dialect_of, judgement_time, kind_of
+from dq.app.surprises import surprises
 from dq.app.telling import ROUTES, alerting_of
 from dq.checks.plan import plan
 from dq.context import Context, expected_sql
 from dq.model.check import Check, Suite
-from dq.model.errors import DeclarationError, DqError
+from dq.model.errors import DeclarationError, DqError, GuardError
 from dq.model.group import By
 from dq.model.interval import Interval
+from dq.model.measure import Absentees
 from dq.model.reconciliation import Reconciliation, Stage, Total
 from dq.model.table import Table
-from dq.project import Project
+from dq.project import FILE, Project
+from dq.sql.engine import Engine
 from dq.sql.statements import Compiler
 
 
@@ -30,16 +34,30 @@ class Problem:
 
     Attributes:
         level: ``error`` refuses the declaration, ``warning`` only says what may surprise.
-        sentence: names the file, the suite and the check.
+        sentence: names the file, the suite and the check, and says what to write instead.
+        file: where it is declared, relative to the project; None: the sentence says it.
+        kind: ``suite`` or ``reconciliation``.
+        name: of the suite or reconciliation.
+        part: the check, stage or total; None: the whole.
+        column: the column that it is about; None: none in particular.
     """
 
     level: Literal["error", "warning"]
     sentence: str
+    file: str | None = None
+    kind: str | None = None
+    name: str | None = None
+    part: str | None = None
+    column: str | None = None
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return the documented JSON form."""
+        return asdict(self)
 
 
 def lint(project: Project) -> tuple[Problem, ...]:
     """Return what is wrong or surprising in the project, without connecting to anything."""
-    told = [Problem("error", failure) for failure in project.failures]
+    told = [Problem("error", failure, file=failure.partition(":")[0]) for failure in project.failures]
     alerting: AlertConfig | None = None
     try:
         alerting = alerting_of(project)
@@ -47,55 +65,137 @@ def lint(project: Project) -> tuple[Problem, ...]:
         told.append(Problem("error", str(error)))
     interval = Interval.of_day(judgement_time().date() - timedelta(days=1))
     for declared in all_declared(project):
-        place = f"{project.source_of(declared.name)}: {kind_of(declared)} {declared.name!r}"
-        told += [Problem("error", problem) for problem in sql_problems(project, declared, interval)]
-        if alerting is not None:
-            told += [Problem("error", f"{place}: {problem}") for problem in alerting.notify_problems(declared)]
-            told += [
-                Problem("error", f"{place}: to= names the channel {channel!r}, which {ROUTES} does not have")
-                for channel in getattr(declared, "to", ())
-                if channel not in alerting.channels
-            ]
-        told += [Problem("warning", f"{place}{warning}") for warning in _surprises(declared)]
+        told += _of_declared(project, declared, interval, alerting)
+    told += _unused_params(project)
     return tuple(told)
 
 
-def _surprises(declared: Declared) -> Iterator[str]:
+def _of_declared(
+    project: Project, declared: Declared, interval: Interval, alerting: AlertConfig | None
+) -> Iterator[Problem]:
+    file, kind, name = project.source_of(declared.name), str(kind_of(declared)), declared.name
+
+    def made(
+        level: Literal["error", "warning"],
+        clause: str,
+        what: str = "",
+        part: str | None = None,
+        column: str | None = None,
+    ) -> Problem:
+        where = f", {what} {part!r}" if part is not None else ""
+        return Problem(level, f"{file}: {kind} {name!r}{where}: {clause}", file, kind, name, part, column)
+
+    for what, part, clause in _sql_clauses(project, declared, interval, None, by_day=False):
+        yield made("error", clause, what, part)
+    if alerting is not None:
+        for problem in alerting.notify_problems(declared):
+            yield made("error", problem)
+        for channel in getattr(declared, "to", ()):
+            if channel not in alerting.channels:
+                yield made("error", f"to= names the channel {channel!r}, which {ROUTES} does not have")
     if isinstance(declared, Reconciliation):
         for known in declared.explained:
             if known.derived is not None:
-                what = f", explained {known.name!r}"
-                yield f"{what}: it is derived from the same stages, so it explains nothing by itself"
+                clause = "it is derived from the same stages, so it explains nothing by itself"
+                yield made("warning", clause, "explained", known.name)
         if not declared.by.expected:
-            yield ": By has no expected=, so an org that is absent from every stage is invisible"
+            yield made("warning", "By has no expected=, so an org that is absent from every stage is invisible")
         return
-    silent = [check.name for check in declared.checks if (by := declared.by_of(check)) is not None and not by.expected]
-    if silent:
-        more = f" and {len(silent) - 1} more" if silent[1:] else ""
-        yield f", check {silent[0]!r}{more}: By has no expected=, so absent orgs are invisible"
-    if declared.table.partition is None:
-        yield f": table {declared.table.name} has no partition=, so every run looks at the whole table"
+    context = context_of(project, interval, judgement_time())
+    for found in surprises(declared, _engine(project, declared), context.render):
+        yield made(found.level, found.clause, "check", found.check, found.column)
 
 
-def sql_problems(project: Project, declared: Declared, interval: Interval, *, by_day: bool = False) -> Iterator[str]:
-    """Yield a sentence, with file, suite and check, for every piece of SQL in ``declared`` that would be refused."""
+def _engine(project: Project, suite: Suite) -> Engine | None:
+    """Return the engine of a suite; None where it cannot be found out, which is told as an error of its own."""
+    try:
+        engine = Engine(dialect_of(project, suite.table.datasource))
+        _ = engine.glot
+    except DqError:
+        return None
+    return engine
+
+
+_PARAM = re.compile(r"""\bparams(?:\.(\w+)|\[["'](\w+)["']\])""")
+
+
+def _unused_params(project: Project) -> Iterator[Problem]:
+    if project.failures:
+        return  # what did not load may use them
+    used: set[str] = set()
+    for text in _texts(all_declared(project)):
+        if "params" in text:
+            used.update(first or second for first, second in _PARAM.findall(text))
+            if not _PARAM.search(text):
+                return  # it reads them in a way of its own
+    for name in project.params:
+        if name not in used:
+            clause = f"nothing that is declared uses it; write {{{{ params.{name} }}}}, or take it out"
+            yield Problem("warning", f"{FILE}: params.{name}: {clause}", file=FILE)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield every text in a declaration."""
+    if isinstance(value, str):
+        yield value
+    elif has(type(value)):
+        for one in fields(cast("Any", type(value))):
+            yield from _texts(getattr(value, one.name))
+    elif isinstance(value, Mapping):
+        yield from _texts(tuple(value.values()))
+    elif isinstance(value, tuple | list):
+        for one_of in value:
+            yield from _texts(one_of)
+
+
+def sql_problems(
+    project: Project,
+    declared: Declared,
+    interval: Interval,
+    *,
+    by_day: bool = False,
+    dialect: Callable[[str], str] | None = None,
+) -> Iterator[str]:
+    """Yield a sentence, with file, suite and check, for every piece of SQL in ``declared`` that would be refused.
+
+    Args:
+        project: where it is declared.
+        declared: the suite or reconciliation.
+        interval: of the run.
+        by_day: whether the days of the interval are compared, each for itself.
+        dialect: gives the dialect of a datasource by name; None: as ``dq.toml`` says.
+    """
     source = project.sources.get(declared.name)
-    kind = kind_of(declared)
-    place = f"{source}: {kind} {declared.name!r}" if source else f"{kind} {declared.name!r}"
+    place = f"{source}: {kind_of(declared)} {declared.name!r}" if source else f"{kind_of(declared)} {declared.name!r}"
+    for what, part, clause in _sql_clauses(project, declared, interval, dialect, by_day=by_day):
+        yield f"{place}, {what} {part!r}: {clause}" if what else f"{place}: {clause}"
+
+
+def _sql_clauses(
+    project: Project,
+    declared: Declared,
+    interval: Interval,
+    dialect: Callable[[str], str] | None,
+    *,
+    by_day: bool,
+) -> Iterator[tuple[str, str | None, str]]:
+    """Yield what is refused: what kind of part it is in, its name, and why."""
     context = context_of(project, interval, judgement_time(), by_day=by_day)
-    dialect = cache(partial(dialect_of, project))  # it reads secrets and entry points, which every check would pay for
+    # It reads secrets and entry points, which every check would pay for.
+    dialect = dialect or cache(partial(dialect_of, project))
+    context = evolve(context, dialect_of=dialect)
     if isinstance(declared, Suite):
         try:
             _ = context.compiler(dialect(declared.table.datasource), declared.table).engine.glot
         except DqError as error:
-            yield f"{place}: {error}"  # once, and not for every check
+            yield "", None, str(error)  # once, and not for every check
             return
     compilers = _Compilers(context, dialect)
-    for where, compile_it in compilers.of(declared):
+    for what, part, compile_it in compilers.of(declared):
         try:
             compile_it()
         except DqError as error:
-            yield f"{place}{where}: {error}"
+            yield what, part, str(error)
 
 
 @frozen
@@ -110,19 +210,19 @@ class _Compilers:
     context: Context
     dialect: Callable[[str], str]
 
-    def of(self, declared: Declared) -> Iterator[tuple[str, Callable[[], None]]]:
-        """Yield the parts of ``declared``, as a sentence names them."""
+    def of(self, declared: Declared) -> Iterator[tuple[str, str | None, Callable[[], None]]]:
+        """Yield the parts of ``declared``: what they are, their names, and what compiles them."""
         if isinstance(declared, Suite):
             for scan in plan(declared):
                 for check in scan.checks:
-                    yield f", check {check.name!r}", partial(self._check, declared, check, scan.columns)
+                    yield "check", check.name, partial(self._check, declared, check, scan.columns)
             return
         counted = (known.counted for known in declared.explained if known.counted is not None)
         for stage in (*declared.stages, *counted):
-            yield f", stage {stage.name!r}", partial(self._stage, declared, stage)
-        yield "", partial(self._expected, declared.by, declared.baseline.table)
+            yield "stage", stage.name, partial(self._stage, declared, stage)
+        yield "", None, partial(self._expected, declared.by, declared.baseline.table)
         for total in declared.totals:
-            yield f", total {total.name!r}", partial(self._total, declared, total)
+            yield "total", total.name, partial(self._total, declared, total)
 
     def _check(self, declared: Suite, check: Check, columns: tuple[str, ...]) -> None:
         made = self._compiler(declared.table, columns)
@@ -130,6 +230,11 @@ class _Compilers:
             made.user_predicate(check.where)
         for measure in check.measures().values():
             made.statements([measure])
+            if isinstance(measure.of, Absentees) and made.across(measure):
+                made.keys_of(measure, other=False)
+                made.at(measure.of.other, ()).keys_of(measure, other=True)
+                if made.columns and (measure.of.distinct or measure.of.counted or measure.of.reverse):
+                    raise GuardError("the values of two tables are compared as a whole, not by group; take by= away")
         by = declared.by_of(check)
         if by is not None:
             self._expected(by, declared.table)
@@ -151,11 +256,18 @@ class _Compilers:
         return self.context.compiler(self.dialect(table.datasource), table, columns)
 
 
-def refuse_bad_sql(project: Project, declared: Declared, interval: Interval, *, by_day: bool = False) -> None:
-    """Refuse a declaration whose SQL the guard does not let through.
+def refuse_bad_sql(
+    project: Project,
+    declared: Declared,
+    interval: Interval,
+    *,
+    by_day: bool = False,
+    dialect: Callable[[str], str] | None = None,
+) -> None:
+    """Refuse a declaration whose SQL the guard does not let through; see ``sql_problems``.
 
     Raises:
         DeclarationError: with the first problem; it names file, suite and check.
     """
-    for problem in sql_problems(project, declared, interval, by_day=by_day):
+    for problem in sql_problems(project, declared, interval, by_day=by_day, dialect=dialect):
         raise DeclarationError(problem)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dq.cli.options import day_option, open_project, project_option, teach, wanted_days
-from dq.cli.show import clean, counted, fail, out, say, title
+from dq.cli.options import day_option, json_option, open_project, project_option, teach, wanted_days
+from dq.cli.show import clean, counted, fail, json_out, out, say, title
 
 if TYPE_CHECKING:
     from dq.model.check import Check, Suite
@@ -61,23 +61,34 @@ def init(*, directory: Path) -> int:
         """
 dq lint
 dq lint --project shop             a project elsewhere
+dq lint --json                     for a pull request
 """,
         {0: "all declarations are sound (there may be warnings)", 2: "something is wrong with them"},
     ),
 )
+@json_option
 @project_option
-def lint(*, project_path: Path | None) -> int:
-    """Load every declaration offline and tell what is wrong with it, a sentence each: file, suite, check."""
+def lint(*, as_json: bool, project_path: Path | None) -> int:
+    """Load every declaration offline and tell what is wrong with it, a sentence each: file, suite, check.
+
+    A warning is a declaration that may not mean what its author thinks; it says what to write instead. No database is
+    touched, but the dialect of each datasource must be known, so a url that is a reference needs a value.
+    """
     from dq import app
 
     project = open_project(project_path, quiet=True)
     problems = app.lint(project)
-    for problem in problems:
-        out(f"{problem.level}: {problem.sentence}")
     wrong = sum(problem.level != "warning" for problem in problems)
+    code = 2 if wrong else 0
+    if as_json:
+        sizes = {"suites": len(project.suites), "reconciliations": len(project.reconciliations)}
+        json_out({"exit_code": code, **sizes, "problems": [problem.to_json() for problem in problems]})
+        return code
+    for problem in problems:
+        out(clean(f"{problem.level}: {problem.sentence}"))
     loaded = f"{counted(len(project.suites), 'suite')} and {counted(len(project.reconciliations), 'reconciliation')}"
     say(f"{loaded} loaded: {counted(wrong, 'problem')}, {counted(len(problems) - wrong, 'warning')}")
-    return 2 if wrong else 0
+    return code
 
 
 @click.command(
@@ -86,36 +97,58 @@ def lint(*, project_path: Path | None) -> int:
         """
 dq explain orders
 dq explain orders --date 2026-11-20
+dq explain orders --dialect snowflake     for an engine not at hand
+dq explain orders --estimate              what each statement would read
 """,
-        {0: "shown", 2: "wrong use: there is no such suite, or its SQL is refused"},
+        {
+            0: "shown",
+            2: "wrong use: there is no such suite, or its SQL is refused",
+            3: "with --estimate: a database could not be asked",
+        },
     ),
 )
 @click.argument("name", metavar="SUITE")
 @day_option
+@click.option(
+    "--dialect",
+    metavar="NAME",
+    help="Write for this engine, e.g. bigquery; the datasources and their secrets are not looked at.",
+)
+@click.option(
+    "--estimate", "estimated", is_flag=True, help="Ask the databases what each statement would read; it is not run."
+)
 @project_option
-def explain(*, name: str, day: date | None, project_path: Path | None) -> int:
+def explain(*, name: str, day: date | None, dialect: str | None, estimated: bool, project_path: Path | None) -> int:
     """Show the thresholds and defaults in force in SUITE, and the statements it would send and which checks share them.
 
-    No database is touched. SUITE can be a reconciliation too.
+    What is sent only for what the first statements found says so. No database is touched, unless --estimate asks it.
+    SUITE can be a reconciliation too.
     """
     from dq import app
     from dq.model.check import Suite
 
+    if dialect is not None and estimated:
+        raise click.UsageError("--estimate asks the databases of dq.toml, and --dialect leaves them out; give one.")
     interval = wanted_days(day, None, None, app.judgement_time().date())
     project = open_project(project_path, [name])
-    statements = app.explain(project, name, interval)
+    statements = app.explain(project, name, interval, dialect=dialect, estimated=estimated)
     declared = project.find(name)
     title(f"-- {name} {interval}, declared in {project.source_of(name)}")
     for line in _suite_in_force(declared) if isinstance(declared, Suite) else _reconciliation_in_force(declared):
         out(clean(f"--   {line}"))
     for statement in statements:
         out("")
-        title(f"-- {statement.title}; for: {', '.join(statement.checks)}")
+        parts = [statement.title, statement.only_if]
+        if estimated:
+            parts.append("the database does not tell how much" if (e := statement.estimate) is None else f"reads {e}")
+        title(f"-- {'; '.join(filter(None, parts))}; for: {', '.join(statement.checks)}")
         out(statement.sql.rstrip().rstrip(";") + ";")
     return 0
 
 
 def _suite_in_force(suite: Suite) -> Iterator[str]:
+    if labels := tuple(_labels(suite)):
+        yield "every check that does not say otherwise: " + "; ".join(labels)
     for check in suite.checks:
         parts = [f"{check.name}: {check.kind}", _rungs(check.ladder), _defaults(check)]
         if check.kind.nulls:
@@ -124,12 +157,30 @@ def _suite_in_force(suite: Suite) -> Iterator[str]:
             )
         if check.where is not None:
             parts.append(f"where {check.where}; no row left: {check.on_empty_where or 'passes'}")
+        if check.sampled is not None:
+            parts.append(f"a sample of {float(100 * check.sampled):.10g}% of the rows")
+        if check.certainty is not None:
+            parts.append(f"a share is exceeded when that is {float(100 * check.certainty):.10g}% certain")
+        if check.known is not None:
+            parts.append(f"up to {check.known} violations are known and not counted")
         by = suite.by_of(check)
         if by is not None:
-            parts.append(_who(by))
-        yield "; ".join(parts)
+            parts.append(_who(by) + (" of the suite" if check.by is None else ""))
+            parts += [f"{org}: {_rungs(check.ladder_of(by.key(org), by))}" for org in check.orgs]
+        yield "; ".join([*parts, *_labels(check)])
     if suite.sla is not None:
         yield f"SLA: {suite.sla}, {suite.sla.severity}"
+
+
+def _labels(declared: Suite | Check) -> Iterator[str]:
+    """Yield owner, runbook, tags and who is told, as declared here."""
+    for label in ("owner", "runbook"):
+        if value := getattr(declared, label):
+            yield f"{label} {value}"
+    if declared.tags:
+        yield f"tags {', '.join(sorted(declared.tags))}"
+    for severity, channels in declared.notify.items():
+        yield f"from {severity} tells {', '.join(channels)}"
 
 
 def _reconciliation_in_force(declared: Reconciliation) -> Iterator[str]:
@@ -154,4 +205,5 @@ def _who(by: By) -> str:
         expected = "nobody expected"
     else:
         expected = f"expected: {by.expected}" if isinstance(by.expected, str) else f"{len(by.expected)} expected"
-    return f"by {', '.join(by.columns)} ({expected})"
+    least = f"; not judged with fewer than {by.min_rows} rows" if by.min_rows else ""
+    return f"by {', '.join(by.columns)} ({expected}{least})"

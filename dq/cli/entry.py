@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from dq.cli.assist import selfcheck, suggest
 from dq.cli.declare import explain, init, lint
 from dq.cli.measure import history, reconcile, report, run
 from dq.cli.operate import alerts, db, doctor, sla
@@ -54,7 +55,9 @@ def cli(context: click.Context) -> None:
         context.exit(2)
 
 
-for _command in (init, lint, explain, run, reconcile, report, history, backtest, reference, sla, alerts, db, doctor):
+_PROJECT = (init, suggest, lint, explain)
+_RUNS = (run, reconcile, report, history, backtest, reference)
+for _command in (*_PROJECT, *_RUNS, sla, alerts, db, doctor, selfcheck):
     cli.add_command(_command)
 
 

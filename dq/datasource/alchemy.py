@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 from urllib.parse import quote
 
@@ -164,6 +165,20 @@ class Session:
         for rows in batches(result.fetchmany, size):
             yield [tuple(row) for row in rows]
         self._connection.rollback()
+
+    def dry_run(self, sql: str) -> int | None:
+        """Return the bytes that BigQuery would read; None on other databases.
+
+        Its DB-API takes the configuration of a job (cloud.google.com/python/docs/reference/bigquery/latest/dbapi).
+        """
+        if self._connection.dialect.name != "bigquery":
+            return None
+        config = import_module("google.cloud.bigquery").QueryJobConfig(dry_run=True, use_query_cache=False)
+        cursor: Any = self._connection.connection.cursor()
+        cursor.execute(sql, job_config=config)
+        told = cursor.query_job.total_bytes_processed
+        cursor.close()
+        return None if told is None else int(told)
 
     def columns(self, table: Sequence[str]) -> list[Column]:
         """Return the columns of a table."""

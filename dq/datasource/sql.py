@@ -170,6 +170,16 @@ class SqlDatasource:
         self._pool.give_back(session)
         return tuple(found)
 
+    def dry_run(self, sql: str) -> int | None:
+        """Return the bytes that a statement would read, where the database tells without running it (BigQuery).
+
+        Raises:
+            MeasureError: when it could not be asked, or refuses the statement.
+        """
+        session, told = self._asked(lambda session: getattr(session, "dry_run", lambda _: None)(sql))
+        self._pool.give_back(session)
+        return None if told is None else int(told)
+
     def write(self, *statements: str) -> None:
         """Execute statements that write, in one transaction, in a session of their own.
 
