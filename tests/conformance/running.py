@@ -1,0 +1,166 @@
+"""Runs a case through ``dq.run`` and tells how what came of it differs from what the source expects."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from attrs import frozen
+
+import dq
+from dq import Suite
+from dq.model.errors import DqError
+from dq.model.result import Result, Run
+from dq.model.severity import Outcome, Severity
+from tests.conformance.asked import ROW, NotTranslated
+
+MAY_BE_REFUSED = ("regex", "pattern", "quantile", "json")
+"""Parts of the names of the kinds that an engine may refuse."""
+
+AGREES = Decimal("0.000001")
+"""So far may an observed number be off where the case gives no tolerance."""
+
+
+@frozen
+class Verdict:
+    """What came of a case on one engine.
+
+    Attributes:
+        case: its id.
+        word: passed, failed, refused.
+        why: in words, where it did not pass.
+    """
+
+    case: str
+    word: str
+    why: str = ""
+
+
+def verdict(case: Mapping[str, Any], make: Callable[[], Suite], **where: Any) -> Verdict:
+    """Return what came of a case."""
+    name, expected = str(case["id"]), case["expected"]
+    try:
+        run = dq.run(make(), **where)
+    except (DqError, NotTranslated) as error:
+        return _refused(case, f"{type(error).__name__}: {error}")
+    broken = [r.sentence for r in run.results if r.outcome is Outcome.UNMEASURED]
+    if broken and not (expected.get("passed") is False and not expected.get("error")):
+        return _refused(case, broken[0])
+    if expected.get("error"):
+        return Verdict(name, "failed", f"{expected.get('error_text')} was expected, but it was measured")
+    found = list(differences(case, run))
+    return Verdict(name, "failed" if found else "passed", "; ".join(found))
+
+
+def _refused(case: Mapping[str, Any], why: str) -> Verdict:
+    if case["expected"].get("error"):
+        return Verdict(str(case["id"]), "passed")
+    may = any(part in str(case["kind"]) for part in MAY_BE_REFUSED)
+    return Verdict(str(case["id"]), "refused" if may else "failed", why)
+
+
+def differences(case: Mapping[str, Any], run: Run) -> Iterator[str]:
+    """Yield how a run differs from what is expected."""
+    expected, results = case["expected"], run.summaries
+    passed = all(r.severity is None for r in results)
+    if "passed" in expected and passed is not expected["passed"]:
+        yield f"passed is {passed}: {'; '.join(r.sentence for r in results)}"
+    if "status" in expected:
+        status = "pass" if run.worst is None else "warn" if run.worst <= Severity.WARNING else "fail"
+        if status != expected["status"]:
+            yield f"status is {status}, not {expected['status']}"
+    yield from _counts(expected, results)
+    if "failing_rows" in expected or "failing_values" in expected:
+        yield from _failing(case, expected, results)
+    for name in ("observed", "own_measure", "own_counts"):
+        if name in expected:
+            yield from _observed(expected[name], results, Decimal(str(expected.get("observed_tolerance") or AGREES)))
+
+
+def _counts(expected: Mapping[str, Any], results: Sequence[Result]) -> Iterator[str]:
+    if len(results) != 1 or results[0].violations is None:
+        return
+    result = results[0]
+    bad, rows = result.violations or 0, result.rows or 0
+    found = {
+        "failed_rows": bad,
+        "passed_rows": rows - bad,
+        "failing_count": bad,
+        "row_count": rows,
+        "failing_percent": 100 * bad / rows if rows else 0,
+        "own_bad_rows": bad,
+    }
+    for name, value in found.items():
+        if name in expected and expected[name] != value:
+            yield f"{name} is {value}, not {expected[name]}"
+
+
+def _failing(case: Mapping[str, Any], expected: Mapping[str, Any], results: Sequence[Result]) -> Iterator[str]:
+    """Yield how the failing rows differ; where dq tells no rows, how their number does."""
+    wanted = expected.get("failing_rows")
+    rows = failing_rows(results)
+    if rows is None:
+        number = sum(r.violations or 0 for r in results)
+        listed = wanted if wanted is not None else expected["failing_values"]
+        if number != len(listed):
+            yield f"{number} rows fail, not {len(listed)}"
+        return
+    if wanted is not None and rows != sorted(wanted):
+        yield f"the rows {rows} fail, not {sorted(wanted)}"
+    if expected.get("failing_values") is not None:
+        columns = _columns(case)
+        values = Counter(_comparable([case["table"]["columns"][c]["values"][row] for c in columns]) for row in rows)
+        if values != Counter(map(_comparable, expected["failing_values"])):
+            yield f"the values {list(values)} fail, not {expected['failing_values']}"
+
+
+def failing_rows(results: Sequence[Result]) -> list[int] | None:
+    """Return the numbers of the failing rows as dq tells them by the key of the table; None where it tells none."""
+    found: list[int] = []
+    for result in results:
+        listed = getattr(result, "failing", None)
+        if listed is None:
+            return None
+        found += [int(key[ROW]) if isinstance(key, Mapping) else int(key[0]) for key in listed]
+    return sorted(found)
+
+
+def _columns(case: Mapping[str, Any]) -> list[str]:
+    params = case["params"]
+    return [params["column"]] if "column" in params else params.get("columns") or [params["a"], params["b"]]
+
+
+def _comparable(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def _observed(expected: Any, results: Sequence[Result], off: Decimal) -> Iterator[str]:
+    first = results[0]
+    detail = first.detail or {}
+    found: Any = first.observed
+    if isinstance(expected, Mapping) and "quantiles" in expected:
+        pairs = list(zip(expected["values"], (r.observed for r in results), strict=True))
+    elif isinstance(expected, Mapping):
+        pairs = [(expected["self"], detail.get("here")), (expected["other"], detail.get("there"))]
+    elif isinstance(expected, list):
+        found = detail.get("values")
+        if found is None:
+            found = [column[0] for column in detail["columns"]] if "columns" in detail else list(detail.values())
+        pairs = list(zip(sorted(expected, key=str), sorted(found, key=str), strict=False))
+        if len(expected) != len(found):
+            yield f"observed {found}, not {expected}"
+    else:
+        pairs = [(expected, found)]
+    for wanted, value in pairs:
+        if not _agree(wanted, value, off):
+            yield f"observed {value}, not {wanted}"
+
+
+def _agree(wanted: Any, value: Any, off: Decimal) -> bool:
+    if isinstance(wanted, int | float) and isinstance(value, int | float | Decimal):
+        return abs(Decimal(str(wanted)) - Decimal(str(value))) <= off
+    return bool(wanted == value) or str(wanted) == str(value)
