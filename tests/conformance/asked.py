@@ -73,15 +73,14 @@ class Asked:
         return list((found or self.case["table"])["columns"])
 
     def q(self, column: str) -> str:
-        """Return a column as it may stand in SQL; what is no column is an expression, and stays."""
-        plain = column.isidentifier() and column == column.lower()
+        """Return a column in the engine's quotes; what is no column is an expression, and stays."""
         known = column in self.case["table"]["columns"]
-        return f"{self.column_mark}{column}{self.column_mark}" if known and not plain else column
+        return f"{self.column_mark}{column}{self.column_mark}" if known else column
 
     def sql(self, text: str) -> str:
-        """Return SQL of the case, with its columns in quotes where the engine needs them."""
+        """Return SQL of the case, with its columns in quotes where PostgreSQL needs them: it would write them small."""
         for column in self.case["table"]["columns"]:
-            if self.q(column) != column:
+            if column != column.lower():
                 text = re.sub(rf"(?<![\w\"`']){re.escape(column)}(?![\w\"`'])", lambda _, c=column: self.q(c), text)
         return text
 
@@ -101,6 +100,13 @@ class Asked:
             if kind.startswith("date"):
                 return _time(value, kind)
         return value
+
+    def time(self, column: str, value: Any) -> Any:
+        """Return the bound of a number as it stands, or of a time as a time: some tables hold times as text."""
+        if not isinstance(value, str):
+            return value
+        kind = self.type_of(column)
+        return _time(value, kind if kind.startswith("date") else "datetime")
 
     def some(self, column: str, values: Iterable[Any] | None) -> list[Any] | None:
         """Return the values that are not NULL; None where no set is given at all."""
@@ -145,6 +151,8 @@ def within(low: Any, high: Any, *, low_open: bool = False, high_open: bool = Fal
 
 def equal(value: Any, *, other: bool = False) -> Any:
     """Return the bounds of one number (``other``: of all but that one), give or take what a fraction is off."""
+    if isinstance(value, str):
+        return exactly(value)  # which refuses what is no number
     number = Decimal(str(value))
     off = 0 if number == number.to_integral_value() else EQUAL
     if other:

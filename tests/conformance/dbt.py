@@ -375,9 +375,19 @@ def _number_between(asked: Asked) -> list[Check]:
     else:
         kind = _NUMBERS[asked.kind](column)
     strictly = bool(asked.get("strictly"))
-    low, high = (asked.typed(column, asked.get(end)) for end in ("min_value", "max_value"))
+    low, high = (asked.time(column, asked.get(end)) for end in ("min_value", "max_value"))
+    if isinstance(low, str) or isinstance(high, str):
+        return _against_expressions(asked, low, high, "" if strictly else "=")
     bounds = within(low, high, low_open=strictly, high_open=strictly)
     return _number(asked, kind, bounds, counts="count" in asked.kind)
+
+
+def _against_expressions(asked: Asked, low: Any, high: Any, or_equal: str) -> list[Check]:
+    """Return the check of an aggregate whose bounds are SQL themselves."""
+    function = {"min": "MIN", "max": "MAX", "sum": "SUM", "mean": "AVG"}[asked.kind.split("_")[1]]
+    measured = f"{function}({asked.q(asked.params['column'])})"
+    ends = [f"{measured} {mark}{or_equal} {end}" for mark, end in ((">", low), ("<", high)) if end is not None]
+    return _number(asked, Aggregate(f"CASE WHEN NOT ({' AND '.join(ends)}) THEN 0 ELSE 1 END"), exactly(1))
 
 
 @dbt_expectations.of("column_distinct_count_to_be_less_than")

@@ -142,7 +142,7 @@ def _aggregate(asked: Asked) -> list[Check]:
         raise NotTranslated(f"the aggregate {asked.params['fn']}")
     kind, counts = _NUMBERS[asked.params["fn"]]
     timed = asked.params["fn"] in {"min", "max"} and asked.type_of(column).startswith("date")
-    low, high = (asked.typed(column, asked.get(e)) if timed else asked.get(e) for e in ("min", "max"))
+    low, high = (asked.time(column, asked.get(e)) for e in ("min", "max"))
     open_ends = {"low_open": bool(asked.get("strict_min")), "high_open": bool(asked.get("strict_max"))}
     if low is None and high is None and timed:
         low = asked.typed(column, "0001-01-01")

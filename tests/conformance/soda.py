@@ -56,10 +56,13 @@ def _rungs(threshold: dict[str, Any]) -> dict[str, Any]:
 
 
 def _measured(asked: Asked, kind: Kind, where: str | None = None) -> list[Check]:
-    """Return a check of a number; no rows are judged as 0 where rows are counted."""
-    rungs = _rungs(asked.params["threshold"])
-    empty = {"on_empty": "ok"} if all(bounds.holds(0) for bounds in rungs.values()) else {}
-    return [Check("it", kind, where=where, **rungs, **empty)]
+    """Return a check for each rung: in dq a severer one must allow more, in Soda they may be any two ranges."""
+    counts = isinstance(kind, RowCount | DistinctCount | DuplicateCount)
+    found = []
+    for severity, bounds in _rungs(asked.params["threshold"]).items():
+        rung = {severity: bounds, "on_empty": "ok" if counts and bounds.holds(0) else None}
+        found.append(Check(severity, kind, where=where, **rung))
+    return found
 
 
 def _missing(asked: Asked, column: str) -> str:
@@ -110,6 +113,8 @@ def _metric(asked: Asked) -> list[Check]:
     if what in counted and form == "percent":
         share = f"SUM(CASE WHEN {counted[what]()} THEN 1 ELSE 0 END)"
         return _measured(asked, Aggregate(f"100.0 * {share} / COUNT(*)"), where)
+    if metric == "duplicate_percent":
+        return _measured(asked, QueryValue(_duplicate_percent(asked, columns)))
     if metric not in _NUMBERS:
         raise NotTranslated(f"the metric {metric}")
     counts = {"duplicate_count", "distinct_count"}
@@ -118,6 +123,15 @@ def _metric(asked: Asked) -> list[Check]:
     narrowed = any(key.startswith(("valid_", "invalid_", "missing_")) for key in asked.params)
     valid = f"{there} AND {_valid(asked, column)}" if narrowed else None
     return _measured(asked, kind, both(where, valid))
+
+
+def _duplicate_percent(asked: Asked, columns: list[str]) -> str:
+    table, names = asked.table_of(None).name, [asked.q(c) for c in columns]
+    there = both(asked.where, *(f"{name} IS NOT NULL" for name in names))
+    keys = ", ".join(names)
+    repeated = f"SELECT {keys} FROM {table} WHERE {there} GROUP BY {keys} HAVING COUNT(*) > 1"
+    rows = f"SELECT COUNT(*) FROM {table} WHERE {asked.where or '1 = 1'}"
+    return f"SELECT 100.0 * (SELECT COUNT(*) FROM ({repeated}) repeated) / ({rows})"
 
 
 @soda.of("user_metric")
@@ -144,11 +158,15 @@ def _bad_rows(asked: Asked) -> list[Check]:
     bad, threshold = asked.sql(asked.params["bad_when"]), asked.params["threshold_on_bad_rows"]
     rungs = {"warning": threshold.get("warn_when"), "error": threshold.get("fail_when")}
     given = {severity: condition for severity, condition in rungs.items() if condition is not None}
-    if all(condition.get("op") in {">", ">="} for condition in given.values()):
-        allowed = {s: int(c["value"]) - (c["op"] == ">=") for s, c in given.items()}
-        return [check(Rows(f"NOT ({bad})"), nulls="pass", where=asked.where, **allowed)]
-    bounds = {severity: fails(condition) for severity, condition in given.items()}
-    return [Check("it", RowCount(), where=both(asked.where, bad), on_empty="ok", **bounds)]
+    found = []
+    for severity, condition in given.items():
+        if condition.get("op") in {">", ">="}:
+            rung = {severity: int(condition["value"]) - (condition["op"] == ">=")}
+            found.append(check(Rows(f"NOT ({bad})"), severity, nulls="pass", where=asked.where, **rung))
+        else:
+            rung = {severity: fails(condition)}
+            found.append(Check(severity, RowCount(), where=both(asked.where, bad), on_empty="ok", **rung))
+    return found
 
 
 @soda.of("reference", "not_reference")

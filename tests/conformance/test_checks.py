@@ -31,8 +31,8 @@ CASES = Path(os.environ.get("DQ_CASES") or HERE / "checks.jsonl")
 MOST_EXCEPTIONS = 0.02
 
 
-def cases() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines() if line.strip()]
+def cases(path: Path = CASES) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def exceptions() -> dict[str, dict[str, Any]]:
@@ -50,7 +50,8 @@ def run(tables: Tables, project: Project) -> Iterator[tuple[dict[str, Any], Verd
 
 
 def test_each_case(live: Live, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    project = Project(tmp_path, "test", StoreSettings(Secret(f"sqlite:///{tmp_path}/s.sqlite", "store.url", tmp_path)))
+    store = StoreSettings(Secret(f"sqlite:///{tmp_path}/store.sqlite", "store.url", tmp_path))
+    project = Project(root=tmp_path, environment="test", store=store)
     tables = Tables(live)
     tables.load(cases(), looks_at_columns)
     known = exceptions()
@@ -71,7 +72,7 @@ def test_each_case(live: Live, tmp_path: Path, request: pytest.FixtureRequest) -
 
 
 def test_each_exception_is_of_a_case_and_has_its_reason() -> None:
-    ids = {str(case["id"]) for case in cases()} | {str(json.loads(x)["id"]) for x in (HERE / "checks.jsonl").open()}
+    ids = {str(case["id"]) for case in (*cases(), *cases(HERE / "checks.jsonl"))}
     for name, exception in exceptions().items():
         assert name in ids, name
         assert exception["reason"].strip()
