@@ -74,6 +74,8 @@ def differences(case: Mapping[str, Any], run: Run) -> Iterator[str]:
         if status != expected["status"]:
             yield f"status is {status}, not {expected['status']}"
     yield from _counts(case, results)
+    if "sample_rows" in expected and len(failing_rows(results)) != expected["sample_rows"]:
+        yield f"{len(failing_rows(results))} rows are shown, not {expected['sample_rows']}"
     if "failing_rows" in expected or "failing_values" in expected:
         yield from _failing(case, expected, results)
     for name in ("observed", "own_measure", "own_counts"):
@@ -104,15 +106,8 @@ def _counts(case: Mapping[str, Any], results: Sequence[Result]) -> Iterator[str]
 
 
 def _failing(case: Mapping[str, Any], expected: Mapping[str, Any], results: Sequence[Result]) -> Iterator[str]:
-    """Yield how the failing rows differ; where dq tells no rows, how their number does."""
     wanted = expected.get("failing_rows")
     rows = failing_rows(results)
-    if rows is None:
-        number = sum(r.violations or 0 for r in results)
-        listed = wanted if wanted is not None else expected["failing_values"]
-        if number != len(listed):
-            yield f"{number} rows fail, not {len(listed)}"
-        return
     if wanted is not None and rows != sorted(wanted):
         yield f"the rows {rows} fail, not {sorted(wanted)}"
     if expected.get("failing_values") is not None:
@@ -122,15 +117,10 @@ def _failing(case: Mapping[str, Any], expected: Mapping[str, Any], results: Sequ
             yield f"the values {list(values)} fail, not {expected['failing_values']}"
 
 
-def failing_rows(results: Sequence[Result]) -> list[int] | None:
-    """Return the numbers of the failing rows as dq tells them by the key of the table; None where it tells none."""
-    found: list[int] = []
-    for result in results:
-        listed = getattr(result, "failing", None)
-        if listed is None:
-            return None
-        found += [int(key[ROW]) if isinstance(key, Mapping) else int(key[0]) for key in listed]
-    return sorted(found)
+def failing_rows(results: Sequence[Result]) -> list[int]:
+    """Return the numbers of the failing rows, as dq tells them by the key of the table."""
+    listed = [result.failing for result in results if result.failing is not None]
+    return sorted(row[found.columns.index(ROW)] for found in listed for row in found.rows)
 
 
 def _columns(case: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dq import Suite
+from dq import ShowRows, Suite
 from tests.conformance.asked import Asked, NotTranslated, Source
 from tests.conformance.dbt import dbt_expectations, dbt_utils
 from tests.conformance.deequ import deequ
@@ -18,6 +18,9 @@ SOURCES: dict[str, Source] = {
     "dbt-expectations": dbt_expectations,
     "pointblank": pointblank,
 }
+MOST_SHOWN = 1_000
+"""As many failing rows as dq lists at most."""
+
 OF_THE_TABLE = {"columns_set", "columns_ordered", "column_exists", "column_to_exist"}
 """Kinds that look at the columns of a table, as those with one of these words in their names do."""
 
@@ -43,4 +46,5 @@ def translate(asked: Asked) -> Suite:
     found = source.kinds.get(asked.kind)
     if found is None:
         raise NotTranslated(f"the kind {asked.kind}")
-    return Suite("case", asked.table_of(None), checks=found(asked))
+    shown = ShowRows(most=asked.get("sample_limit", MOST_SHOWN), always=True)
+    return Suite("case", asked.table_of(None), checks=found(asked), show=shown)
