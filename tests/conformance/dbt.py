@@ -189,11 +189,7 @@ def _equality(asked: Asked) -> list[Check]:
 
 @dbt_utils.of("dbtutils_equal_rowcount")
 def _equal_rowcount(asked: Asked) -> list[Check]:
-    other = asked.table_of(asked.params["compare_model"])
-    columns = asked.get("group_by_columns")
-    if columns:
-        return _rows(asked, SameAs(columns, other, counted=True), nulls="fail")
-    return _number(asked, Ratio(other, as_="difference"), exactly(0))
+    return _number(asked, Ratio(asked.table_of(asked.params["compare_model"]), as_="difference"), exactly(0))
 
 
 @dbt_utils.of("dbtutils_fewer_rows_than")
@@ -430,8 +426,15 @@ def _other(asked: Asked) -> Table:
 
 @dbt_expectations.of("table_row_count_to_equal_other_table", "table_row_count_to_equal_other_table_times_factor")
 def _as_many(asked: Asked) -> list[Check]:
-    times = f"COUNT(*) * {asked.get('factor', 1)}"
-    return _number(asked, Ratio(_other(asked), measure="COUNT(*)", other_measure=times, as_="difference"), exactly(0))
+    return _difference(asked, "COUNT(*)", f"COUNT(*) * {asked.get('factor', 1)}", exactly(0))
+
+
+def _difference(asked: Asked, here: str, there: str, bounds: Any) -> list[Check]:
+    """Return the check of a difference, by group where one is given: then the groups are the same, too."""
+    other, by = _other(asked), _by(asked)
+    kind = Ratio(other, measure=here, other_measure=there, as_="difference")
+    found = [number(kind, bounds, where=asked.where, by=by)]
+    return [*found, check(SameAs(by.columns, other), "groups", where=asked.where)] if by else found
 
 
 @dbt_expectations.of("equal_expression", "table_aggregation_to_equal_other_table")
@@ -441,8 +444,7 @@ def _equal_expression(asked: Asked) -> list[Check]:
     percent = asked.get("tolerance_percent")
     if not percent:
         off = max(Decimal(str(asked.get("tolerance", 0))), EQUAL)
-        kind = Ratio(_other(asked), measure=here, other_measure=there, as_="difference")
-        return _number(asked, kind, between(-off, off))
+        return _difference(asked, here, there, between(-off, off))
     # It takes the difference as a share of its own number: there / here lies within 1 - p and 1 + p.
     share = Decimal(str(percent))
     least, most = 1 / (1 + share), None if share >= 1 else 1 / (1 - share)

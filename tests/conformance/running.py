@@ -120,7 +120,7 @@ def _failing(case: Mapping[str, Any], expected: Mapping[str, Any], results: Sequ
 def failing_rows(results: Sequence[Result]) -> list[int]:
     """Return the numbers of the failing rows, as dq tells them by the key of the table."""
     listed = [result.failing for result in results if result.failing is not None]
-    return sorted(row[found.columns.index(ROW)] for found in listed for row in found.rows)
+    return sorted({row[found.columns.index(ROW)] for found in listed for row in found.rows})
 
 
 def _columns(case: Mapping[str, Any]) -> list[str]:
