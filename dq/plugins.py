@@ -6,6 +6,8 @@ What dq brings itself comes through the same door.
 from __future__ import annotations
 
 import difflib
+import sys
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -14,6 +16,12 @@ from dq.model.errors import ConfigError
 
 def plugin_names(group: str) -> tuple[str, ...]:
     """Return the names that installed packages offer in an entry point group such as ``"dq.channels"``, sorted."""
+    return _names(group, tuple(sys.path))
+
+
+@lru_cache(maxsize=64)
+def _names(group: str, path: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG001  # what is installed lies on the path
+    """Return the names; to look for them reads a file of every installed package, and each run asks several times."""
     return tuple(sorted({point.name for point in entry_points(group=group)}))
 
 

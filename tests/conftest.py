@@ -19,6 +19,7 @@ SOAK = os.environ.get("DQ_SOAK") == "1"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _COUNTS = pytest.StashKey[dict[str, int]]()
+_CASES = pytest.StashKey[dict[tuple[str, str], dict[str, int]]]()
 
 # The machine may be shared and slow, and a failing example must be found again.
 hypothesis.settings.register_profile("dq", deadline=None, derandomize=True)
@@ -90,8 +91,22 @@ def histories(request: pytest.FixtureRequest) -> Callable[[int, int], Iterator[r
     return draw
 
 
+def conformance(config: pytest.Config, source: str, engine: str, word: str, *, review: bool) -> None:
+    """Count what came of a case of another project; ``review``: it need not pass."""
+    counts = config.stash.setdefault(_CASES, {}).setdefault((source, engine), {})
+    word = f"review {word}" if review else word
+    counts[word] = counts.get(word, 0) + 1
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print how many random histories ran, and from which seed."""
+    """Print how many random histories ran, and from which seed; and how many cases of other projects passed."""
+    cases = config.stash.get(_CASES, {})
+    if cases:
+        terminalreporter.section("cases of other projects")
+        words = ("passed", "failed", "refused", "review passed", "review failed", "review refused")
+        terminalreporter.line(f"{'source':<20}{'engine':<10}" + "".join(f"{word:>16}" for word in words))
+        for (source, engine), found in sorted(cases.items()):
+            terminalreporter.line(f"{source:<20}{engine:<10}" + "".join(f"{found.get(word, 0):>16}" for word in words))
     counts = config.stash.get(_COUNTS, {})
     if counts:
         terminalreporter.section(f"seeded histories (DQ_SEED={SEED})")

@@ -14,14 +14,14 @@ import dq
 from dq.model.errors import UsageError
 
 WORDS = {
-    "AddUp", "Aggregate", "Between", "By", "Change", "Check", "ColumnCount", "Compare", "ConsistentCasing",
-    "Decreasing", "DistinctCount", "DistinctShare", "Distribution", "Explained", "Freshness", "Gaps", "HasLength",
-    "Increasing", "IsNull", "Like", "Matches", "Max", "Mean", "Median", "Min", "MostCommon", "NoOverlap", "NoneOf",
-    "NotBetween", "NotIn", "NotLike", "NotMatches", "NotNull", "OneOf", "Quantile", "Query", "Ratio",
-    "Reconciliation", "Reference", "RowCount", "Rows", "SameAs", "Schema", "Sequential", "ShowRows", "Sla", "Stage",
-    "StdDev", "Suite", "Sum", "Table", "TextLength", "TogetherOneOf", "Total", "Unique", "UniqueCount",
-    "UniqueShare", "UniqueWithinRow", "ValidJson", "Values", "ZScore", "__version__", "above", "at_least",
-    "at_most", "below", "between", "exactly", "outside", "reconcile", "run",
+    "AddUp", "Aggregate", "Between", "By", "Change", "Check", "ColumnCount", "Compare", "ConsistentCasing", "Count",
+    "Decreasing", "DistinctCount", "DistinctShare", "Distribution", "DuplicateCount", "Explained", "Freshness",
+    "Gaps", "HasLength", "Increasing", "IsNull", "Like", "Matches", "Max", "Mean", "Median", "Min", "MostCommon",
+    "NoOverlap", "NoneOf", "NotBetween", "NotIn", "NotLike", "NotMatches", "NotNull", "OneOf", "Quantile", "Query",
+    "QueryValue", "Ratio", "Reconciliation", "Reference", "RowCount", "Rows", "SameAs", "Schema", "Sequential",
+    "Share", "ShowRows", "Sla", "Stage", "StdDev", "Suite", "Sum", "Table", "TextLength", "TogetherOneOf", "Total",
+    "Unique", "UniqueCount", "UniqueShare", "UniqueWithinRow", "ValidJson", "Values", "ZScore", "__version__",
+    "above", "at_least", "at_most", "below", "between", "exactly", "outside", "reconcile", "run",
 }  # fmt: skip
 HEAVY = {"airflow", "alembic", "duckdb", "fastapi", "jinja2", "requests", "slack_sdk", "sqlalchemy", "sqlglot"}
 

@@ -3,15 +3,24 @@
 from dq.checks.aggregate import Aggregate
 from dq.checks.aggregates import Max, Mean, Median, Min, Quantile, StdDev, Sum, TextLength
 from dq.checks.columns import AddUp, Compare, TogetherOneOf
-from dq.checks.distinct import DistinctCount, DistinctShare, MostCommon, UniqueCount, UniqueShare, Values
+from dq.checks.distinct import (
+    DistinctCount,
+    DistinctShare,
+    DuplicateCount,
+    MostCommon,
+    UniqueCount,
+    UniqueShare,
+    Values,
+)
 from dq.checks.distribution import Distribution
 from dq.checks.freshness import Freshness
 from dq.checks.gaps import Gaps
 from dq.checks.history import Change
+from dq.checks.holding import Count, Share
 from dq.checks.order import Decreasing, Increasing, NoOverlap, Sequential
 from dq.checks.other_table import NotIn, Ratio, Reference, SameAs
 from dq.checks.outlier import ZScore
-from dq.checks.query import Query
+from dq.checks.query import Query, QueryValue
 from dq.checks.rows import Rows
 from dq.checks.schema import ColumnCount, Schema
 from dq.checks.text import ConsistentCasing, HasLength, Like, Matches, NotLike, NotMatches, ValidJson
@@ -27,10 +36,12 @@ __all__ = [
     "ColumnCount",
     "Compare",
     "ConsistentCasing",
+    "Count",
     "Decreasing",
     "DistinctCount",
     "DistinctShare",
     "Distribution",
+    "DuplicateCount",
     "Freshness",
     "Gaps",
     "HasLength",
@@ -53,6 +64,7 @@ __all__ = [
     "OneOf",
     "Quantile",
     "Query",
+    "QueryValue",
     "Ratio",
     "Reference",
     "RowCount",
@@ -60,6 +72,7 @@ __all__ = [
     "SameAs",
     "Schema",
     "Sequential",
+    "Share",
     "StdDev",
     "Sum",
     "TextLength",

@@ -86,11 +86,13 @@ class AddUp(PredicateKind):
         columns: what is added.
         total: a number, or the name of a column.
         within: how far the sum may be off, e.g. ``0.005`` for sums of floating-point numbers.
+        null_is_zero: a NULL in a column that is added counts as zero.
     """
 
     columns: tuple[str, ...] = field(converter=as_columns)
     total: int | float | Decimal | str
     within: int | float | Decimal = field(default=0, kw_only=True)
+    null_is_zero: bool = field(default=False, kw_only=True)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
@@ -108,7 +110,7 @@ class AddUp(PredicateKind):
     @property
     def predicate_form(self) -> SumIs:
         """TRUE where they add up."""
-        return SumIs(self.columns, self.total, self.within)
+        return SumIs(self.columns, self.total, self.within, self.null_is_zero)
 
     def __str__(self) -> str:
         off = f" within {self.within}" if self.within else ""

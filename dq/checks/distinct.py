@@ -102,6 +102,29 @@ class UniqueCount(_OfValues):
 
 
 @frozen
+class DuplicateCount(_OfValues):
+    """The number of values that occur more than once is within bounds; each counts once, however often it occurs.
+
+    Attributes:
+        columns: one name or several.
+    """
+
+    function: ClassVar[Function] = "distinct"
+    columns: tuple[str, ...] = field(converter=as_columns)
+
+    def measures(self, where: str | None) -> Mapping[str, Measure]:
+        """Return the rows, the different values, and those that occur once."""
+        return {**super().measures(where), "once": Measure("stat", Stat("unique", self.columns), where)}
+
+    def value(self, numbers: Numbers, moment: Moment) -> Valued:  # noqa: ARG002  # as every kind
+        """Return the different values that do not occur once."""
+        return Valued(Fraction((whole(numbers.get("value")) or 0) - (whole(numbers.get("once")) or 0)))
+
+    def __str__(self) -> str:
+        return f"the number of {', '.join(self.columns)} that occur more than once"
+
+
+@frozen
 class UniqueShare(_ShareOfRows):
     """The number of values that occur exactly once is, as a share, within bounds.
 
@@ -211,14 +234,15 @@ class MostCommon(RowKind):
     Attributes:
         column: its name.
         values: those that it may be.
-        ties: where several are equally common, it is enough that one of them is allowed.
+        ties: where several are equally common, ``"all"`` of them must be allowed, or ``"one"``; ``"none"``: a tie is a
+            violation itself.
     """
 
     shares: ClassVar[bool] = False
     noun: ClassVar[str] = "value"
     column: str
     values: tuple[Scalar, ...] = field(converter=_values)
-    ties: bool = field(default=False, kw_only=True)
+    ties: Literal["all", "one", "none"] = field(default="all", kw_only=True)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
@@ -226,6 +250,8 @@ class MostCommon(RowKind):
         if not self.values:
             yield "MostCommon has no values"
         yield from bad_literals(self.values)
+        if self.ties not in ("all", "one", "none"):
+            yield f'ties={self.ties!r} is not one of "all", "one", "none"'
 
     def measures(self, where: str | None) -> Mapping[str, Measure]:
         """Return the rows, and the most common values."""
@@ -239,7 +265,9 @@ class MostCommon(RowKind):
         found = numbers.get("values") or ()
         allowed = {alike(value) for value in self.values}
         bad = [row[0] for row in found if alike(row[0]) not in allowed]
-        violations = 0 if self.ties and len(bad) < len(found) else len(bad)
+        violations = 0 if self.ties == "one" and len(bad) < len(found) else len(bad)
+        if self.ties == "none":
+            violations = max(violations, len(found) - 1)
         return Counted(violations, rows=len(found), detail={"values": [plain(row[0]) for row in found]})
 
     def __str__(self) -> str:

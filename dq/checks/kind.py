@@ -90,6 +90,8 @@ class PredicateKind(RowKind):
             return measures
         if isinstance(form, Sql):
             return measures | {"unknown": Measure("unknown", form, where)}
+        if not form.unknown_if_null:
+            return measures
         return measures | {"unknown": Measure("violations", Present(form.unknown_if_null), where)}
 
     def failing(self) -> Predicate | Measure | None:

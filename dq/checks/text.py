@@ -68,6 +68,10 @@ class _Patterns(PredicateKind):
     patterns: tuple[str, ...]
     every: bool
 
+    @property
+    def _ignores_case(self) -> bool:
+        return False
+
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
         yield from bad_column(self.column)
@@ -79,7 +83,7 @@ class _Patterns(PredicateKind):
     @property
     def predicate_form(self) -> Pattern:
         """TRUE where the text matches, or, for the kinds that say so, does not."""
-        return Pattern(self.column, self.syntax, self.patterns, self.every, self.negated)
+        return Pattern(self.column, self.syntax, self.patterns, self.every, self.negated, self._ignores_case)
 
     def __str__(self) -> str:
         verb = {"like": "is like", "regex": "matches"}[self.syntax]
@@ -136,12 +140,18 @@ class Matches(_Patterns):
         column: its name.
         patterns: one pattern or several; one of them must match.
         every: all of them must match.
+        ignore_case: upper and lower case are the same.
     """
 
     syntax: ClassVar[Literal["like", "regex"]] = "regex"
     column: str
     patterns: tuple[str, ...] = field(converter=as_columns)
     every: bool = field(default=False, kw_only=True)
+    ignore_case: bool = field(default=False, kw_only=True)
+
+    @property
+    def _ignores_case(self) -> bool:
+        return self.ignore_case
 
 
 @frozen
@@ -152,6 +162,7 @@ class NotMatches(_Patterns):
         column: its name.
         patterns: one pattern or several; none of them may match.
         every: it is enough that not all of them match.
+        ignore_case: upper and lower case are the same.
     """
 
     syntax: ClassVar[Literal["like", "regex"]] = "regex"
@@ -159,6 +170,11 @@ class NotMatches(_Patterns):
     column: str
     patterns: tuple[str, ...] = field(converter=as_columns)
     every: bool = field(default=False, kw_only=True)
+    ignore_case: bool = field(default=False, kw_only=True)
+
+    @property
+    def _ignores_case(self) -> bool:
+        return self.ignore_case
 
 
 _NOT_PORTABLE = re.compile(r"\\(?:[1-9]|[AzZbBGKQEpPhHRXuUkg])|\(\?(?!:)|[*+?}]\+|\[\[:|\[\^?[^\]]*&&")

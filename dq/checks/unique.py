@@ -8,7 +8,7 @@ from typing import ClassVar
 from attrs import frozen
 
 from dq.checks.kind import PredicateKind, RowKind, bad_column, whole
-from dq.model.measure import Measure, Stat
+from dq.model.measure import Measure, NullsEqual, Stat
 from dq.model.predicate import AllDiffer, Predicate, Present
 from dq.model.reading import Counted, Moment, Numbers
 
@@ -22,13 +22,19 @@ class Unique(RowKind):
 
     Attributes:
         columns: one column name or several.
+        nulls_equal: NULL equals NULL, so that two keys with a NULL in the same place can be the same.
     """
 
     late: ClassVar[tuple[str, ...]] = ("violations",)
     columns: tuple[str, ...]
+    nulls_equal: bool
 
-    def __init__(self, *columns: str) -> None:
-        self.__attrs_init__(columns)
+    def __init__(self, *columns: str, nulls_equal: bool = False) -> None:
+        self.__attrs_init__(columns, nulls_equal)
+
+    @property
+    def _key(self) -> tuple[str, ...] | NullsEqual:
+        return NullsEqual(self.columns) if self.nulls_equal else self.columns
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
@@ -41,17 +47,24 @@ class Unique(RowKind):
         """Return the rows, those whose key has a NULL, the different keys, and late those that share a key.
 
         As many different keys as there are rows with a key prove that it is unique, and cost far less than to count
-        the rows that share one.
+        the rows that share one. Where NULL equals NULL, no count of different keys tells that.
         """
+        if self.nulls_equal:
+            return {
+                "rows": Measure("rows", where=where),
+                "violations": Measure("duplicates", self._key, where),
+            }
         return {
             "rows": Measure("rows", where=where),
             "unknown": Measure("violations", Present(self.columns), where),
             "keys": Measure("stat", Stat("distinct", self.columns), where),
-            "violations": Measure("duplicates", self.columns, where),
+            "violations": Measure("duplicates", self._key, where),
         }
 
     def needs_late(self, numbers: Numbers) -> bool:
         """Return whether there are more rows with a key than keys."""
+        if self.nulls_equal:
+            return bool(numbers.get("rows"))
         return (whole(numbers.get("rows")) or 0) - (whole(numbers.get("unknown")) or 0) != (
             whole(numbers.get("keys")) or 0
         )
@@ -63,7 +76,7 @@ class Unique(RowKind):
 
     def failing(self) -> Predicate | Measure | None:
         """Return the measure of the rows that share a key."""
-        return Measure("duplicates", self.columns)
+        return Measure("duplicates", self._key)
 
     def __str__(self) -> str:
         return f"{', '.join(self.columns)} {'is' if len(self.columns) == 1 else 'are'} unique"

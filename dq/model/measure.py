@@ -105,11 +105,22 @@ class Elsewhere:
     of: Measure
 
 
+@frozen
+class NullsEqual:
+    """A key in which NULL equals NULL.
+
+    Attributes:
+        columns: the key.
+    """
+
+    columns: tuple[str, ...]
+
+
 Form = Literal[
-    "rows", "violations", "unknown", "matches", "aggregate", "stat", "newest", "duplicates", "query",
+    "rows", "violations", "unknown", "matches", "aggregate", "stat", "newest", "duplicates", "query", "number",
     "frequencies", "buckets", "absentees", "elsewhere", "columns",
 ]  # fmt: skip
-Of = Predicate | Stat | Frequencies | Buckets | Absentees | Elsewhere | str | tuple[str, ...]
+Of = Predicate | Stat | Frequencies | Buckets | Absentees | Elsewhere | NullsEqual | str | tuple[str, ...]
 
 
 @frozen
@@ -120,8 +131,9 @@ class Measure:
         form: ``rows`` counts rows; ``violations`` rows where ``of`` is not TRUE; ``unknown`` rows where ``of`` is
             NULL; ``matches`` rows where ``of`` is TRUE; ``aggregate`` is an aggregate expression of the user; ``stat``
             one of dq's own; ``newest`` the maximum of a column over the whole table; ``duplicates`` the rows that
-            share the key ``of`` (columns, none NULL) with another row; ``query`` the number of rows that the query
-            ``of`` returns; ``frequencies`` and ``buckets`` are tables; ``absentees`` counts rows without a partner in
+            share the key ``of`` (columns, none NULL unless NULL equals NULL) with another row; ``query`` the number
+            of rows that the query ``of`` returns; ``number`` the one number that the query ``of`` returns;
+            ``frequencies`` and ``buckets`` are tables; ``absentees`` counts rows without a partner in
             another table; ``elsewhere`` is a measure of another table; ``columns`` the table's columns (name, type,
             whether it may be NULL, None where that is not known), in order.
         of: what is counted; None for ``rows`` and ``columns``.

@@ -94,6 +94,7 @@ class Pattern:
     Attributes:
         syntax: ``like``: SQL's LIKE, case-sensitive, ``\`` escapes; ``regex``: a regular expression that may match
             anywhere in the text.
+        ignore_case: of a regular expression: upper and lower case are the same.
     """
 
     column: str
@@ -101,6 +102,7 @@ class Pattern:
     patterns: tuple[str, ...]
     every: bool = False
     negated: bool = False
+    ignore_case: bool = False
 
     @property
     def unknown_if_null(self) -> tuple[str, ...]:
@@ -149,16 +151,21 @@ class TupleIn:
 
 @frozen
 class SumIs:
-    """True where the columns of a row add up to ``total``, a number or another column, give or take ``within``."""
+    """True where the columns of a row add up to ``total``, a number or another column, give or take ``within``.
+
+    ``null_is_zero``: a NULL among the columns adds nothing.
+    """
 
     columns: tuple[str, ...]
     total: int | float | Decimal | str
     within: int | float | Decimal = 0
+    null_is_zero: bool = False
 
     @property
     def unknown_if_null(self) -> tuple[str, ...]:
         """The columns whose NULL makes it unknown."""
-        return (*self.columns, self.total) if isinstance(self.total, str) else self.columns
+        added = () if self.null_is_zero else self.columns
+        return (*added, self.total) if isinstance(self.total, str) else added
 
 
 @frozen

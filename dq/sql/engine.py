@@ -63,6 +63,7 @@ _FLAGS = {
     **dict.fromkeys(("duckdb", "strictsqlite", "spark", "databricks", "bigquery", "trino", "presto", "athena"), "(?s)"),
     "mysql": "(?s-i)",  # MySQL and MariaDB would take the case from the collation
 }
+_NO_CASE_FLAG = ("snowflake", "oracle", "redshift")  # POSIX syntax, without flags in the pattern
 _VERY_END = {
     "strictsqlite": r"\Z",
     **dict.fromkeys(("mysql", "spark", "databricks", "trino", "presto", "athena"), r"\z"),
@@ -238,7 +239,7 @@ class Engine:
         escape = f" ESCAPE {self.literal(chr(92))}" if "\\" in pattern and self.glot != "bigquery" else ""
         return f"{self._form(_WITH_CASE, '{0}', text)} LIKE {self.literal(pattern)}{escape}"
 
-    def regex(self, text: str, pattern: str) -> str:
+    def regex(self, text: str, pattern: str, *, ignore_case: bool = False) -> str:
         """Return whether a regular expression matches somewhere in a text.
 
         Raises:
@@ -246,7 +247,10 @@ class Engine:
         """
         if self.glot not in _REGEX:
             raise GuardError(f"{self.name} has no regular expressions; use Like, or Rows with a function of its own")
-        return _REGEX[self.glot].format(text, self.literal(_same_everywhere(pattern, self.glot)))
+        if ignore_case and self.glot in _NO_CASE_FLAG:
+            raise GuardError(f"{self.name} has no flags in a pattern; write [Aa], or use Rows with its own function")
+        pattern = _same_everywhere(pattern, self.glot, ignore_case=ignore_case)
+        return _REGEX[self.glot].format(text, self.literal(pattern))
 
     def json(self, text: str) -> str:
         """Return whether a text is a JSON document.
@@ -367,7 +371,7 @@ def _typed(engine: str, glot: str, text: str, type_: str) -> str:
     return f"{type_} '{text}'" if glot == "oracle" else f"CAST('{text}' AS {type_})"
 
 
-def _same_everywhere(pattern: str, glot: str) -> str:
+def _same_everywhere(pattern: str, glot: str, *, ignore_case: bool) -> str:
     """Return a regular expression in which ``.`` is any character and ``$`` the very end, as PostgreSQL has them.
 
     By default ``.`` would be no line break elsewhere, and ``$`` would also match before one that ends the text.
@@ -375,7 +379,8 @@ def _same_everywhere(pattern: str, glot: str) -> str:
     end = _VERY_END.get(glot)
     if end is not None:
         pattern = _TOKEN.sub(lambda found: end if found.group() == "$" else found.group(), pattern)
-    return _FLAGS.get(glot, "") + pattern
+    flags = _FLAGS.get(glot, "")
+    return f"{flags.replace('-i', '')}(?i){pattern}" if ignore_case else flags + pattern
 
 
 def _glob(pattern: str) -> str:

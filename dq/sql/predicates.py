@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from itertools import combinations
 
 from attrs import frozen
@@ -79,8 +80,8 @@ class Predicates:
                     return f"{length} = {low}"
                 ends = [f"{length} {op} {end}" for op, end in ((">=", low), ("<=", high)) if end is not None]
                 return _all(ends)
-            case Pattern(column, syntax, patterns, every, negated):
-                spell = self.engine.like if syntax == "like" else self.engine.regex
+            case Pattern(column, syntax, patterns, every, negated, ignore_case):
+                spell = self.engine.like if syntax == "like" else partial(self.engine.regex, ignore_case=ignore_case)
                 found = (_all if every else _any)(spell(q(column), pattern) for pattern in patterns)
                 return f"(NOT ({found}))" if negated else found
             case Json(column):
@@ -91,8 +92,8 @@ class Predicates:
                 return _any(
                     _all(f"{q(c)} = {lit(v)}" for c, v in zip(columns, value, strict=True)) for value in values
                 )
-            case SumIs(columns, total, within):
-                added = " + ".join(q(c) for c in columns)
+            case SumIs(columns, total, within, null_is_zero):
+                added = " + ".join(f"COALESCE({q(c)}, 0)" if null_is_zero else q(c) for c in columns)
                 wanted = q(total) if isinstance(total, str) else lit(total)
                 return f"ABS({added} - {wanted}) <= {lit(within)}" if within else f"{added} = {wanted}"
             case _:  # those that a NULL does not make unknown
@@ -137,7 +138,8 @@ class Predicates:
                 far = far if both else _all([far, f"{off} > 0"])
                 return _any([f"{q(column)} IS NULL", far])
             case _:
-                return _any([f"NOT ({self.good(predicate)})", self._null(predicate.unknown_if_null)])
+                unknown = predicate.unknown_if_null
+                return _any([f"NOT ({self.good(predicate)})", *([self._null(unknown)] if unknown else [])])
 
     def known(self, predicate: Predicate) -> str:
         """Return what is TRUE for exactly the rows for which ``predicate`` is not NULL.

@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 from attrs import evolve, field, frozen
 
-from dq.model.errors import GuardError
+from dq.model.errors import GuardError, MeasureError
 from dq.model.interval import Interval
-from dq.model.measure import Absentees, Buckets, Elsewhere, Frequencies, Measure, Stat
+from dq.model.measure import Absentees, Buckets, Elsewhere, Frequencies, Measure, NullsEqual, Stat
 from dq.model.predicate import OverRows, Predicate, Present, Sql
 from dq.model.table import Table
 from dq.sql.engine import Engine
@@ -63,6 +63,13 @@ class Statement:
             for row in rows:
                 yield tuple(row[1 : 1 + self.keys]), self.measures[int(row[0])], row[1 + self.keys]
         elif self.shape == "columns":
+            rows = list(rows)
+            wide = self.keys + len(self.measures)
+            for row in rows:
+                if len(row) != wide:  # only a query of the user can be of another shape
+                    raise MeasureError(f"the query returns {len(row)} columns, not {wide}")
+            if not self.keys and len(rows) > 1:
+                raise MeasureError(f"the query returns {len(rows)} rows, not one")
             for row in rows:
                 for measure, value in zip(self.measures, row[self.keys :], strict=True):
                     yield tuple(row[: self.keys]), measure, value
@@ -312,12 +319,21 @@ class Compiler:
             return self._shared(newest, self._where(first.where, partition=False), batch)
         if first.form == "aggregate":
             return self._shared([self._aggregate(str(m.of)) for m in batch], where, batch)
-        if isinstance(first.of, Absentees) and (first.of.distinct or first.of.counted or first.of.reverse):
-            return self._made(self._difference(first), batch)
-        if first.form == "duplicates":
-            return self._made(self._duplicates(first), batch)
-        source, condition = self._rows(first, ())
-        return self._made(self._grouped(self._keys(), ["COUNT(*)"], source, condition), batch)
+        return self._made(self._counted(first), batch)
+
+    def _counted(self, measure: Measure) -> str:
+        """Return the statement of a count that shares with no other, or of a number of the user's own."""
+        of = measure.of
+        if isinstance(of, Absentees) and (of.distinct or of.counted or of.reverse):
+            return self._difference(measure)
+        if measure.form == "duplicates":
+            return self._duplicates(measure)
+        if measure.form == "number":
+            if measure.where is not None:
+                raise GuardError("where= does not reach into a QueryValue; write the condition into it")
+            return self.total(str(of))
+        source, condition = self._rows(measure, ())
+        return self._grouped(self._keys(), ["COUNT(*)"], source, condition)
 
     def _made(
         self, sql: str, batch: Sequence[Measure], shape: Literal["columns", "terms", "table"] = "columns"
@@ -401,10 +417,9 @@ class Compiler:
         if isinstance(measure.of, Absentees):
             return self._absent(measure, columns)
         if measure.form == "duplicates":
-            assert isinstance(measure.of, tuple)  # noqa: S101  # by construction of the kind
-            named = _names(self.columns, measure.of, columns)
-            over = ", ".join(dict.fromkeys([*self._grouping(), *(q(c) for c in measure.of)]))
-            present = self.predicates.good(Present(measure.of))
+            key, present = self._key(measure)
+            named = _names(self.columns, key, columns)
+            over = ", ".join(dict.fromkeys([*self._grouping(), *(q(c) for c in key)]))
             inner = f"SELECT {', '.join(map(q, named))}, COUNT(*) OVER (PARTITION BY {over}) AS dq_rows"
             return f"({inner} FROM {self._name()}{self._where(measure.where, also=present)}) dq_t", " WHERE dq_rows > 1"
         of = _predicate_of(measure)
@@ -419,11 +434,18 @@ class Compiler:
         return source, f" WHERE {self.predicates.bad(of)}"
 
     def _duplicates(self, measure: Measure) -> str:
-        assert isinstance(measure.of, tuple)  # noqa: S101  # by construction of the kind
-        named = [self.engine.identifier(c) for c in _names(self.columns, measure.of)]
-        where = self._where(measure.where, also=self.predicates.good(Present(measure.of)))
+        key, present = self._key(measure)
+        named = [self.engine.identifier(c) for c in _names(self.columns, key)]
+        where = self._where(measure.where, also=present)
         inner = f"{self._grouped(named, ['COUNT(*) AS dq_rows'], self._name(), where)} HAVING COUNT(*) > 1"
         return self._grouped(self._keys(), ["COALESCE(SUM(dq_rows), 0)"], f"({inner}) dq_t", "")
+
+    def _key(self, measure: Measure) -> tuple[tuple[str, ...], str | None]:
+        """Return the columns of a key, and the condition of the rows that have one."""
+        if isinstance(measure.of, NullsEqual):  # GROUP BY and PARTITION BY put NULLs together
+            return measure.of.columns, None
+        assert isinstance(measure.of, tuple)  # noqa: S101  # by construction of the kind
+        return measure.of, self.predicates.good(Present(measure.of))
 
     # ---- another table
 

@@ -1,0 +1,1 @@
+"""Cases of other projects, run against dq on each engine."""

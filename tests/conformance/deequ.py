@@ -1,0 +1,75 @@
+"""Deequ: metrics and shares of rows with a condition; what is unknown does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dq import (
+    Check,
+    DistinctCount,
+    DistinctShare,
+    Matches,
+    Max,
+    Mean,
+    Median,
+    Min,
+    RowCount,
+    Rows,
+    Share,
+    StdDev,
+    Sum,
+    TextLength,
+    UniqueShare,
+)
+from tests.conformance.asked import Asked, Kind, NotTranslated, Source, holds, number
+
+deequ = Source()
+
+
+def _all(asked: Asked, word: str) -> Kind:
+    return Share(Rows(f" {word} ".join(f"{asked.q(c)} IS NOT NULL" for c in _columns(asked))))
+
+
+def _columns(asked: Asked) -> list[str]:
+    return list(asked.get("columns") or [asked.params["column"]])
+
+
+_METRICS: dict[str, Callable[[Asked], Kind]] = {
+    "row_count": lambda _: RowCount(),
+    "non_null_ratio_all": lambda asked: _all(asked, "AND"),
+    "non_null_ratio_any": lambda asked: _all(asked, "OR"),
+    "uniqueness": lambda asked: UniqueShare(_columns(asked)),
+    "distinctness": lambda asked: DistinctShare(_columns(asked)),
+    "unique_value_ratio": lambda asked: UniqueShare(_columns(asked), of="values"),
+    "count_distinct": lambda asked: DistinctCount(_columns(asked)),
+    "min": lambda asked: Min(*_columns(asked)),
+    "max": lambda asked: Max(*_columns(asked)),
+    "mean": lambda asked: Mean(*_columns(asked)),
+    "median": lambda asked: Median(*_columns(asked)),
+    "sum": lambda asked: Sum(*_columns(asked)),
+    "stdev_population": lambda asked: StdDev(*_columns(asked), of="population"),
+    "stdev_sample": lambda asked: StdDev(*_columns(asked), of="sample"),
+    "min_length": lambda asked: TextLength(*_columns(asked), which="min"),
+    "max_length": lambda asked: TextLength(*_columns(asked), which="max"),
+}
+
+
+@deequ.of("metric")
+def _metric(asked: Asked) -> list[Check]:
+    metric = asked.params["fn"]
+    if metric not in _METRICS:
+        raise NotTranslated(f"the metric {metric}")
+    counts = metric in {"row_count", "count_distinct"}
+    return [number(_METRICS[metric](asked), holds(asked.params["condition"]), counts=counts, where=asked.where)]
+
+
+@deequ.of("predicate_ratio")
+def _predicate(asked: Asked) -> list[Check]:
+    kind = Share(Rows(asked.sql(asked.params["predicate"])))
+    return [number(kind, holds(asked.params["condition"]), where=asked.where)]
+
+
+@deequ.of("pattern_ratio")
+def _pattern(asked: Asked) -> list[Check]:
+    kind = Share(Matches(asked.params["column"], asked.params["pattern"]))
+    return [number(kind, holds(asked.params["condition"]), where=asked.where)]
