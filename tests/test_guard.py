@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dq.model.errors import GuardError
-from dq.sql.engine import StrictSQLite
+from dq.sql.dialects import StrictSQLite
 from dq.sql.guard import REFUSED_FUNCTIONS, guard_aggregate, guard_predicate, guard_query
 from dq.sql.names import table_parts
 

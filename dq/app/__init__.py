@@ -12,19 +12,26 @@ decides on the report in one transaction; the pump speaks to the world outside o
     linting, explaining, diagnosing, suggesting, selfchecking
 """
 
-from dq.app.backtesting import backtests
-from dq.app.closing import close, due, gate, pump, sla_check
-from dq.app.diagnosing import Finding, doctor
-from dq.app.explaining import Statement, explain
-from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
-from dq.app.measuring import partitions, reconcile, run, scan
-from dq.app.reading import latest_run, ledger, render_ledger, report, runs
-from dq.app.recording import record_reference, reference, references, remove_reference
-from dq.app.selfchecking import selfcheck
-from dq.app.session import judgement_time, open_project, upgrade
-from dq.app.suggesting import Suggestion, suggest
-from dq.app.telling import send_report
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from dq.checks.plan import scan_ids as scans
+
+if TYPE_CHECKING:
+    from dq.app.backtesting import backtests
+    from dq.app.closing import close, due, gate, pump, sla_check
+    from dq.app.diagnosing import Finding, doctor
+    from dq.app.explaining import Statement, explain
+    from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
+    from dq.app.measuring import partitions, reconcile, run, scan
+    from dq.app.reading import latest_run, ledger, render_ledger, report, runs
+    from dq.app.recording import record_reference, reference, references, remove_reference
+    from dq.app.selfchecking import selfcheck
+    from dq.app.session import judgement_time, open_project, upgrade
+    from dq.app.suggesting import Suggestion, suggest
+    from dq.app.telling import send_report
 
 __all__ = [
     "Finding",
@@ -63,3 +70,29 @@ __all__ = [
     "suggest",
     "upgrade",
 ]
+
+# A command loads what it needs: the whole of it takes as long as to check a small table.
+_WHERE = {
+    name: module
+    for module, names in {
+        "backtesting": ("backtests",),
+        "closing": ("close", "due", "gate", "pump", "sla_check"),
+        "diagnosing": ("Finding", "doctor"),
+        "explaining": ("Statement", "explain"),
+        "linting": ("Problem", "lint", "refuse_bad_sql", "sql_problems"),
+        "measuring": ("partitions", "reconcile", "run", "scan"),
+        "reading": ("latest_run", "ledger", "render_ledger", "report", "runs"),
+        "recording": ("record_reference", "reference", "references", "remove_reference"),
+        "selfchecking": ("selfcheck",),
+        "session": ("judgement_time", "open_project", "upgrade"),
+        "suggesting": ("Suggestion", "suggest"),
+        "telling": ("send_report",),
+    }.items()
+    for name in names
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(f"dq.app.{_WHERE[name]}"), name)
+    raise AttributeError(f"module 'dq.app' has no attribute {name!r}")

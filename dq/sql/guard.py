@@ -298,7 +298,7 @@ def _unreadable(text: str, dialect: str, why: str = "") -> GuardError:
 
 
 def _shown(dialect: str) -> str:
-    return dialect.removeprefix("strict")  # as people call it, see engine.StrictSQLite
+    return dialect.removeprefix("strict")  # as people call it, see dialects.StrictSQLite
 
 
 def _first_line(text: str) -> str:
