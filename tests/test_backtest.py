@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dq import Change, Check, Freshness, Max, NotNull, RowCount, at_least, at_most, between
@@ -38,6 +38,7 @@ def kept(*numbers: int, rows: int | None = None, group: Group | None = None) -> 
     return [Kept("c", group, day(n), Fraction(number), rows) for n, number in enumerate(numbers)]
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # it is many judgements, on a machine that may be shared
 @given(
     st.lists(st.integers(1, 100), min_size=1, max_size=25),
     st.sampled_from([

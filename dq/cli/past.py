@@ -32,10 +32,10 @@ _CODES = {2: EXIT_CODES[2], 3: EXIT_CODES[3]}
     short_help="Show how often a threshold would have fired.",
     epilog=teach(
         """
-dq backtest orders                                          the thresholds in force
-dq backtest orders "enough rows" --threshold "critical=at_least(100)"
-dq backtest orders volume --threshold "warning=between(-20, 20)" --threshold "critical=between(-50, 50)"
+dq backtest orders                 the thresholds in force
 dq backtest orders --since 2026-11-01 --json
+dq backtest orders "enough rows" --threshold "critical=at_least(100)"
+dq backtest orders volume --threshold "warning=between(-20, 20)"
 """,
         {0: "shown", **_CODES},
     ),
@@ -134,8 +134,8 @@ def reference() -> None:
     short_help="Measure one partition and record it.",
     epilog=teach(
         """
+dq reference record orders columns    after a wanted change of the table
 dq reference record orders "amounts are as ever" --date 2026-11-20
-dq reference record orders columns           after a wanted change of the table
 """,
         {0: "recorded", **_CODES},
     ),

@@ -49,9 +49,8 @@ Each of `results[]`:
 | `threshold` | the rung that was broken, else the mildest |
 | `sentence` | what was found, for people |
 | `failing` | only where rows broke it: `columns`, `rows` (masked), `query` for all, `problem`: why none are listed |
-| `detail` | only where the kind has more to tell, as JSON |
+| `detail` | only where the kind has more to tell, as JSON: a history and its band, gaps, columns |
 | `orgs`, `orgs_bad` | only in the summary of a grouped check: orgs measured, and how many of them are not well |
-| `detail` | more of what was found, where the kind tells it: a history and its band, the gaps, the columns |
 | `partition` | only where one run compares several partitions: `start` and `end` |
 
 With several suites, `--all` or `--from` it writes `{"exit_code": ..., "runs": [...]}`, each of `runs` such a document
