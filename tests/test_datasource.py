@@ -202,7 +202,10 @@ def test_a_stream_that_is_left_early_gives_its_connection_back(live: Live) -> No
 
 
 @pytest.mark.parametrize("live", ["sqlite", "postgres"], indirect=True)
-def test_where_a_stream_holds_the_only_connection_a_statement_does_not_hang(live: Live) -> None:
+def test_where_a_stream_holds_the_only_connection_a_statement_does_not_hang(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dq.datasource.sql.CANCEL_SECONDS", 0.5)
     live.load("many", {"id": "integer"}, [(i,) for i in range(250)])
     source = live.datasource(max_connections=1, timeout=timedelta(milliseconds=100))
     with contextlib.closing(source.stream("SELECT id FROM many", 10)) as stream:
