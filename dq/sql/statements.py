@@ -526,6 +526,8 @@ class Compiler:
     def _alone(self, stat: Stat, where: str | None) -> str:
         q = self.engine.identifier
         keys, columns = self._keys(), [q(c) for c in stat.columns]
+        if stat.function == "distinct" and len(columns) == 1 and not keys and self.engine.glot == "postgres":
+            return self._distinct_by_type(columns[0], self._where(where))
         if stat.function == "distinct" and len(columns) == 1:
             return self._grouped(keys, [f"COUNT(DISTINCT {columns[0]})"], self._name(), self._where(where))
         present = self._where(where, also=self.predicates.good(Present(stat.columns)))
@@ -542,6 +544,21 @@ class Compiler:
         divisor = "NULLIF(COUNT(*) - 1, 0)" if stat.function == "stddev_sample" else "COUNT(*)"
         inner = f"(SELECT {listed} FROM {self._name()}{present}) dq_t"
         return self._grouped(keys, [f"SQRT(SUM({off} * {off}) / {divisor})"], inner, "")
+
+    def _distinct_by_type(self, column: str, where: str) -> str:
+        """Return the number of different values, on PostgreSQL by bytes where the column is a text.
+
+        To sort texts by the rules of a language takes two to three times as long, and equal are only equal bytes, other
+        collations than a database's own excepted. Of the two sub-queries only the one that is asked for is executed.
+        """
+        sample = f"(SELECT {column} FROM {self._name()} LIMIT 0)"  # it has a type, and costs nothing
+        source = f"FROM {self._name()}{where}"
+        return (
+            f"SELECT CASE WHEN pg_typeof({sample})::text NOT IN ('text', 'character varying') "
+            f"THEN (SELECT COUNT(DISTINCT {column}) {source}) WHEN pg_collation_for({sample}) = '\"default\"' "
+            f'THEN (SELECT COUNT(DISTINCT {column}::text COLLATE "C") {source}) '
+            f"ELSE (SELECT COUNT(DISTINCT {column}) {source}) END"
+        )
 
     def _quantile(self, stat: Stat) -> str | None:
         assert stat.at is not None  # noqa: S101  # by construction of the kind
