@@ -285,6 +285,8 @@ class Compiler:
         if isinstance(measure.of, Stat):
             function = measure.of.function
             if function == "quantile":
+                if self.engine.glot == "redshift":  # all in one statement must be of one column there
+                    return "quantile", measure.where, measure.of.columns
                 return ("quantile", measure.where) if self.engine.quantile("", 0) else measure
             if function in ("distinct", "unique") or (function.startswith("stddev") and self.engine.name == "sqlite"):
                 return measure
