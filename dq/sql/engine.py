@@ -164,6 +164,14 @@ class Engine:
         return self.name == "duckdb"
 
     @property
+    def filters(self) -> bool:
+        """Whether ``COUNT(*) FILTER`` is the cheapest count in a pass, as it is on PostgreSQL, by a tenth of SUM(CASE).
+
+        DuckDB takes longer for it, most others have none.
+        """
+        return self.glot == "postgres"
+
+    @property
     def has_boolean_values(self) -> bool:
         """Whether a predicate is a value, so that it can be asked whether it is NULL."""
         return self.glot not in _NO_BOOLEAN_VALUES

@@ -355,6 +355,8 @@ class Compiler:
         if isinstance(measure.of, Stat):
             column = self.engine.identifier(measure.of.columns[0])
             return self._plain(measure.of, f"CASE WHEN {only} THEN {column} END" if only else column)
+        if self.engine.filters and (only or measure.form != "rows"):
+            return f"COUNT(*) FILTER (WHERE {self._counted(measure, only)})"
         if measure.form == "rows":
             return f"SUM(CASE WHEN {only} THEN 1 ELSE 0 END)" if only else "COUNT(*)"
         of = _predicate_of(measure)
@@ -366,6 +368,19 @@ class Compiler:
             good = self.predicates.good(of)
             counted = f"CASE WHEN {good} THEN {'0 ELSE 1' if measure.form == 'violations' else '1 ELSE 0'} END"
         return f"SUM(CASE WHEN {only} THEN {counted} ELSE 0 END)" if only else f"SUM({counted})"
+
+    def _counted(self, measure: Measure, only: str | None) -> str:
+        """Return the condition of the rows that a measure counts."""
+        if measure.form == "rows":
+            return only or "TRUE"
+        of = _predicate_of(measure)
+        if isinstance(of, Present) and measure.form == "violations":
+            condition = self.predicates.bad(of)
+        else:
+            test = {"violations": " IS NOT TRUE", "unknown": " IS NULL", "matches": ""}[measure.form]
+            condition = f"({self.predicates.good(of)}){test}"
+        # Not with AND: the predicate is not to be asked, and may break, where where= is not TRUE.
+        return condition if only is None else f"CASE WHEN {only} THEN {condition} END"
 
     def _plain(self, stat: Stat, column: str) -> str:
         """Return an aggregate that costs one pass and no memory."""
