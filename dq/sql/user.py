@@ -24,7 +24,7 @@ def predicate(text: str, glot: str, refused: frozenset[str]) -> str:
     Raises:
         GuardError: when it is refused.
     """
-    return _emit(guard_predicate(text, glot, refused), glot)
+    return _emit(_guarded(text, glot, refused), glot)
 
 
 @lru_cache(maxsize=4096)
@@ -34,7 +34,7 @@ def violated(text: str, glot: str, refused: frozenset[str]) -> str:
     Raises:
         GuardError: when it is refused.
     """
-    tree = guard_predicate(text, glot, refused)
+    tree = _guarded(text, glot, refused)
     if glot != "duckdb":
         return f"(CASE WHEN {_emit(tree, glot)} THEN 1 ELSE 0 END = 0)"
     turned = not_true(tree)
@@ -60,6 +60,11 @@ def aggregate(text: str, glot: str, refused: frozenset[str]) -> tuple[str, bool]
     """
     tree = guard_aggregate(text, glot, refused)
     return _emit(tree, glot), any(tree.find_all(exp.Distinct, exp.PercentileCont, exp.Quantile, exp.Median))
+
+
+@lru_cache(maxsize=4096)
+def _guarded(text: str, glot: str, refused: frozenset[str]) -> exp.Expression:
+    return guard_predicate(text, glot, refused)  # to read it costs far more than to write it
 
 
 def _emit(tree: exp.Expression, glot: str) -> str:
