@@ -26,6 +26,7 @@ from dq import (
     Suite,
     Table,
     Unique,
+    UniqueWithinRow,
     at_least,
     between,
     exactly,
@@ -102,6 +103,16 @@ def test_null_equals_null_where_a_key_says_so(table: Live) -> None:
         "where": (2, 2),
         "unique": (0, 6),
     }
+
+
+def test_two_nulls_in_a_row_are_equal_where_that_is_said(live: Live) -> None:
+    live.load("t", dict.fromkeys("abc", "integer"), [(1, 2, 3), (None, None, 1), (None, 2, 2), (None, 1, 2)])
+    found = run(
+        live,
+        Check("differ", UniqueWithinRow("a", "b", "c")),
+        Check("equal", UniqueWithinRow("a", "b", "c", nulls_equal=True)),
+    )
+    assert {name: r.violations for name, r in found.items()} == {"differ": 1, "equal": 2}
 
 
 @pytest.mark.parametrize(

@@ -88,13 +88,15 @@ class UniqueWithinRow(PredicateKind):
 
     Attributes:
         columns: two column names or more.
+        nulls_equal: NULL equals NULL, so two of them in a row are a violation.
     """
 
     nulls: ClassVar[bool] = False
     columns: tuple[str, ...]
+    nulls_equal: bool
 
-    def __init__(self, *columns: str) -> None:
-        self.__attrs_init__(columns)
+    def __init__(self, *columns: str, nulls_equal: bool = False) -> None:
+        self.__attrs_init__(columns, nulls_equal)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
@@ -106,7 +108,7 @@ class UniqueWithinRow(PredicateKind):
     @property
     def predicate_form(self) -> AllDiffer:
         """TRUE where all of them differ."""
-        return AllDiffer(self.columns)
+        return AllDiffer(self.columns, self.nulls_equal)
 
     def __str__(self) -> str:
         return f"{', '.join(self.columns)} differ from each other in every row"

@@ -170,9 +170,13 @@ class SumIs:
 
 @frozen
 class AllDiffer:
-    """True where no two of the columns of a row have the same value; a NULL differs from everything."""
+    """True where no two of the columns of a row have the same value.
+
+    A NULL differs from everything, with ``nulls_equal`` from everything but another NULL.
+    """
 
     columns: tuple[str, ...]
+    nulls_equal: bool = False
 
 
 @frozen

@@ -124,8 +124,10 @@ class Predicates:
                 return _any([*self._outside(predicate), f"{q(column)} IS NULL"])
             case Compared(left, operator, right):
                 return _any([f"{q(left)} {_INVERSE[operator]} {q(right)}", self._null((left, right))])
-            case AllDiffer(columns):
-                return _any(f"{q(a)} = {q(b)}" for a, b in combinations(columns, 2))
+            case AllDiffer(columns, nulls_equal):
+                pairs = [(q(a), q(b)) for a, b in combinations(columns, 2)]
+                both_null = [f"({a} IS NULL AND {b} IS NULL)" for a, b in pairs if nulls_equal]
+                return _any([*(f"{a} = {b}" for a, b in pairs), *both_null])
             case Ordered(column):
                 return _any([f"{q(column)} IS NULL", self._out_of_order(predicate)])
             case Apart():

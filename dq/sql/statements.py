@@ -356,7 +356,7 @@ class Compiler:
             column = self.engine.identifier(measure.of.columns[0])
             return self._plain(measure.of, f"CASE WHEN {only} THEN {column} END" if only else column)
         if self.engine.filters and (only or measure.form != "rows"):
-            return f"COUNT(*) FILTER (WHERE {self._counted(measure, only)})"
+            return f"COUNT(*) FILTER (WHERE {self._condition(measure, only)})"
         if measure.form == "rows":
             return f"SUM(CASE WHEN {only} THEN 1 ELSE 0 END)" if only else "COUNT(*)"
         of = _predicate_of(measure)
@@ -369,7 +369,7 @@ class Compiler:
             counted = f"CASE WHEN {good} THEN {'0 ELSE 1' if measure.form == 'violations' else '1 ELSE 0'} END"
         return f"SUM(CASE WHEN {only} THEN {counted} ELSE 0 END)" if only else f"SUM({counted})"
 
-    def _counted(self, measure: Measure, only: str | None) -> str:
+    def _condition(self, measure: Measure, only: str | None) -> str:
         """Return the condition of the rows that a measure counts."""
         if measure.form == "rows":
             return only or "TRUE"

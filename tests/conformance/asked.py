@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from attrs import field, frozen
@@ -151,13 +151,18 @@ def within(low: Any, high: Any, *, low_open: bool = False, high_open: bool = Fal
 
 def equal(value: Any, *, other: bool = False) -> Any:
     """Return the bounds of one number (``other``: of all but that one), give or take what a fraction is off."""
+    value = _number(value)
     if isinstance(value, str):
         return exactly(value)  # which refuses what is no number
-    number = Decimal(str(value))
-    off = 0 if number == number.to_integral_value() else EQUAL
-    if other:
-        return outside(number - off, number + off)
-    return between(number - off, number + off) if off else exactly(number)
+    return (outside if other else between)(Decimal(str(value)) - EQUAL, Decimal(str(value)) + EQUAL)
+
+
+def _number(value: Any) -> Any:
+    """Return the number of a text such as ``5 %``; anything else as it is."""
+    try:
+        return Decimal(value.rstrip("% ")) if isinstance(value, str) else value
+    except InvalidOperation:
+        return value
 
 
 def holds(condition: Mapping[str, Any]) -> Any:
@@ -178,10 +183,10 @@ def _bounds(condition: Mapping[str, Any], *, negated: bool) -> Any:
     if "not" in condition:
         return _bounds(condition["not"], negated=not negated)
     if "between" in condition:
-        low, high = condition["between"]
+        low, high = map(_number, condition["between"])
         make = outside if negated else between
         return make(low, high, low_open=bool(condition.get("open_low")), high_open=bool(condition.get("open_high")))
-    operator, value = str(condition["op"]), condition["value"]
+    operator, value = str(condition["op"]), _number(condition["value"])
     operator = "!=" if operator == "<>" else operator
     operator = _INVERSE[operator] if negated else operator
     if operator == "!=":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dq import (
+    Aggregate,
     Check,
     DistinctCount,
     DistinctShare,
@@ -13,6 +14,7 @@ from dq import (
     Mean,
     Median,
     Min,
+    QueryValue,
     RowCount,
     Rows,
     Share,
@@ -21,7 +23,7 @@ from dq import (
     TextLength,
     UniqueShare,
 )
-from tests.conformance.asked import Asked, Kind, NotTranslated, Source, holds, number
+from tests.conformance.asked import Asked, Kind, NotTranslated, Source, both, holds, number
 
 deequ = Source()
 
@@ -54,9 +56,27 @@ _METRICS: dict[str, Callable[[Asked], Kind]] = {
 }
 
 
+def _correlation(asked: Asked) -> list[Check]:
+    """Return the check of Pearson's correlation, from sums: few engines have the aggregate."""
+    x, y = (f"(1.0 * {asked.q(c)})" for c in _columns(asked))
+    spread = [f"(COUNT(*) * SUM({c} * {c}) - SUM({c}) * SUM({c}))" for c in (x, y)]
+    sql = f"(COUNT(*) * SUM({x} * {y}) - SUM({x}) * SUM({y})) / NULLIF(SQRT({spread[0]} * {spread[1]}), 0)"
+    there = " AND ".join(f"{asked.q(c)} IS NOT NULL" for c in _columns(asked))
+    return [number(Aggregate(sql), holds(asked.params["condition"]), where=both(asked.where, there))]
+
+
+def _entropy(asked: Asked) -> list[Check]:
+    name, table = asked.q(_columns(asked)[0]), asked.table_of(None).name
+    there = both(asked.where, f"{name} IS NOT NULL")
+    shares = f"SELECT 1.0 * COUNT(*) / SUM(COUNT(*)) OVER () AS p FROM {table} WHERE {there} GROUP BY {name}"
+    return [number(QueryValue(f"SELECT -SUM(p * LN(p)) FROM ({shares}) shares"), holds(asked.params["condition"]))]
+
+
 @deequ.of("metric")
 def _metric(asked: Asked) -> list[Check]:
     metric = asked.params["fn"]
+    if metric in {"correlation", "entropy"}:
+        return _correlation(asked) if metric == "correlation" else _entropy(asked)
     if metric not in _METRICS:
         raise NotTranslated(f"the metric {metric}")
     counts = metric in {"row_count", "count_distinct"}

@@ -214,7 +214,7 @@ def _compound(asked: Asked) -> list[Check]:
 def _within_record(asked: Asked) -> list[Check]:
     columns = asked.params["columns"]
     looked_at = unless_missing(asked, columns, asked.get("skip_row_if"))
-    return _rows(asked, UniqueWithinRow(*columns), nulls="fail", where=looked_at)
+    return _rows(asked, UniqueWithinRow(*columns, nulls_equal=True), nulls="fail", where=looked_at)
 
 
 @great_expectations.of("multicolumn_sum_equal")
