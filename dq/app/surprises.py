@@ -15,8 +15,10 @@ from attrs import frozen
 from dq.checks import (
     AddUp,
     Aggregate,
+    Count,
     DistinctCount,
     DistinctShare,
+    DuplicateCount,
     Freshness,
     Like,
     Matches,
@@ -30,9 +32,11 @@ from dq.checks import (
     NotNull,
     Quantile,
     Query,
+    QueryValue,
     Reference,
     RowCount,
     Rows,
+    Share,
     StdDev,
     TextLength,
     UniqueCount,
@@ -47,8 +51,8 @@ from dq.sql.reading import always_returns_a_row, compares_products, refuses_null
 
 _HALF = Fraction(1, 2)
 _SMALL = Fraction(1, 100)
-_SHARES = (DistinctShare, UniqueShare)
-_COUNTS = (RowCount, DistinctCount, UniqueCount, TextLength, StdDev)
+_SHARES = (DistinctShare, Share, UniqueShare)
+_COUNTS = (RowCount, Count, DistinctCount, DuplicateCount, UniqueCount, TextLength, StdDev)
 _COMPUTED = (Mean, Median, Quantile, StdDev, Aggregate)
 _LATER = re.compile(r"due|plan|schedul|expir|valid_(to|until)|deliver|until|deadline|_end\b|^end", re.IGNORECASE)
 
@@ -207,7 +211,7 @@ def _kinds(check: Check, suite: Suite) -> Iterator[_Clause]:
             f" where=\"{kind.column} <= '{{{{ data_interval_end }}}}'\", or a column of when rows are loaded"
         )
         yield "warning", clause, kind.column
-    if isinstance(kind, Query) and suite.table.partition is not None and "{" not in kind.sql:
+    if isinstance(kind, Query | QueryValue) and suite.table.partition is not None and "{" not in kind.sql:
         clause = (
             f"the query looks at all rows, and not at the partition; write e.g. {suite.table.partition} >="
             " '{{ data_interval_start }}' into it"

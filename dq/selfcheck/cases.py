@@ -21,10 +21,12 @@ from dq.checks import (
     ColumnCount,
     Compare,
     ConsistentCasing,
+    Count,
     Decreasing,
     DistinctCount,
     DistinctShare,
     Distribution,
+    DuplicateCount,
     Freshness,
     Gaps,
     HasLength,
@@ -47,6 +49,7 @@ from dq.checks import (
     OneOf,
     Quantile,
     Query,
+    QueryValue,
     Ratio,
     Reference,
     RowCount,
@@ -54,6 +57,7 @@ from dq.checks import (
     SameAs,
     Schema,
     Sequential,
+    Share,
     StdDev,
     Sum,
     TextLength,
@@ -226,6 +230,9 @@ def _of_values(made: _Made) -> None:
     made.measures(DistinctCount(["org", "code"]), 5)
     made.measures(DistinctShare("code"), 5 / 6)
     made.measures(UniqueCount("code"), 4)
+    made.measures(DuplicateCount("code"), 1)
+    made.measures(Count(Rows("amount > 0")), 4)
+    made.measures(Share(NotNull("amount")), 6 / 7)
     made.measures(UniqueShare("code"), 4 / 6)
 
 
@@ -266,3 +273,4 @@ def _of_tables(made: _Made, others: Table, written: str) -> None:
     made.measures(Ratio(others), 7 / 3)
     made.measures(Ratio(others, as_="difference"), 4)
     made.counts(Query(f"SELECT id FROM {written} WHERE amount < 0"), 1)
+    made.measures(QueryValue(f"SELECT max(id) FROM {written}"), 6)

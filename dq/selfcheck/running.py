@@ -79,7 +79,11 @@ def selfcheck(open_datasource: Callable[[], Datasource], schema: str) -> tuple[F
     finally:
         datasource.close()
         # Anew: one that was interrupted does nothing more.
-        _write(open_datasource, *away)
+        try:
+            _write(open_datasource, *away)
+        except KeyboardInterrupt:  # whoever is impatient still wants them gone
+            _write(open_datasource, *away)
+            raise
 
 
 def _write(open_datasource: Callable[[], Datasource], *statements: str) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from sqlglot import exp
-
 from dq.model.predicate import Scalar
 from dq.sql.engine import Engine
 
@@ -19,6 +17,17 @@ _TYPES: dict[Type, str] = {
     "text": "VARCHAR(200)",
     "date": "DATE",
     "time": "TIMESTAMP",
+}
+_OWN: dict[str, dict[Type, str]] = {
+    "postgres": {"double": "DOUBLE PRECISION"},
+    "redshift": {"double": "DOUBLE PRECISION"},
+    "mysql": {"time": "DATETIME"},
+    "tsql": {"double": "FLOAT", "time": "DATETIME2"},
+    "bigquery": {"integer": "INT64", "decimal": "NUMERIC", "double": "FLOAT64", "text": "STRING"},
+    "spark": {"text": "STRING"},
+    "databricks": {"text": "STRING"},
+    "oracle": {"integer": "NUMBER(19)", "decimal": "NUMBER(12, 2)", "double": "BINARY_DOUBLE", "text": "VARCHAR2(200)"},
+    "strictsqlite": {"date": "TEXT", "time": "TEXT"},  # it has no type for times, and compares ISO texts
 }
 
 
@@ -40,7 +49,4 @@ def dropped(engine: Engine, table: str) -> str:
 
 
 def _type(engine: Engine, kind: Type) -> str:
-    if engine.name == "sqlite" and kind in ("date", "time"):
-        return "TEXT"  # it has no type for times, and compares ISO texts
-    spelled = "DATETIME" if kind == "time" and engine.glot in ("mysql", "bigquery") else _TYPES[kind]
-    return exp.DataType.build(spelled, dialect=engine.glot if spelled == "DATETIME" else None).sql(dialect=engine.glot)
+    return _OWN.get(engine.glot, {}).get(kind) or _TYPES[kind]
