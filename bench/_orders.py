@@ -5,6 +5,7 @@ Only the standard library: every contender imports this, each in an environment 
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, NamedTuple
 
 ORGS = 1_000
@@ -70,6 +71,71 @@ CHECKS = (
     Check("customer_exists", "reference", "customer_id", ("customers", "customer_id")),
     Check("amount_per_org", "per_org", "amount > 0"),
 )
+
+ROW_FAMILIES = ("not_null", "between", "one_of", "like", "regex", "rows")
+
+
+def some(count: int) -> tuple[Check, ...]:
+    """Return that many checks: of the 40 every so-manieth; beyond 40 further ones that no two share a predicate of."""
+    if count <= len(CHECKS):
+        return tuple(CHECKS[i * len(CHECKS) // count] for i in range(count))
+    more = (
+        _other(check, k)
+        for k in range(1, count)
+        for check in CHECKS
+        if check.family in ROW_FAMILIES and check.family != "not_null"
+    )
+    return (*CHECKS, *islice(more, count - len(CHECKS)))
+
+
+def _other(check: Check, k: int) -> Check:
+    """Return a check with the same answer and another predicate."""
+    column, values = check.column, check.values
+    if check.family == "between":
+        low, high = values
+        values = (low, f"2026-12-31 23:59:{59 - k:02}") if isinstance(high, str) else (low, high + k)
+        if column == "quantity":  # 0 is the violation, so the upper end may go anywhere
+            values = (1, 10 + k)
+    elif check.family == "one_of":
+        values = (*values, f"other{k}")
+    elif check.family == "like":
+        values = (f"%_@_%{'%' * k}",)
+    elif check.family == "regex":
+        values = (values[0].replace("$", f"(x{{{k}}}|)$"),)
+    else:
+        column = f"({column}) OR quantity = {100 + k}"
+    return Check(f"{check.name}_{k}", check.family, column, values)
+
+
+def good(check: Check, engine: str) -> str:
+    """Return the predicate of a good row, as somebody writes it by hand for ``duckdb`` or ``postgres``."""
+    column, values = check.column, check.values
+    if check.family == "not_null":
+        return f"{column} IS NOT NULL"
+    if check.family == "between":
+        low, high = (f"TIMESTAMP '{end}'" if isinstance(end, str) else str(end) for end in values)
+        return f"{column} BETWEEN {low} AND {high}"
+    if check.family == "one_of":
+        return f"{column} IN ({', '.join(map(repr, values))})"
+    if check.family == "like":
+        return f"{column} LIKE {values[0]!r}"
+    if check.family == "regex":
+        return f"{column} ~ {values[0]!r}" if engine == "postgres" else f"regexp_matches({column}, {values[0]!r})"
+    return column
+
+
+def bad(check: Check, engine: str) -> str:
+    """Return the predicate of a violating row; a NULL violates ``not_null`` only, because NOT NULL is not TRUE."""
+    return f"{check.column} IS NULL" if check.family == "not_null" else f"NOT ({good(check, engine)})"
+
+
+def verdict(check: Check, found: object) -> bool:
+    """Return whether a check passes, from what a tool found: the violations, the value, or already its verdict."""
+    if isinstance(found, bool):
+        return found
+    number = float(str(found))
+    return check.values[0] <= number <= check.values[1] if check.family == "aggregate" else number == 0
+
 
 MAKE_ORDERS = f"""
 WITH numbers AS (SELECT i, 1 + CAST(floor({ORGS} * pow(hash(i, 1) % 100000 / 100000.0, 3)) AS INTEGER) AS org_id,

@@ -1,0 +1,87 @@
+"""One contender in a process of its own, in its own environment: prints as JSON what it found and what that cost.
+
+``python bench/_contender.py CONTENDER ENGINE TARGET CHECKS FOLDER [--warm TARGET] [--count]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE / "peers")]
+
+from _orders import Check, some  # noqa: E402  # the path is only known now
+
+Run = Callable[[], dict[str, Any]]
+Prepare = Callable[[str, str, Sequence[Check], Path], Run]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    for word in ("contender", "engine", "target"):
+        parser.add_argument(word)
+    parser.add_argument("checks", type=int)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--warm", help="a small database with the same tables: what is loaded late, is loaded there")
+    parser.add_argument("--count", action="store_true", help="count the statements (DuckDB)")
+    asked = parser.parse_args()
+    checks = some(asked.checks)
+    prepare = _of(asked.contender)
+    with contextlib.redirect_stdout(io.StringIO()):  # tools talk
+        if asked.warm:
+            prepare(asked.engine, asked.warm, checks, _made(asked.folder / "small"))()
+        run = prepare(asked.engine, asked.target, checks, _made(asked.folder / "large"))
+        counted = _Counting(asked.target) if asked.count else None
+        cpu, began = time.process_time(), time.perf_counter()
+        found = run()
+        wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+    spent: dict[str, Any] = {"wall": wall, "cpu": cpu, "found": found}
+    if counted:
+        spent |= counted.all()
+    print(json.dumps(spent, default=str))
+
+
+def _of(contender: str) -> Prepare:
+    if contender.startswith("by hand:"):
+        import _floors
+
+        way = contender.removeprefix("by hand:")
+        return lambda engine, target, checks, _folder: _floors.prepare(way, engine, target, checks)
+    module = importlib.import_module(f"with_{contender}")
+    return module.prepare  # type: ignore[no-any-return]  # found by name
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+class _Counting:
+    """Counts the statements that a DuckDB file receives from anything in this process."""
+
+    def __init__(self, target: str) -> None:
+        import duckdb
+
+        self.connection = None
+        for read_only in (True, False):
+            self.connection = duckdb.connect(target, read_only=read_only)
+            break
+        self.connection.execute("CALL enable_logging('QueryLog')")
+
+    def all(self) -> dict[str, Any]:
+        rows = self.connection.execute("SELECT message FROM duckdb_logs WHERE type = 'QueryLog'").fetchall()
+        return {"statements": [row[0] for row in rows]}
+
+
+if __name__ == "__main__":
+    main()
