@@ -41,7 +41,7 @@ def main() -> None:
         if asked.warm:
             prepare(asked.engine, asked.warm, checks, _made(asked.folder / "small"))()
         run = prepare(asked.engine, asked.target, checks, _made(asked.folder / "large"))
-        counted = _Counting(asked.target) if asked.count else None
+        counted = _Counting() if asked.count else None
         cpu, began = time.process_time(), time.perf_counter()
         found = run()
         wall, cpu = time.perf_counter() - began, time.process_time() - cpu
@@ -67,20 +67,27 @@ def _made(folder: Path) -> Path:
 
 
 class _Counting:
-    """Counts the statements that a DuckDB file receives from anything in this process."""
+    """Counts the statements that DuckDB receives from anything in this process."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self) -> None:
         import duckdb
 
-        self.connection = None
-        for read_only in (True, False):
-            self.connection = duckdb.connect(target, read_only=read_only)
-            break
-        self.connection.execute("CALL enable_logging('QueryLog')")
+        connect = duckdb.connect
+        self.opened: list[Any] = []
+
+        def counted(*args: Any, **named: Any) -> Any:
+            connection = connect(*args, **named)
+            connection.execute("CALL enable_logging('QueryLog')")
+            self.opened.append(connect(*args, **named))  # keeps the database, and with it the log, alive
+            return connection
+
+        duckdb.connect = counted
 
     def all(self) -> dict[str, Any]:
-        rows = self.connection.execute("SELECT message FROM duckdb_logs WHERE type = 'QueryLog'").fetchall()
-        return {"statements": [row[0] for row in rows]}
+        """Return the statements."""
+        asked = "SELECT message FROM duckdb_logs WHERE type = 'QueryLog' AND message NOT LIKE '%enable_logging(%'"
+        sent = [row[0] for row in self.opened[0].execute(asked).fetchall()]
+        return {"statements": [sql for sql in sent if "duckdb_logs" not in sql]}
 
 
 if __name__ == "__main__":
