@@ -47,7 +47,11 @@ def write(engine: str, target: str, checks: Sequence[Check], folder: Path) -> No
 def _one(check: Check, engine: str, prefix: str) -> tuple[str | None, dict[str, Any]]:
     column, values = check.column, check.values
     named: dict[str, Any] = {"name": check.name, "qualifier": check.name}
-    threshold = {"threshold": {"must_be_between": dict(zip(("greater_than_or_equal", "less_than_or_equal"), values))}}
+    bounds: dict[str, Any] = {}
+    if check.family == "aggregate":
+        ends = dict(zip(("greater_than_or_equal", "less_than_or_equal"), values, strict=True))
+        bounds = {"must_be": values[0]} if values[0] == values[1] else {"must_be_between": ends}
+    threshold = {"threshold": bounds}
     if check.family == "not_null":
         return column, {"missing": named}
     if check.family == "between" and not isinstance(values[0], str):
