@@ -140,15 +140,17 @@ def verdict(check: Check, found: object) -> bool:
 MAKE_ORDERS = f"""
 WITH numbers AS (SELECT i, 1 + CAST(floor({ORGS} * pow(hash(i, 1) % 100000 / 100000.0, 3)) AS INTEGER) AS org_id,
         CAST(hash(i, 2) % 90000 AS DECIMAL(12, 2)) / 100 AS amount, hash(i, 8) % 4 AS stage,
-        TIMESTAMP '2026-01-02 00:00:00' + to_seconds(i * 25000000 // {{rows}}) AS created_at FROM range({{rows}}) AS r(i))
+        TIMESTAMP '2026-01-02 00:00:00' + to_seconds(i * 25000000 // {{rows}}) AS created_at
+    FROM range({{rows}}) AS r(i))
 SELECT i AS order_id,
-    'ORD-' || lpad(((CASE WHEN i % ({{rows}} // 5) = 1 THEN i - 1 ELSE i END) * 2654435761 % 10000000000)::TEXT, 10, '0')
-        AS order_no,
+    'ORD-' || lpad(((CASE WHEN i % ({{rows}} // 5) = 1 THEN i - 1 ELSE i END) * 2654435761 % 10000000000)::TEXT,
+        10, '0') AS order_no,
     org_id,
     CASE WHEN i % 5003 = 0 THEN NULL WHEN i % 3001 = 7 THEN {{customers}} + i % 50
         ELSE hash(i, 3) % {{customers}} END::BIGINT AS customer_id,
     CASE WHEN i % 4001 = 0 THEN 'lost' ELSE ['new', 'paid', 'shipped', 'returned'][1 + stage::INT] END AS status,
-    CASE WHEN i % 6007 = 0 THEN 'EURO' ELSE ['EUR', 'USD', 'GBP', 'CHF', 'PLN'][1 + (hash(i, 4) % 5)::INT] END AS currency,
+    CASE WHEN i % 6007 = 0 THEN 'EURO'
+        ELSE ['EUR', 'USD', 'GBP', 'CHF', 'PLN'][1 + (hash(i, 4) % 5)::INT] END AS currency,
     ['web', 'shop', 'phone'][1 + (hash(i, 5) % 3)::INT] AS channel,
     ['DE', 'FR', 'IT', 'PL', 'GB', 'US', 'CH'][1 + (hash(i, 6) % 7)::INT] AS country,
     CASE WHEN i % 7001 = 0 THEN 0 ELSE 1 + hash(i, 7) % 9 END::INTEGER AS quantity,
@@ -166,6 +168,6 @@ SELECT i AS order_id,
 FROM numbers
 """
 MAKE_CUSTOMERS = "SELECT i AS customer_id, 'customer ' || i AS name FROM range({customers}) AS r(i)"
-COLUMNS = """order_id BIGINT, order_no TEXT, org_id INTEGER, customer_id BIGINT, status TEXT, currency TEXT, channel TEXT,
-    country TEXT, quantity INTEGER, amount NUMERIC(12, 2), tax NUMERIC(12, 2), discount NUMERIC(12, 2), email TEXT,
+COLUMNS = """order_id BIGINT, order_no TEXT, org_id INTEGER, customer_id BIGINT, status TEXT, currency TEXT,
+    channel TEXT, country TEXT, quantity INTEGER, amount NUMERIC(12, 2), tax NUMERIC(12, 2), discount NUMERIC(12, 2), email TEXT,
     sku TEXT, created_at TIMESTAMP, shipped_at TIMESTAMP"""

@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ COUNTS = (10, 40, 200)
 ROUNDS, PEER_ROUNDS = 7, 3
 SLOW = 30.0
 """Seconds of a process after which a contender is not asked again: what it took once says enough."""
+DRAWING = "performance-checks.svg"
 GIVE_UP, KILLED = 300.0, -9
 # Tools that report home would wait for an answer that a machine without a way out never gets.
 SILENT = {"SODA_CORE_TELEMETRY_ENABLED": "false", "GX_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
@@ -50,7 +51,7 @@ class Contender:
         name: as in the tables.
         module: what bench/_contender.py is told.
         role: ``hand`` is in the race for the floor; ``below`` is by hand, too, but more than one would write; ``dq``;
-            ``rival`` is the peer to beat; ``peer``.
+            ``more`` is dq doing more than the others; ``rival`` is the peer to beat; ``peer``.
         peer: the environment.
     """
 
@@ -61,7 +62,7 @@ class Contender:
 
     def rounds(self, most: int) -> int:
         """Return how often it is asked."""
-        return most if self.role != "peer" else min(most, PEER_ROUNDS)
+        return most if self.role not in ("more", "peer") else min(most, PEER_ROUNDS)
 
 
 CONTENDERS = (
@@ -70,6 +71,7 @@ CONTENDERS = (
     Contender("by hand, UNION ALL of counts", "by hand:union", "hand"),
     Contender("by hand, one per check", "by hand:each", "hand"),
     Contender("dq", "dq", "dq"),
+    Contender("dq, with keys of failing rows", "dq_keys", "more"),
     Contender(f"Soda Core {_peers.version('soda', 'soda-core')}", "soda", "rival", "soda"),
     Contender(f"Airflow's SQL check operators {_peers.version('airflow', 'apache-airflow-providers-common-sql')}",
               "airflow", "peer", "airflow"),
@@ -152,7 +154,8 @@ class Bench:
         return Run(done["wall"], done["cpu"] + target.spent() - before, done["peak"], found)
 
     def _place(self, contender: Contender) -> Path:
-        place = self.folder / f"{contender.module.replace(':', '_')}-{self.large.rows}-{self.checks}-{self.large.engine}"
+        name = contender.module.replace(":", "_")
+        place = self.folder / f"{name}-{self.large.engine}-{self.large.rows}-{self.checks}"
         place.mkdir(parents=True, exist_ok=True)
         return place
 
@@ -167,7 +170,9 @@ class Bench:
 
     def _launch(self, contender: Contender, command: Sequence[str]) -> tuple[dict[str, Any], str]:
         output, errors = self.folder / "output", self.folder / "errors"
-        environment = os.environ | SILENT | {"PYTHONPATH": str(HERE.parent) if contender.peer == "dq" else ""}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | SILENT
+        if contender.peer == "dq":
+            environment["PYTHONPATH"] = str(HERE.parent)
         launched = subprocess.run(
             [sys.executable, "-I", "-S", str(HERE / "_launch.py"), str(output), str(errors), str(GIVE_UP), *command],
             check=True, capture_output=True, text=True, env=environment, cwd=self.folder,
@@ -179,7 +184,7 @@ class Bench:
         return done, output.read_text(encoding="utf-8")
 
 
-def main() -> None:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--duckdb", type=int, default=10_000_000)
     parser.add_argument("--postgres", type=int, default=2_000_000)
@@ -187,9 +192,15 @@ def main() -> None:
     parser.add_argument("--growth", type=int, help="rows for the growth with the number of checks")
     parser.add_argument("--only", help="contenders whose module has one of these words, with commas between")
     parser.add_argument("--skip", default="", help="of large, overhead, growth; with commas between")
-    asked = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    asked = _parser().parse_args()
     words = (asked.only or "").split(",")
     who = [c for c in CONTENDERS if any(word in c.module for word in words)]
+    # As an installation does; the peers' environments have it from pip.
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(HERE.parent / "dq")], check=True)
     with tempfile.TemporaryDirectory(dir=_scratch()) as name:
         _all(asked, who, Path(name))
 
@@ -203,6 +214,7 @@ def _scratch() -> Path:
 def _all(asked: argparse.Namespace, who: Sequence[Contender], folder: Path) -> None:
     make = {"duckdb": in_duckdb, "postgres": in_postgres}
     small = {engine: make[engine](SMALL, folder) for engine in make}
+    everything = vars(asked) == vars(_parser().parse_args([]))
     parts: list[str] = []
     skipped = asked.skip.split(",")
     if "large" not in skipped:
@@ -217,21 +229,17 @@ def _all(asked: argparse.Namespace, who: Sequence[Contender], folder: Path) -> N
         growth: dict[str, dict[str, list[float]]] = {}
         for engine, rows in GROWTH.items():
             large = make[engine](asked.growth or rows, folder)
-            told, growth[f"{ENGINES[engine]}, {large.rows:,} rows"] = _grown(large, small[engine], who, folder, asked.rounds)
+            told, lines = _grown(large, small[engine], who, folder, asked.rounds)
+            growth[f"{ENGINES[engine]}, {large.rows:,} rows"] = lines
             parts.append(told)
-        drawn = curves(growth, COUNTS)
-        (DOCUMENT.parent if asked == _defaults() else folder).joinpath("performance-checks.svg").write_text(drawn)
+        place = DOCUMENT.parent if everything else _scratch()
+        (place / DRAWING).write_text(curves(growth, COUNTS), encoding="utf-8")
+        parts.append(f"![Seconds inside by the number of checks]({DRAWING})")
     text = "\n\n".join(parts)
-    if vars(asked) == vars(_defaults()):
+    if everything:
         publish("checks", text, ("duckdb", "psycopg", "SQLAlchemy", "sqlglot"))
     else:
         print(text)
-
-
-def _defaults() -> argparse.Namespace:
-    return argparse.Namespace(
-        duckdb=10_000_000, postgres=2_000_000, rounds=ROUNDS, growth=None, only=None, skip=""
-    )
 
 
 def _in_turn(ask: Callable[[Contender], Run], who: Iterable[Contender], rounds: int, judge: _Judge) -> Series:
@@ -327,9 +335,13 @@ def _pairs(inside: Series, processes: Series) -> str:
         return ""
     floor = _floor(inside)
     fused = next((c for c in processes if c.module == "by hand:fused"), floor)
-    told = [f"dq against {floor.name}: inside {_interval(inside[own], inside[floor], 'wall')},"
+    told = [
+        (
+            f"dq against {floor.name}: inside {_interval(inside[own], inside[floor], 'wall')},"
             f" CPU {_interval(inside[own], inside[floor], 'cpu')};"
-            f" peak memory {_interval(processes[own], processes[fused], 'peak')} of {fused.name}."]  # fmt: skip
+            f" peak memory {_interval(processes[own], processes[fused], 'peak')} of {fused.name}."
+        )
+    ]
     if rival is not None:
         told.append(
             f"dq against {rival.name}: inside {_interval(inside[own], inside[rival], 'wall')},"
@@ -338,7 +350,8 @@ def _pairs(inside: Series, processes: Series) -> str:
         )
     ahead = [c.name for c in inside if c.role in ("peer", "rival") and _wall(inside[c]) < _wall(inside[own])]
     whole = [c.name for c in inside if c.role in ("peer", "rival") and _wall(processes[c]) < _wall(processes[own])]
-    told.append(f"Faster than dq inside: {', '.join(ahead) or 'no peer'}; as a process: {', '.join(whole) or 'no peer'}.")
+    inner, outer = (", ".join(names) or "no peer" for names in (ahead, whole))
+    told.append(f"Faster than dq inside: {inner}; as a process: {outer}.")
     return " ".join(told)
 
 
@@ -350,16 +363,15 @@ def _grown(
     large: Database, small: Database, who: Sequence[Contender], folder: Path, rounds: int
 ) -> tuple[str, dict[str, list[float]]]:
     """Return the time inside by the number of checks, as a table and as curves."""
-    who = [contender for contender in who if contender.role != "below"]
-    taken: dict[str, list[Series]] = {}
+    who = [contender for contender in who if contender.role not in ("below", "more")]
+    series: list[Series] = []
     for count in COUNTS:
         bench = Bench(large, small, folder, count)
         print(f"{ENGINES[large.engine]}, {large.rows:,} rows, {count} checks", file=sys.stderr, flush=True)
-        taken.setdefault("", []).append(_in_turn(bench.inside, who, min(rounds, PEER_ROUNDS), _Judge(count)))
-    series = taken[""]
+        series.append(_in_turn(bench.inside, who, min(rounds, PEER_ROUNDS), _Judge(count)))
     own = next((c for c in who if c.role == "dq"), who[0])
     lines = [
-        [c.name, *(_median([run.wall for run in s[c]]) for s in series), *(_interval(s[c], s[own], "wall") for s in series)]
+        [c.name, *(f"{_wall(s[c]):.3g}" for s in series), *(_interval(s[c], s[own], "wall") for s in series)]
         for c in who
     ]
     head = ["contender", *(f"{n} checks, s" for n in COUNTS), *(f"{n}, ratio to dq" for n in COUNTS)]

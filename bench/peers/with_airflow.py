@@ -17,9 +17,9 @@ os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-"))
 
 def prepare(engine: str, target: str, checks: Sequence[Check], folder: Path) -> Callable[[], dict[str, Any]]:
     """Return the making of the operators and their execution, one after the other."""
+    from airflow.providers.common.compat.sdk import AirflowException
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.providers.common.sql.operators import sql as operators
-    from airflow.providers.common.compat.sdk import AirflowException
 
     class DuckDBHook(DbApiHook):  # Airflow has none of its own
         conn_name_attr = "shop"
@@ -46,7 +46,7 @@ def prepare(engine: str, target: str, checks: Sequence[Check], folder: Path) -> 
         mapping: dict[str, dict[str, dict[str, Any]]] = {}
         for column, test, bounds in _on_columns(checks):
             mapping.setdefault(column, {})[test] = dict(bounds)
-        on_table = {check.name: {"check_statement": _statement(check, engine)} for check in checks if _is_on_table(check)}
+        on_table = {c.name: {"check_statement": _statement(c, engine)} for c in checks if _is_on_table(c)}
         if mapping:
             mapping = done(
                 operators.SQLColumnCheckOperator(
@@ -58,14 +58,10 @@ def prepare(engine: str, target: str, checks: Sequence[Check], folder: Path) -> 
                 operators.SQLTableCheckOperator(task_id="table", table="orders", conn_id="shop", checks=on_table)
             ).checks
             found |= {name: bool(one["success"]) for name, one in told.items()}
+        for check, (column, test, _) in zip(_told(checks), _on_columns(checks), strict=True):
+            found[check.name] = mapping[column][test]["result"]
         for check in checks:
-            if check.family == "not_null":
-                found[check.name] = mapping[check.column]["null_check"]["result"]
-            elif check.family == "unique":
-                found[check.name] = mapping[check.column]["unique_check"]["result"]
-            elif "DISTINCT" in check.column:
-                found[check.name] = mapping["org_id"]["distinct_check"]["result"]
-            elif check.family in ("reference", "per_org"):
+            if check.family in ("reference", "per_org"):
                 operator = operators.SQLCheckOperator(task_id=check.name, conn_id="shop", sql=_query(check, engine))
                 found[check.name] = done(operator).check_results[0].success
         return found
@@ -81,6 +77,10 @@ def _on_columns(checks: Sequence[Check]) -> Iterable[tuple[str, str, dict[str, A
             yield check.column, "unique_check", {"equal_to": 0}
         elif "DISTINCT" in check.column:
             yield "org_id", "distinct_check", {"equal_to": check.values[0]}
+
+
+def _told(checks: Sequence[Check]) -> Iterable[Check]:
+    return (c for c in checks if c.family in ("not_null", "unique") or "DISTINCT" in c.column)
 
 
 def _is_on_table(check: Check) -> bool:

@@ -20,8 +20,8 @@ AGGREGATES = {
 }
 
 
-def write(engine: str, target: str, checks: Sequence[Check], folder: Path) -> None:
-    """Write ``dq.toml`` and ``checks/orders.py``."""
+def write(engine: str, target: str, checks: Sequence[Check], folder: Path, key: str = "") -> None:
+    """Write ``dq.toml`` and ``checks/orders.py``; ``key`` is what the table says of its key."""
     url = f"duckdb:///{target}" if engine == "duckdb" else target.replace("postgresql:", "postgresql+psycopg:")
     (folder / "dq.toml").write_text(f'[datasources.shop]\nurl = "{url}"\n', encoding="utf-8")
     (folder / "checks").mkdir(exist_ok=True)
@@ -35,7 +35,7 @@ def write(engine: str, target: str, checks: Sequence[Check], folder: Path) -> No
 customers = Table("shop", "customers")
 orders = Suite(
     "orders",
-    Table("shop", "orders", key="order_id"),
+    Table("shop", "orders"{key}),
     checks=[
 {lines}
     ],
@@ -84,11 +84,13 @@ def found(results: Sequence[dict[str, Any]], checks: Sequence[Check]) -> dict[st
     return told
 
 
-def prepare(engine: str, target: str, checks: Sequence[Check], folder: Path) -> Callable[[], dict[str, Any]]:
+def prepare(
+    engine: str, target: str, checks: Sequence[Check], folder: Path, key: str = ""
+) -> Callable[[], dict[str, Any]]:
     """Return the whole of ``dq.run``: load the project, plan, compile, measure, judge."""
     import dq
 
-    write(engine, target, checks, folder)
+    write(engine, target, checks, folder, key)
     return lambda: found(dq.run("orders", DAY, project=folder).to_json()["results"], checks)
 
 

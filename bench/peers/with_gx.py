@@ -11,10 +11,10 @@ from typing import Any
 from _orders import BAD_SHARE, Check, bad, good
 
 
-
 class _DuckDB(str):
     """A dialect, as the members of its enumeration of dialects are."""
 
+    __slots__ = ()
     value = "duckdb"
 
 

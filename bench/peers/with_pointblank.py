@@ -91,4 +91,5 @@ def _expression(text: str, t: Any) -> Any:
 def _found(check: Check, failed: int) -> Any:
     if check.family in ("aggregate", "per_org"):
         return failed == 0
-    return failed / 2 if check.family == "unique" else failed  # it counts the rows; each key that is there twice has two
+    # It counts the rows; each key that is there twice has two.
+    return failed / 2 if check.family == "unique" else failed

@@ -61,7 +61,8 @@ def _one(check: Check, engine: str, prefix: str) -> tuple[str | None, dict[str, 
     if check.family == "regex":
         return column, {"invalid": named | {"valid_format": {"regex": values[0], "name": check.name}}}
     if check.family == "reference":
-        return column, {"invalid": named | {"valid_reference_data": {"dataset": f"{prefix}/{values[0]}", "column": values[1]}}}
+        there = {"dataset": f"{prefix}/{values[0]}", "column": values[1]}
+        return column, {"invalid": named | {"valid_reference_data": there}}
     if check.family == "unique":
         return column, {"duplicate": named}
     if check.family == "per_org":
@@ -87,19 +88,18 @@ def prepare(engine: str, target: str, checks: Sequence[Check], folder: Path) -> 
 
     write(engine, target, checks, folder)
     logging.disable(logging.CRITICAL)
-    families = {check.name: check.family for check in checks}
 
     def run() -> dict[str, Any]:
         session = verify_contract_locally(
             data_source_file_path=str(folder / "shop.yml"), contract_file_path=str(folder / "orders.yml")
         )
         results = session.contract_verification_results[0].check_results
-        return {r.check.name: _found(families[r.check.name], r) for r in results}
+        return {r.check.name: _found(r) for r in results}
 
     return run
 
 
-def _found(family: str, result: Any) -> Any:
+def _found(result: Any) -> Any:
     if result.threshold_value is None:
         raise SystemExit(f"{result.check.name}: {result.outcome}")
     return result.threshold_value
