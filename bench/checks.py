@@ -79,7 +79,8 @@ CONTENDERS = (
     Contender(f"Great Expectations {_peers.version('gx', 'great_expectations')}", "gx", "peer", "gx"),
     Contender(f"Pointblank {_peers.version('pointblank', 'pointblank')}", "pointblank", "peer", "pointblank"),
     Contender("below: keys of text by their hash", "by hand:hashed", "below"),
-    Contender("below: and two connections", "by hand:hashed-2", "below"),
+    Contender("below: and patterns once per value", "by hand:few", "below"),
+    Contender("below: and two connections", "by hand:few-2", "below"),
 )  # fmt: skip
 
 
