@@ -146,8 +146,8 @@ def few(checks: Iterable[Check], engine: str) -> Asked:
     by_value = [
         Part(
             [check.name],
-            f"SELECT coalesce(sum(n), 0) FROM (SELECT {check.column}, count(*) AS n FROM orders GROUP BY {check.column})"
-            f" AS d WHERE {bad(check, engine)}",
+            f"SELECT coalesce(sum(n), 0) FROM (SELECT {check.column}, count(*) AS n FROM orders"
+            f" GROUP BY {check.column}) AS d WHERE {bad(check, engine)}",
         )
         for check in once
     ]

@@ -169,5 +169,5 @@ FROM numbers
 """
 MAKE_CUSTOMERS = "SELECT i AS customer_id, 'customer ' || i AS name FROM range({customers}) AS r(i)"
 COLUMNS = """order_id BIGINT, order_no TEXT, org_id INTEGER, customer_id BIGINT, status TEXT, currency TEXT,
-    channel TEXT, country TEXT, quantity INTEGER, amount NUMERIC(12, 2), tax NUMERIC(12, 2), discount NUMERIC(12, 2), email TEXT,
-    sku TEXT, created_at TIMESTAMP, shipped_at TIMESTAMP"""
+    channel TEXT, country TEXT, quantity INTEGER, amount NUMERIC(12, 2), tax NUMERIC(12, 2), discount NUMERIC(12, 2),
+    email TEXT, sku TEXT, created_at TIMESTAMP, shipped_at TIMESTAMP"""
