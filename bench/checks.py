@@ -290,7 +290,9 @@ def _compared(bench: Bench, who: Sequence[Contender], rounds: int, *, counting: 
     judge = _Judge(bench.checks)
     inside = _in_turn(bench.inside, who, rounds, judge)
     processes = _in_turn(bench.process, who, rounds, judge)
-    return f"### {title}\n\n{_table(inside, processes, bench, counting=counting)}\n\n{_pairs(inside, processes)}"
+    told = f"### {title}\n\n{_table(inside, processes, bench, counting=counting)}\n\n{_pairs(inside, processes)}"
+    print(told, file=sys.stderr, flush=True)  # what was measured is not lost when the rest is interrupted
+    return told
 
 
 def _table(inside: Series, processes: Series, bench: Bench, *, counting: bool) -> str:
