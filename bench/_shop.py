@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import duckdb
 import psycopg
-from _shop_suite import orders
 
 from dq.project import Project, StoreSettings
 from dq.secret import Secret
@@ -83,18 +81,6 @@ Ask = Callable[[str], Rows]
 Answer = dict[str, object]
 
 
-def fused(ask: Ask) -> Answer:
-    """Answer by one statement for all predicates and aggregates, one for the key, one per org: the floor."""
-    return answer(*(ask(statement) for statement in BY_HAND))
-
-
-def each(ask: Ask) -> Answer:
-    """Answer by one statement per check, each in the form that lets an engine look away from good rows."""
-    counted = [ask(f"SELECT count(*) {FROM} AND NOT coalesce({good}, FALSE)")[0][0] for good in GOOD.values()]
-    measured = [ask(f"SELECT {number} {FROM}")[0][0] for number in NUMBERS.values()]
-    return answer([[*counted, *measured]], ask(UNIQUE), ask(PER_ORG))
-
-
 def answer(fused_rows: Rows, unique_rows: Rows, org_rows: Rows) -> Answer:
     """Return the number of each check; per org, how many there are, how many are bad, and all violations."""
     bad = sum(100 * violations > rows for _, rows, violations in org_rows)
@@ -130,15 +116,6 @@ def asking(url: str) -> tuple[Ask, Callable[[], None]]:
     return (lambda sql: connection.execute(sql).fetchall()), connection.close
 
 
-def by_hand(way: Callable[[Ask], Answer], url: str) -> Answer:
-    """Return the answer of :func:`fused` or :func:`each` over a connection of its own."""
-    ask, leave = asking(url)
-    try:
-        return way(ask)
-    finally:
-        leave()
-
-
 def native(url: str) -> str:
     """Return the address of a PostgreSQL without SQLAlchemy's driver in it."""
     return url.replace("+psycopg", "")
@@ -160,28 +137,3 @@ def make_sqlite(path: Path, rows: int) -> str:
         archive.executemany(f"INSERT INTO orders VALUES ({', '.join('?' * 14)})", made.fetchall())
     archive.close()
     return f"sqlite:///{path}"
-
-
-def make_postgres(url: str, rows: int, folder: Path) -> str:
-    """Make the same table in a PostgreSQL database, and return its address."""
-    file = folder / "orders.csv"
-    duckdb.execute(f"COPY ({MAKE.format(rows=rows)}) TO '{file}' (HEADER FALSE)")
-    with psycopg.connect(native(url), autocommit=True) as server:
-        server.execute(f"CREATE TABLE orders ({COLUMNS})".encode())
-        with (
-            server.cursor() as cursor,
-            cursor.copy("COPY orders FROM STDIN (FORMAT csv)") as copy,
-            file.open("rb") as data,
-        ):
-            while part := data.read(1 << 20):
-                copy.write(part)
-        server.execute("VACUUM ANALYZE orders")
-    file.unlink()
-    return url
-
-
-def same_checks() -> None:
-    """End with a sentence where the checks of the suite and those by hand are not the same."""
-    own = {check.name for check in orders.checks}
-    if own != {*GOOD, *NUMBERS, "one row per order", "amount per org"}:
-        sys.exit("the suite and the statements by hand do not ask the same")
