@@ -142,12 +142,12 @@ def _packed(texts: Iterable[str], width: int) -> Iterator[str]:
 
 def _call(kind: Kind) -> str:
     """Return the call that makes ``kind``, without what is the default."""
+    if isinstance(kind, Unique):  # it takes its columns one by one
+        return f"Unique({', '.join(map(_literal, kind.columns))})"
     given: list[str] = []
     for one in attrs.fields(cast("Any", type(kind))):
         value = getattr(kind, one.name)
-        if isinstance(kind, Unique):
-            given += [_literal(column) for column in kind.columns]
-        elif one.default is attrs.NOTHING or value != _default(kind, one):
+        if one.default is attrs.NOTHING or value != _default(kind, one):
             shown = value[0] if one.name in ("columns", "patterns", "other_columns") and len(value) == 1 else value
             given.append(f"{one.name}={_literal(shown)}" if one.kw_only else _literal(shown))
     return f"{type(kind).__name__}({', '.join(given)})"
