@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import sys
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any
 
 from dq.model.errors import ConfigError
@@ -16,13 +16,13 @@ from dq.model.errors import ConfigError
 
 def plugin_names(group: str) -> tuple[str, ...]:
     """Return the names that installed packages offer in an entry point group such as ``"dq.channels"``, sorted."""
-    return _names(group, tuple(sys.path))
+    return tuple(sorted({point.name for point in _points(tuple(sys.path)).select(group=group)}))
 
 
-@lru_cache(maxsize=64)
-def _names(group: str, path: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG001  # what is installed lies on the path
-    """Return the names; to look for them reads a file of every installed package, and each run asks several times."""
-    return tuple(sorted({point.name for point in entry_points(group=group)}))
+@lru_cache(maxsize=8)
+def _points(path: tuple[str, ...]) -> EntryPoints:  # noqa: ARG001  # what is installed lies on the path
+    """Return all entry points; to look for them reads a file of every installed package, and each run asks often."""
+    return EntryPoints(entry_points())
 
 
 def load_plugin(group: str, name: str) -> Any:
@@ -36,7 +36,7 @@ def load_plugin(group: str, name: str) -> Any:
         ConfigError: when no package offers it, when two do, or when it cannot be imported; the sentence names the
             packages.
     """
-    points = {_package(point): point for point in entry_points(group=group, name=name)}
+    points = {_package(point): point for point in _points(tuple(sys.path)).select(group=group, name=name)}
     if not points:
         raise ConfigError(f"no installed package offers {name!r} in {group}; {suggest(name, plugin_names(group))}")
     if len(points) > 1:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 from typing import Any
 
+import duckdb
 import pytest
 from attrs import evolve
 
@@ -31,6 +33,7 @@ from dq import (
 )
 from dq.checks.plan import plan
 from dq.context import Context
+from dq.datasource import SqlDatasource
 from dq.execute import execute
 from dq.model.check import Kind
 from dq.model.errors import MeasureError
@@ -402,3 +405,34 @@ def test_a_sample_by_org_and_of_nothing(live: Live) -> None:
     live.load("orders", {"org": "text", "amount": "double"}, [])
     (nothing,) = run(live, [evolve(check, by=None)], Table("live", "orders"))
     assert (nothing.outcome, nothing.sentence) == (Outcome.NO_DATA, "no rows in the sample of 50% of the partition")
+
+
+def test_a_late_value_that_cannot_be_cast_is_no_pass(tmp_path: Path) -> None:
+    # DuckDB guesses the types of a CSV file from its first rows, and turns TRY_CAST over read_csv(all_varchar=true)
+    # (2.0.0) into such a type when it makes a table of it: a late value is an error then. Counting runs into neither.
+    good = "".join(f"{i},{i}.5\n" for i in range(60_000))
+    (tmp_path / "late.csv").write_text(f"id,amount\n{good}60000,n/a\n")
+    with duckdb.connect(tmp_path / "lake.duckdb") as lake:
+        lake.execute(f"CREATE VIEW late AS SELECT * FROM read_csv('{tmp_path}/late.csv', all_varchar=true)")
+        with pytest.raises(duckdb.ConversionException):
+            lake.execute("CREATE TABLE copied AS SELECT TRY_CAST(amount AS DOUBLE) AS amount FROM late")
+    source = SqlDatasource.of("lake", f"duckdb:///{tmp_path}/lake.duckdb", timeout=timedelta(seconds=60))
+    checks = [
+        Check("a number", Rows("TRY_CAST(amount AS DOUBLE) IS NOT NULL")),
+        Check("rows", RowCount(), error=at_least(60_001)),
+        Check("sum", Aggregate("sum(TRY_CAST(amount AS DOUBLE))"), error=at_least(1)),
+    ]
+
+    def found(table: Table) -> dict[str, Result]:
+        suite = Suite("s", table, checks=checks)
+        (scan,) = plan(suite)
+        return {r.check: r for r in execute(scan, table, suite.by_of, lambda _: source, Context(DAY, NOW))}
+
+    as_text = found(Table("lake", "late", key="id"))
+    assert (as_text["a number"].violations, as_text["a number"].rows) == (1, 60_001)
+    assert as_text["a number"].failing is not None and as_text["a number"].failing.rows == (("60000",),)
+    assert as_text["sum"].outcome is Outcome.PASS
+    guessed = found(Table("lake", f"{tmp_path}/late.csv"))
+    source.close()
+    assert guessed["a number"].outcome is Outcome.UNMEASURED and "60002" in guessed["a number"].sentence
+    assert guessed["rows"].observed == 60_001, "one that cannot be counted takes no other down"

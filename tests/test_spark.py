@@ -20,6 +20,7 @@ import pytest
 
 from dq.datasource import SqlDatasource, fetch_all
 from dq.model.errors import ConfigError, MeasureError
+from dq.selfcheck import selfcheck
 from tests.servers import missing
 
 pytestmark = pytest.mark.slow
@@ -265,3 +266,13 @@ def until(true: Callable[[], bool], seconds: float = 15) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def test_every_kind_of_check_on_spark(spark: Open, tmp_path: Path) -> None:
+    def open_to_write() -> SqlDatasource:
+        return spark(f"{URL}&spark.sql.warehouse.dir={tmp_path}/warehouse", write=True)
+
+    found = selfcheck(open_to_write, "default")
+    assert {one.kind for one in found} >= {"Rows", "Unique", "Reference", "Quantile", "ZScore", "Schema"}
+    assert {one.kind for one in found if one.state == "refused"} == {"ValidJson"}, "Spark cannot tell JSON"
+    assert [one for one in found if one.state not in {"holds", "refused"}] == []

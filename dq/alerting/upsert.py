@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import Table
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 
@@ -25,11 +25,10 @@ def insert_or_lock(connection: Connection, table: Table, values: dict[str, Any],
     """
     names = list(key) or [column.name for column in table.primary_key]
     same = {name: table.c[name] for name in names}
-    if connection.dialect.name in ("mysql", "mariadb"):
-        connection.execute(mysql.insert(table).values(**values).on_duplicate_key_update(**same))
-    elif connection.dialect.name == "postgresql":
-        connection.execute(
-            postgresql.insert(table).values(**values).on_conflict_do_update(index_elements=names, set_=same)
-        )
+    spelled = "mysql" if connection.dialect.name == "mariadb" else connection.dialect.name
+    own = import_module(f"sqlalchemy.dialects.{spelled}")  # only this one: each takes as long as a small scan
+    inserted = own.insert(table).values(**values)
+    if spelled == "mysql":
+        connection.execute(inserted.on_duplicate_key_update(**same))
     else:
-        connection.execute(sqlite.insert(table).values(**values).on_conflict_do_update(index_elements=names, set_=same))
+        connection.execute(inserted.on_conflict_do_update(index_elements=names, set_=same))

@@ -97,9 +97,11 @@ def judge(
     if reading.error is not None:
         return (unmeasured(check, reading.error),)
 
+    ladder_of = _ladders(check, reading.by)
+
     def judged(group: Group | None, numbers: Numbers) -> Result:
         moment = Moment(now, interval, reading.past.get(group, ()), reading.recorded)
-        return _judge_one(_Case(check, group, reading.by, moment), numbers)
+        return _judge_one(_Case(check, group, reading.by, ladder_of(group), moment), numbers)
 
     if reading.by is None:
         return (judged(None, reading.numbers.get(None, {})),)
@@ -114,6 +116,13 @@ def judge(
     kept = [r for r in orgs if r.severity is None and r.group in keep]
     remembered = tuple(orgs) if isinstance(check.remembers, Wanted) else ()
     return (evolve(_summary(check, orgs, bad), every_org=remembered), *bad, *kept)
+
+
+def _ladders(check: Check, by: By | None) -> Callable[[Group | None], Ladder]:
+    """Return what gives the thresholds of the whole, or of an org; they are worked out once, however many orgs."""
+    own = check.ladder
+    orgs = {} if by is None else {by.key(org): check.ladder_of(org) for org in check.orgs}
+    return lambda group: own if group is None else orgs.get(group, own)
 
 
 def unmeasured(check: Check, why: str) -> Result:
@@ -138,11 +147,8 @@ class _Case:
     check: Check
     group: Group | None
     by: By | None
+    ladder: Ladder
     moment: Moment
-
-    @property
-    def ladder(self) -> Ladder:
-        return self.check.ladder_of(self.group, self.by)
 
     def known(self) -> int:
         """Return how many violations do not count."""
@@ -199,7 +205,8 @@ def rejudge(check: Check, kept: Kept, past: tuple[Past, ...], by: By | None = No
         by: the group columns.
     """
     moment = Moment(kept.interval.end, kept.interval, past)
-    case = _Case(evolve(check, nulls="fail"), kept.group, by, moment)  # nulls= was heeded when it was measured
+    # nulls= was heeded when it was measured.
+    case = _Case(evolve(check, nulls="fail"), kept.group, by, _ladders(check, by)(kept.group), moment)
     kind, number = check.kind, kept.measured
     if kind.judged == "violations":
         return _judge_count(case, Counted(int(number), kept.rows))

@@ -166,7 +166,7 @@ def _suite_in_force(suite: Suite) -> Iterator[str]:
         by = suite.by_of(check)
         if by is not None:
             parts.append(_who(by) + (" of the suite" if check.by is None else ""))
-            parts += [f"{org}: {_rungs(check.ladder_of(by.key(org), by))}" for org in check.orgs]
+            parts += [f"{org}: {_rungs(check.ladder_of(org))}" for org in check.orgs]
         yield "; ".join([*parts, *_labels(check)])
     if suite.sla is not None:
         yield f"SLA: {suite.sla}, {suite.sla.severity}"

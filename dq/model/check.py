@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 from dq.model.duration import parse_duration
 from dq.model.errors import DeclarationError
 from dq.model.failing import ShowRows
-from dq.model.group import By, Group
+from dq.model.group import By
 from dq.model.measure import PARTITION_ROWS, Measure
 from dq.model.predicate import OverRows, Predicate
 from dq.model.reading import Counted, Moment, Numbers, Valued, Wanted
@@ -210,13 +210,13 @@ class Check(Judged):
             rungs = {severity: 0 if self.tolerance is None else self.tolerance}
         return self._ladder(rungs)
 
-    def ladder_of(self, group: Group | None, by: By | None) -> Ladder:
-        """Return the thresholds that hold for an org: those of ``orgs=``, else the check's own."""
-        if group is not None and by is not None:
-            for org, rungs in self.orgs.items():
-                if by.key(org) == group:
-                    return self._ladder({Severity.of(severity): declared for severity, declared in rungs.items()})
-        return self.ladder
+    def ladder_of(self, org: object) -> Ladder:
+        """Return the thresholds of an org that has its own, by its value in ``orgs=``.
+
+        Raises:
+            DeclarationError: as :attr:`ladder`.
+        """
+        return self._ladder({Severity.of(severity): declared for severity, declared in self.orgs[org].items()})
 
     def _ladder(self, rungs: dict[Severity, object]) -> Ladder:
         if self.kind.judged == "value":
@@ -323,9 +323,9 @@ class Check(Judged):
         yield from self.shown.problems() if isinstance(self.shown, ShowRows) else ["show= is no ShowRows(...)"]
         if self.quarantine is not None and self.kind.failing() is None:
             yield f"quarantine= does not fit {self.kind}, which no single row breaks"
-        for org, rungs in self.orgs.items():
+        for org in self.orgs:
             try:
-                self._ladder({Severity.of(severity): declared for severity, declared in rungs.items()})
+                self.ladder_of(org)
             except (DeclarationError, AttributeError) as error:
                 yield f"orgs= for {org!r}: {error}"
         if self.confidence is not None:
