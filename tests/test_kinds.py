@@ -13,7 +13,9 @@ from dq import (
     AddUp,
     Check,
     Count,
+    Decreasing,
     DuplicateCount,
+    Increasing,
     IsNull,
     Matches,
     MostCommon,
@@ -149,6 +151,12 @@ def test_a_null_may_add_nothing(table: Live) -> None:
         "zero": (5, 0),
         "column": (6, 1),
     }
+
+
+def test_null_comes_last_where_rows_are_ordered(live: Live) -> None:
+    live.load("t", {"n": "integer", "at": "integer"}, [(3, None), (1, 1), (2, 2)])
+    found = run(live, Check("rises", Increasing("n", by="at")), Check("falls", Decreasing("n", by="at")))
+    assert {name: r.violations for name, r in found.items()} == {"rises": 0, "falls": 2}
 
 
 def test_the_number_that_a_query_returns(table: Live) -> None:

@@ -40,7 +40,7 @@ class Increasing(_InOrder):
 
     Attributes:
         column: its name.
-        by: the columns that order the rows.
+        by: the columns that order the rows; NULL comes last.
         within: the order starts anew for each value of these columns.
         strict: it may not stay the same.
     """

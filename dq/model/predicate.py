@@ -185,7 +185,7 @@ class Ordered:
 
     Attributes:
         column: what is held against the row before; rows with a NULL in it are unknown, and are passed over.
-        by: the columns that say which row is before.
+        by: the columns that say which row is before; those with a NULL in it come last.
         within: the order starts anew for each value of these columns.
         descending: it falls; else it rises.
         strict: it may not stay the same.

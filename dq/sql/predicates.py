@@ -166,8 +166,10 @@ class Predicates:
         keys = self.engine.told_apart([q(c) for c in within])
         match predicate:
             case Ordered(column, by, inner, descending):
-                # Rows in one place stand in the order of the column itself, so that no chance decides.
-                order = [*(q(c) for c in by if by != (column,)), f"{q(column)} DESC" if descending else q(column)]
+                # Engines disagree where NULL stands. Rows in one place stand in the order of the column itself, so that
+                # no chance decides.
+                places = [part for c in by if by != (column,) for part in (self._passed_over((c,)), q(c))]
+                order = [*places, f"{q(column)} DESC" if descending else q(column)]
                 over = window([*keys, *map(q, inner), self._passed_over((column,))], order)
                 return ({BEFORE: f"LAG({q(column)}) {over}"},)
             case Apart(low, high, inner):

@@ -58,7 +58,7 @@ _METRICS: dict[str, Callable[[Asked], Kind]] = {
 
 def _correlation(asked: Asked) -> list[Check]:
     """Return the check of Pearson's correlation, from sums: few engines have the aggregate."""
-    x, y = (f"(1.0 * {asked.q(c)})" for c in _columns(asked))
+    x, y = (f"(1e0 * {asked.q(c)})" for c in _columns(asked))
     spread = [f"(COUNT(*) * SUM({c} * {c}) - SUM({c}) * SUM({c}))" for c in (x, y)]
     sql = f"(COUNT(*) * SUM({x} * {y}) - SUM({x}) * SUM({y})) / NULLIF(SQRT({spread[0]} * {spread[1]}), 0)"
     there = " AND ".join(f"{asked.q(c)} IS NOT NULL" for c in _columns(asked))
@@ -68,7 +68,7 @@ def _correlation(asked: Asked) -> list[Check]:
 def _entropy(asked: Asked) -> list[Check]:
     name, table = asked.q(_columns(asked)[0]), asked.table_of(None).name
     there = both(asked.where, f"{name} IS NOT NULL")
-    shares = f"SELECT 1.0 * COUNT(*) / SUM(COUNT(*)) OVER () AS p FROM {table} WHERE {there} GROUP BY {name}"
+    shares = f"SELECT 1e0 * COUNT(*) / SUM(COUNT(*)) OVER () AS p FROM {table} WHERE {there} GROUP BY {name}"
     return [number(QueryValue(f"SELECT -SUM(p * LN(p)) FROM ({shares}) shares"), holds(asked.params["condition"]))]
 
 
