@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import sys
 from functools import lru_cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from dq.model.errors import ConfigError
@@ -20,9 +20,9 @@ def plugin_names(group: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=8)
-def _points(path: tuple[str, ...]) -> EntryPoints:  # noqa: ARG001  # what is installed lies on the path
+def _points(path: tuple[str, ...]) -> Any:  # noqa: ARG001  # what is installed lies on the path
     """Return all entry points; to look for them reads a file of every installed package, and each run asks often."""
-    return EntryPoints(entry_points())
+    return entry_points()  # of which only select() is alike in Python 3.11 and later
 
 
 def load_plugin(group: str, name: str) -> Any:
