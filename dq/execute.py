@@ -224,6 +224,9 @@ class _Scanned:
         half = len(measures) // 2
         for part in (measures[:half], measures[half:]):
             for repeated in self.compiler.statements(part):
+                if repeated.sql == statement.sql:  # two numbers that are only had together
+                    self._fail(measures, error)
+                    continue
                 try:
                     rows = datasource.fetch(repeated.sql)
                 except DqError as again:

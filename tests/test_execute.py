@@ -108,7 +108,7 @@ def test_each_kind_measures_what_it_says(orders: Live) -> None:
         "where": (bad, 2, 1, 0, 1),
         "not null": (bad, 5, 1, 0, 1),
         "one of": (bad, 4, 2, 1, 2),
-        "between": (bad, 5, 1, 1, 1),
+        "between": (bad, 5, 1, None, 1),  # NULLs are good rows, which nobody counted
         "dates": (good, 5, 0, 0, 0),
         "unique": (bad, 5, 2, 2, 2),
         "unique pair": (good, 5, 0, 2, 0),
@@ -211,7 +211,9 @@ def test_checks_of_a_table_share_one_statement_and_ask_once_who_is_expected(orde
     failing = [Check(f"f{i}", Rows(f"amount > {i}"), critical=0) for i in range(50)]
     assert len(asked_for(orders, "orders", checks + failing)[0]) == 2
     assert len(asked_for(orders, "orders", [*checks, Check("unique", Unique("at", "id", "note"), critical=0)])[0]) == 2
-    assert len(asked_for(orders, "orders", [*checks, Check("unique", Unique("org"), critical=0)])[0]) == 3
+    # DuckDB tells keys and rows that share one at once, because to group there costs as much as to count keys.
+    shared = asked_for(orders, "orders", [*checks, Check("unique", Unique("org"), critical=0)])[0]
+    assert len(shared) == (2 if orders.name == "duckdb" else 3)
 
 
 def test_an_empty_table_is_no_data(live: Live) -> None:

@@ -28,7 +28,9 @@ PASS, FAIL, UNMEASURED, NO_DATA = Outcome.PASS, Outcome.FAIL, Outcome.UNMEASURED
 
 
 def numbers(check: Check, partition: int, **roles: object) -> dict[Any, object]:
-    measures = check.kind.measures(check.where)
+    measures = check.measures()
+    if check.nulls == "pass":  # then only what is FALSE is counted
+        roles["violations"] = roles["violations"] - (roles.pop("unknown", None) or 0)  # type: ignore[operator]  # numbers
     return {PARTITION_ROWS: partition} | {measures[role]: value for role, value in roles.items()}
 
 

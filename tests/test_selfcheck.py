@@ -77,7 +77,7 @@ class Odd:
 
 def test_an_engine_that_answers_wrongly_is_found(live: Live) -> None:
     def lies(sql: str, rows: list[Sequence[Any]]) -> list[Sequence[Any]]:
-        return [(int(rows[0][0]) + 1,)] if sql.startswith("SELECT COUNT(DISTINCT") else rows
+        return [(int(rows[0][0]) + 1,)] if "COUNT(DISTINCT" in sql and "code" in sql else rows
 
     kinds = {k.kind: k for k in by_kind(selfcheck(lambda: Odd(opened(live), lies), schema_of(live)))}  # type: ignore[arg-type, return-value]  # the rest is that of the real one
     assert kinds["DistinctCount"].state == "differs"

@@ -826,7 +826,9 @@ def told(  # noqa: PLR0911  # one return per row of the table in judge
         return ("no data",)
     if isinstance(found, tuple) and found[0] == "count" and check.kind.nulls and check.nulls != "fail":
         _, n, violations, unknown = found
-        return "count", n - unknown if check.nulls == "skip" else n, violations - unknown, unknown
+        if check.nulls == "skip":
+            return "count", n - unknown, violations - unknown, unknown
+        return "count", n, violations - unknown, None
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 
 from attrs import evolve, frozen
@@ -87,13 +87,14 @@ def _suite_statements(suite: Suite, context: Context, dialect_of: Callable[[str]
         first = dict.fromkeys(m for check in wanted.checks for m in at_once(check, roles[check.name], wanted))
         explained = _Explained(compiler, dialect_of)
         yield from explained.asked(first, {name: tuple(own.values()) for name, own in roles.items()}, wanted.id)
-        late = {check.name: _late(check, roles[check.name], first) for check in wanted.checks}
+        known = {*first, *(m for statement in compiler.statements(first) for m in statement.measures)}
+        late = {check.name: _late(check, roles[check.name], known) for check in wanted.checks}
         yield from explained.asked((m for own in late.values() for m in own), late, f"{wanted.id}, then", late=True)
         yield from _who(suite, wanted, compiler, context)
         yield from explained.failing(wanted.checks)
 
 
-def _late(check: Check, roles: Mapping[str, Measure], known: Iterable[Measure]) -> tuple[Measure, ...]:
+def _late(check: Check, roles: Mapping[str, Measure], known: Collection[Measure]) -> tuple[Measure, ...]:
     return tuple(roles[role] for role in check.kind.late if role in roles and roles[role] not in known)
 
 

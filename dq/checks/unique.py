@@ -57,7 +57,7 @@ class Unique(RowKind):
         return {
             "rows": Measure("rows", where=where),
             "unknown": Measure("violations", Present(self.columns), where),
-            "keys": Measure("stat", Stat("distinct", self.columns), where),
+            "keys": Measure("stat", Stat("keys", self.columns), where),
             "violations": Measure("duplicates", self._key, where),
         }
 

@@ -263,7 +263,12 @@ class Check(Judged):
 
     def measures(self) -> Mapping[str, Measure]:
         """Return what is measured, by role, with the filter and the sample of the check."""
-        return {role: evolve(m, sample=self.sampled) for role, m in self.kind.measures(self.where).items()}
+        roles = {role: evolve(m, sample=self.sampled) for role, m in self.kind.measures(self.where).items()}
+        counted = roles.get("violations")
+        if self.nulls == "pass" and self.kind.nulls and counted is not None and counted.form == "violations":
+            # A NULL is a good row, so it need not be counted, which is cheaper.
+            return {r: m for r, m in roles.items() if r != "unknown"} | {"violations": evolve(counted, form="false")}
+        return roles
 
     @property
     def partition_rows(self) -> Measure:
@@ -351,7 +356,7 @@ class Check(Judged):
             yield str(error)
             return
         counts = self.kind.judged == "violations" and all(
-            m.form in ("rows", "violations", "unknown") and not isinstance(m.of, OverRows)
+            m.form in ("rows", "violations", "false", "unknown") and not isinstance(m.of, OverRows)
             for m in self.kind.measures(None).values()
         )
         if not counts:

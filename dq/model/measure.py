@@ -17,7 +17,7 @@ from dq.model.table import Table
 
 Function = Literal[
     "min", "max", "sum", "mean", "stddev_sample", "stddev_population", "quantile",
-    "min_length", "max_length", "mean_length", "distinct", "unique",
+    "min_length", "max_length", "mean_length", "distinct", "keys", "unique",
 ]  # fmt: skip
 
 
@@ -26,8 +26,8 @@ class Stat:
     """An aggregate of dq's own, over the values that are not NULL.
 
     Attributes:
-        function: ``distinct`` counts different values, ``unique`` those that occur once; of several columns, rows
-            with a NULL in one of them are left out.
+        function: ``distinct`` counts different values, ``keys`` too, for :class:`~dq.checks.unique.Unique`,
+            ``unique`` those that occur once; of several columns, rows with a NULL in one of them are left out.
         columns: of what; all but ``distinct`` and ``unique`` take one.
         at: the share below a ``quantile``, from 0 to 1; between two values it is interpolated.
     """
@@ -117,7 +117,7 @@ class NullsEqual:
 
 
 Form = Literal[
-    "rows", "violations", "unknown", "matches", "aggregate", "stat", "newest", "duplicates", "query", "number",
+    "rows", "violations", "false", "unknown", "matches", "aggregate", "stat", "newest", "duplicates", "query", "number",
     "frequencies", "buckets", "absentees", "elsewhere", "columns",
 ]  # fmt: skip
 Of = Predicate | Stat | Frequencies | Buckets | Absentees | Elsewhere | NullsEqual | str | tuple[str, ...]
@@ -128,12 +128,12 @@ class Measure:
     """One number (or small table) of the scanned relation.
 
     Attributes:
-        form: ``rows`` counts rows; ``violations`` rows where ``of`` is not TRUE; ``unknown`` rows where ``of`` is
-            NULL; ``matches`` rows where ``of`` is TRUE; ``aggregate`` is an aggregate expression of the user; ``stat``
-            one of dq's own; ``newest`` the maximum of a column over the whole table; ``duplicates`` the rows that
-            share the key ``of`` (columns, none NULL unless NULL equals NULL) with another row; ``query`` the number
-            of rows that the query ``of`` returns; ``number`` the one number that the query ``of`` returns;
-            ``frequencies`` and ``buckets`` are tables; ``absentees`` counts rows without a partner in
+        form: ``rows`` counts rows; ``violations`` rows where ``of`` is not TRUE, ``false`` where it is FALSE;
+            ``unknown`` rows where ``of`` is NULL; ``matches`` rows where ``of`` is TRUE; ``aggregate`` is an aggregate
+            expression of the user; ``stat`` one of dq's own; ``newest`` the maximum of a column over the whole table;
+            ``duplicates`` the rows that share the key ``of`` (columns, none NULL unless NULL equals NULL) with another
+            row; ``query`` the number of rows that the query ``of`` returns; ``number`` the one number that the query
+            ``of`` returns; ``frequencies`` and ``buckets`` are tables; ``absentees`` counts rows without a partner in
             another table; ``elsewhere`` is a measure of another table; ``columns`` the table's columns (name, type,
             whether it may be NULL, None where that is not known), in order.
         of: what is counted; None for ``rows`` and ``columns``.
@@ -158,7 +158,7 @@ PARTITION_ROWS = Measure("rows")
 TABLES = ("frequencies", "buckets", "columns")
 """The forms whose answer is a tuple of rows, not a number."""
 
-_COUNTS = ("rows", "violations", "unknown", "matches", "duplicates", "query", "absentees")
+_COUNTS = ("rows", "violations", "false", "unknown", "matches", "duplicates", "query", "absentees")
 
 
 def none_of(measure: Measure) -> object:
@@ -167,5 +167,5 @@ def none_of(measure: Measure) -> object:
         return ()
     if isinstance(measure.of, Elsewhere):
         return none_of(measure.of.of)
-    counts = measure.form in _COUNTS or (isinstance(measure.of, Stat) and measure.of.function in {"distinct", "unique"})
-    return 0 if counts else None
+    of_values = isinstance(measure.of, Stat) and measure.of.function in {"distinct", "keys", "unique"}
+    return 0 if of_values or measure.form in _COUNTS else None

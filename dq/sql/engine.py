@@ -219,6 +219,10 @@ class Engine:
         """Return a number as a floating-point number, so that nothing is rounded to whole numbers on the way."""
         return self._form(_DOUBLE, "CAST({0} AS DOUBLE)", number)
 
+    def to_average(self, number: str) -> str:
+        """Return a number so that its mean is not rounded; where the engine's own mean is not, as it is."""
+        return number if self.glot in {"duckdb", "postgres"} else self.double(number)
+
     def length(self, text: str) -> str:
         """Return the number of characters of a text."""
         return self._form(_LENGTH, "LENGTH({0})", text)

@@ -143,6 +143,31 @@ class Predicates:
                 unknown = predicate.unknown_if_null
                 return _any([f"NOT ({self.good(predicate)})", *([self._null(unknown)] if unknown else [])])
 
+    def false(self, predicate: Predicate) -> str:
+        """Return what is TRUE for exactly the rows for which ``predicate`` is FALSE, so not for those where it is NULL.
+
+        Raises:
+            GuardError: as :meth:`bad`.
+        """
+        q = self.engine.identifier
+        match predicate:
+            case Sql(text):
+                return f"NOT ({self.user(text)})"
+            case In(column, values, negated):
+                return self.good(In(column, values, not negated))
+            case Range(negated=True):
+                return _all(self._inside(predicate))
+            case Range():
+                return _any(self._outside(predicate))
+            case Compared(left, operator, right):
+                return f"{q(left)} {_INVERSE[operator]} {q(right)}"
+            case Present() | Absent() | AllDiffer():
+                return self.bad(predicate)
+            case TupleIn() | Ordered() | Apart() | SameCasing() | Near():  # unknown, though not always NULL
+                return _all([self.known(predicate), self.bad(predicate)])
+            case _:
+                return f"NOT ({self.good(predicate)})"
+
     def known(self, predicate: Predicate) -> str:
         """Return what is TRUE for exactly the rows for which ``predicate`` is not NULL.
 
