@@ -49,11 +49,6 @@ class Traits:
         """SQLite and MariaDB keep truth as 1 and 0."""
         return self.name in ("duckdb", "postgres")
 
-    @property
-    def nulls_first(self) -> bool:
-        """Where NULL stands in an ascending order."""
-        return self.name in ("sqlite", "mariadb")
-
     def fold(self, value: str) -> str:
         """Return what is equal for texts that the column's collation takes for the same.
 
@@ -196,7 +191,7 @@ def in_order(
 
 
 def _placed(traits: Traits, value: Any) -> tuple[int, Any]:
-    return (0 if traits.nulls_first else 2, 0) if value is None else (1, traits.key(value))
+    return (2, 0) if value is None else (1, traits.key(value))  # NULL comes last, on each engine
 
 
 def _parted(traits: Traits, rows: Sequence[Row], within: Sequence[str]) -> Iterable[list[int]]:
@@ -302,9 +297,9 @@ def counted(traits: Traits, rows: Sequence[Row], roles: Sequence[str], *, nulls:
     )
 
 
-def shared_keys(traits: Traits, rows: Sequence[Row], roles: Sequence[str]) -> int:
-    """Return the rows that share a key."""
-    return sum(n for n in counted(traits, rows, roles).values() if n > 1)
+def shared_keys(traits: Traits, rows: Sequence[Row], roles: Sequence[str], *, nulls: bool = False) -> int:
+    """Return the rows that share a key; ``nulls``: NULL equals NULL."""
+    return sum(n for n in counted(traits, rows, roles, nulls=nulls).values() if n > 1)
 
 
 def age(now: datetime, newest: datetime | date) -> timedelta:
