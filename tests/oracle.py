@@ -191,7 +191,7 @@ def in_order(
 
 
 def _placed(traits: Traits, value: Any) -> tuple[int, Any]:
-    return (1, 0) if value is None else (0, traits.key(value))
+    return (2, 0) if value is None else (1, traits.key(value))  # NULL comes last, on each engine
 
 
 def _parted(traits: Traits, rows: Sequence[Row], within: Sequence[str]) -> Iterable[list[int]]:
@@ -297,9 +297,9 @@ def counted(traits: Traits, rows: Sequence[Row], roles: Sequence[str], *, nulls:
     )
 
 
-def shared_keys(traits: Traits, rows: Sequence[Row], roles: Sequence[str]) -> int:
-    """Return the rows that share a key."""
-    return sum(n for n in counted(traits, rows, roles).values() if n > 1)
+def shared_keys(traits: Traits, rows: Sequence[Row], roles: Sequence[str], *, nulls: bool = False) -> int:
+    """Return the rows that share a key; ``nulls``: NULL equals NULL."""
+    return sum(n for n in counted(traits, rows, roles, nulls=nulls).values() if n > 1)
 
 
 def age(now: datetime, newest: datetime | date) -> timedelta:

@@ -68,7 +68,8 @@ assert load_project(Path({str(tmp_path)!r})).suites
 
 
 def test_run_and_reconcile_load_what_they_need_when_they_are_used() -> None:
-    assert "sqlalchemy" in loaded_after("import dq; dq.run; dq.reconcile")
+    assert "sqlalchemy" not in loaded_after("import dq; dq.run; dq.reconcile"), "named, they are not used yet"
+    assert "sqlalchemy" in loaded_after("import dq; dq.run.__globals__['app'].run")
 
 
 def test_the_model_imports_attrs_and_the_standard_library_only() -> None:

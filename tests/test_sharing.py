@@ -424,12 +424,14 @@ def add_up(world: World) -> Case:
 @draws("UniqueWithinRow")
 def unique_within_row(world: World) -> Case:
     roles = world.rng.choice([*ALIKE, ("q", "r", "n"), ("note", "memo", "org")])
-    key = world.traits.key
+    key, nulls_equal = world.traits.key, world.rng.random() < 0.5
+
+    def equal(a: Any, b: Any) -> bool:
+        return (nulls_equal and a is b) if a is None or b is None else key(a) == key(b)
+
     return by_row(
-        dq.UniqueWithinRow(*(world.names[r] for r in roles)),
-        lambda row: not any(
-            row[a] is not None and row[b] is not None and key(row[a]) == key(row[b]) for a, b in combinations(roles, 2)
-        ),
+        dq.UniqueWithinRow(*(world.names[r] for r in roles), nulls_equal=nulls_equal),
+        lambda row: not any(equal(row[a], row[b]) for a, b in combinations(roles, 2)),
     )
 
 
@@ -486,6 +488,11 @@ def z_score(world: World) -> Case:
 @draws("Unique")
 def unique(world: World) -> Case:
     roles = world.rng.choice([[role] for role in ANY] + [["id", "org"], ["q", "x"], ["org", "note", "q"]])
+    if world.rng.random() < 0.3:
+        return Case(
+            dq.Unique(*(world.names[r] for r in roles), nulls_equal=True),
+            lambda rows, _there: ("count", len(rows), oracle.shared_keys(world.traits, rows, roles, nulls=True), 0),
+        )
 
     def tell(rows: list[Row], _there: list[Row]) -> Told:
         missing = sum(any(row[r] is None for r in roles) for row in rows)
