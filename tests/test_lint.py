@@ -151,6 +151,11 @@ def test_what_cannot_work_is_refused(lint: Lint, check: str, dialect: str, words
     assert words in sentence
 
 
+def test_a_quarantine_needs_leave_to_write(lint: Lint) -> None:
+    (told,) = lint("Check('c', NotNull('a'), quarantine='bad')", level="error")
+    assert told == ", check 'c': quarantine= needs write = true in dq.toml: datasources.shop; else nothing is copied"
+
+
 def test_the_table(lint: Lint) -> None:
     (sentence,) = lint("Check('c', RowCount(), critical=at_least(1))", table=", where=\"state <> 'test'\"")
     assert sentence.startswith(": where=\"state <> 'test'\" of the table leaves out rows without state; write")

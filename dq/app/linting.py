@@ -100,6 +100,11 @@ def _of_declared(
         if not declared.by.expected:
             yield made("warning", "By has no expected=, so an org that is absent from every stage is invisible")
         return
+    settings = project.datasources.get(declared.table.datasource)
+    for check in declared.checks:
+        if check.quarantine is not None and settings is not None and not settings.write:
+            clause = f"quarantine= needs write = true in {FILE}: datasources.{settings.name}; else nothing is copied"
+            yield made("error", clause, "check", check.name)
     context = context_of(project, interval, judgement_time())
     from dq.app.surprises import surprises  # noqa: PLC0415  # it reads SQL, and a run that only checks need not
 
