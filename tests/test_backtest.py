@@ -180,6 +180,7 @@ def cli(make_project: Callable[..., Path]) -> Callable[..., subprocess.Completed
     return run
 
 
+@pytest.mark.slow
 def test_backtest_tells_how_often_and_when(cli: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     said = cli("backtest", "orders")
     lines = [" ".join(line.split()) for line in said.stdout.splitlines()]
@@ -219,6 +220,7 @@ def test_wrong_use_is_one_sentence(
     assert said.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_reference_is_recorded_used_shown_and_removed(
     cli: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

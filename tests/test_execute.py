@@ -353,6 +353,7 @@ def random_check(rng: Random, number: int) -> Check:
     return Check(f"c{number}", Aggregate(rng.choice(AGGREGATES)), critical=at_least(rng.randint(-2, 5)), where=where)
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 def test_sharing_a_statement_changes_no_number(live: Live, histories: Any) -> None:
     """Fused equals unfused: on random rows full of NULLs, every check gives alone what it gives among the others."""

@@ -103,6 +103,7 @@ def test_nothing_is_written_without_leave(live: Live) -> None:
     assert left(live) == {"mine"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_an_interrupted_run_takes_its_tables_away(live: Live, error: type[BaseException]) -> None:
     def lies(sql: str, rows: list[Sequence[Any]]) -> list[Sequence[Any]]:
@@ -140,6 +141,7 @@ def environment(live: Live) -> dict[str, str]:
     return {**os.environ, "SCRATCH_URL": live.url}
 
 
+@pytest.mark.slow
 def test_the_command(root: Path, live: Live) -> None:
     done = dq_(root, live, "selfcheck", "scratch", "--schema", schema_of(live))
     assert done.returncode == 0, done.stdout + done.stderr

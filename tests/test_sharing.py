@@ -938,6 +938,7 @@ def disagreements(world: World) -> Iterator[str]:
                 )
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 def test_together_alone_and_by_hand_are_the_same(live: Live, histories: Any) -> None:
     for rng in histories(8, 250):

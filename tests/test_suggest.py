@@ -121,6 +121,7 @@ def test_nothing_personal_is_written(root: Path, live: Live) -> None:
     assert text.count("looks like personal data") == 3
 
 
+@pytest.mark.slow
 def test_what_is_suggested_finds_what_gets_worse(root: Path, live: Live) -> None:
     rows = orders()
     load(live, rows)
@@ -153,6 +154,7 @@ def test_one_partition(root: Path, live: Live) -> None:
     assert 100 < int(run(root, "orders").results[0].rows or 0) < 120, "one day: a row each 13 minutes"
 
 
+@pytest.mark.slow
 def test_a_sample_is_measured_on_all_rows(root: Path, live: Live) -> None:
     rows = orders(3000)
     # Only one row of all is wrong: a sample hardly sees it, and no suggestion may say that there is none.
@@ -164,6 +166,7 @@ def test_a_sample_is_measured_on_all_rows(root: Path, live: Live) -> None:
     assert Unique("order_id") in [check.kind for check in suite.checks]
 
 
+@pytest.mark.slow
 def test_real_data(root: Path, live: Live) -> None:
     """The last days of the regional counts of a public health authority; see tests/data/README.md."""
     source = f"'{DATA}/stage_region.parquet' WHERE report_date >= DATE '2024-11-01'"

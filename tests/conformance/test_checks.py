@@ -56,6 +56,7 @@ def made(wanted: Sequence[Case], live: Live, root: Path) -> Iterator[tuple[Case,
         yield case, partial(translate, asked), where
 
 
+@pytest.mark.slow
 def test_each_case(live: Live, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     known = exceptions()
     failed, excepted, judged = [], 0, 0
@@ -82,6 +83,7 @@ def test_each_exception_is_of_a_case_and_has_its_reason() -> None:
         assert exception["reason"].strip()
 
 
+@pytest.mark.slow
 def test_each_parameter_that_no_case_has(live: Live, tmp_path: Path) -> None:
     """What a source does with them stands in its definitions; the cases are our own."""
     found = [verdict(case, make, **where) for case, make, where in made(PARAMETERS, live, tmp_path)]
@@ -107,6 +109,7 @@ def _another(name: str, value: Any) -> Any:
     return [*value, "never"] if isinstance(value, list) else -1 if value is None else value + 1
 
 
+@pytest.mark.slow
 def test_another_expectation_is_a_difference(tmp_path: Path) -> None:
     """A comparison that could not fail would prove nothing."""
     first = {(c["source"]["project"], c["kind"], *c["expected"]): c for c in reversed(cases(HERE / "checks.jsonl"))}
