@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 from dq.checks.kind import alike, whole
@@ -44,9 +43,9 @@ def absent(
 
 
 def absent_keys(
-    measure: Measure, compiler: Compiler, here: Datasource, there: Datasource, limit: int
-) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """Return the columns, and the first of the keys that :func:`absent` counts the rows of, after their group.
+    measure: Measure, compiler: Compiler, here: Datasource, there: Datasource
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the keys that :func:`absent` counts the rows of, each after its group.
 
     Raises:
         DqError: as there.
@@ -55,9 +54,8 @@ def absent_keys(
     assert isinstance(of, Absentees)  # noqa: S101  # by the caller
     listed = {key for _, key, _ in _keys(there, compiler.at(of.other, ()).keys_of(measure, other=True))}
     groups = len(compiler.columns)
-    rows = (row for rows in here.stream(compiler.keys_of(measure, other=False)) for row in rows)
-    found = (tuple(row[:-1]) for row in rows if (_key(row[groups:-1]) in listed) is of.negated)
-    return (*compiler.columns, *of.columns), list(islice(found, limit))
+    for rows in here.stream(compiler.keys_of(measure, other=False)):
+        yield from (tuple(row[:-1]) for row in rows if (_key(row[groups:-1]) in listed) is of.negated)
 
 
 def _keys(source: Datasource, sql: str, groups: int = 0) -> Iterator[tuple[tuple[Any, ...], Hashable, int]]:

@@ -12,7 +12,8 @@ from dq.checks.judge import Reading, judge, not_judged, unmeasured
 from dq.checks.plan import Scan
 from dq.context import Context, expected_groups
 from dq.datasource import Datasource, fetch_all
-from dq.failing import with_failing_rows
+from dq.failing import Listings
+from dq.masking import Masks
 from dq.model.check import Check
 from dq.model.errors import DqError, MeasureError
 from dq.model.group import By, Group
@@ -96,8 +97,10 @@ def execute(
             recorded=memory.recorded.get(check.name),
         )
         results += judge(check, reading, context.now, context.interval, keep=keep)
-    found = with_failing_rows(results, judged, scanned.compiler, connect, context.masking)
-    return (*found, *without)
+    masks = Masks.of(table.tags, context.masking)
+    found = Listings(judged, scanned.compiler, connect, masks, scanned.orgs).attached(results)
+    by_name = {check.name: check for check in judged}
+    return (*(masks.detail(result, by_name[result.check]) for result in found), *without)
 
 
 def answers(
@@ -157,6 +160,7 @@ class _Scanned:
         numbers: what was measured, by org; the key is None in a scan that is not grouped.
         errors: why a measure could not be had.
         answered: the measures that have an answer.
+        orgs: the values of the group columns of an org, as the database has them, where they are no texts.
     """
 
     compiler: Compiler
@@ -164,6 +168,7 @@ class _Scanned:
     numbers: dict[Group | None, Numbers] = field(factory=dict)
     errors: dict[Measure, str] = field(factory=dict)
     answered: set[Measure] = field(factory=set)
+    orgs: dict[Group, tuple[Any, ...]] = field(factory=dict)
 
     def measure(self, measures: Iterable[Measure]) -> None:
         """Ask for what is not known yet; independent statements of a datasource run side by side."""
@@ -263,7 +268,12 @@ class _Scanned:
 
     def _put(self, values: tuple[Any, ...], measure: Measure, value: object) -> None:
         group = By(self.compiler.columns).group(values) if self.compiler.columns else None
-        self.numbers.setdefault(group, {})[measure] = value
+        found = self.numbers.get(group)
+        if found is None:
+            found = self.numbers[group] = {}
+            if group is not None and values != group.values:
+                self.orgs[group] = values
+        found[measure] = value
 
     def _attempt(self, measures: Sequence[Measure], work: Callable[..., None], *args: object) -> None:
         try:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from dq.across import absent_keys
 from dq.checks.distinct import plain
 from dq.datasource import Datasource, fetch_all
+from dq.masking import Masks, masked
 from dq.model.check import Check
 from dq.model.errors import DqError
-from dq.model.failing import FailingRows, Masking
+from dq.model.failing import MOST_ORGS, FailingRows
+from dq.model.group import By, Group
 from dq.model.measure import Measure
 from dq.model.result import Result
 from dq.model.severity import Outcome
 from dq.sql.statements import Compiler
 
-HIDDEN = "•••"
-"""What stands for a value that is not shown."""
-
-_ORGS_ASKED = 10
+Org = tuple[Any, ...]
+"""The values of the group columns, as the database has them."""
 
 
 @frozen
@@ -32,145 +31,175 @@ class Listing:
     Attributes:
         check: the check.
         columns: what is listed of them.
-        statement: lists as many as are shown; None: no column may be shown.
+        statement: lists as many as are shown; None: no column may be shown, or no row.
         query: lists all of them.
+        of_org: lists all of one org.
     """
 
     check: Check
     columns: tuple[str, ...]
     statement: str | None
-    query: str | None
+    query: str
+    of_org: Callable[[Org], str]
 
 
-def with_failing_rows(
-    results: Sequence[Result],
-    checks: Collection[Check],
-    compiler: Compiler,
-    connect: Callable[[str], Datasource],
-    masking: Mapping[str, Masking],
-) -> tuple[Result, ...]:
-    """Return the results; those of failed checks with some of the rows that broke them.
+@frozen
+class _Found:
+    """What was found for one check, not masked yet: the rows, or why they could not be listed."""
 
-    A listing that breaks changes no verdict; why it broke is told in its place.
+    listing: Listing | None = None
+    columns: tuple[str, ...] = ()
+    rows: Sequence[Sequence[Any]] = ()
+    problem: str | None = None
 
-    Args:
-        results: of one scan.
-        checks: of that scan.
-        compiler: of that scan.
+
+@frozen
+class Listings:
+    """Lists the rows that broke the checks of one scan.
+
+    Attributes:
+        checks: of the scan.
+        compiler: of the scan.
         connect: opens a datasource by name.
-        masking: what is done with the values of a column, by its tag; a tag that is not there: redact.
+        masks: of the table.
+        orgs: the values of the group columns of an org, where they are no texts.
     """
-    by_name = {check.name: check for check in checks}
-    failed = [by_name[r.check] for r in results if r.group is None and _is_wanted(r, by_name[r.check])]
-    if not failed:
-        return tuple(results)
-    found: dict[str, FailingRows] = {}
-    statements: list[Listing] = []
-    for check in failed:
-        try:
-            wanted = _wanted(check, compiler, connect)
-        except DqError as error:
-            found[check.name] = FailingRows(problem=str(error))
-            continue
-        if isinstance(wanted, FailingRows):
-            found[check.name] = wanted
-        elif wanted is not None and wanted.statement is None:
-            found[check.name] = FailingRows(query=wanted.query, problem=_no_key(compiler))
-        elif wanted is not None:
-            statements.append(wanted)
-    if statements:
-        source = connect(compiler.table.datasource)
-        answers = fetch_all(source, [wanted.statement or "" for wanted in statements])
-        for wanted, answer in zip(statements, answers, strict=True):
-            found[wanted.check.name] = (
-                FailingRows(query=wanted.query, problem=f"they could not be listed: {answer}")
-                if isinstance(answer, DqError)
-                else FailingRows(wanted.columns, tuple(_row(row) for row in answer), wanted.query)
-            )
-    hidden = _masks(compiler.table.tags, masking)
-    masked = {name: _masked(rows, hidden) for name, rows in found.items()}
-    return tuple(_attached(result, by_name[result.check], masked.get(result.check)) for result in results)
+
+    checks: Collection[Check]
+    compiler: Compiler
+    connect: Callable[[str], Datasource]
+    masks: Masks
+    orgs: Mapping[Group, Org] = field(factory=dict)
+
+    def attached(self, results: Sequence[Result]) -> tuple[Result, ...]:
+        """Return the results; those that failed, and the worst orgs of a check, with some of the rows that broke them.
+
+        A listing that breaks changes no verdict; why it broke is told in its place.
+
+        Args:
+            results: of the scan, the summary of a check before its orgs, and the worst of them first.
+        """
+        by_name = {check.name: check for check in self.checks}
+        broken: dict[str, list[Group]] = {}
+        for result in results:
+            if _is_wanted(result, by_name[result.check]):
+                groups = broken.setdefault(result.check, [])
+                if result.group is not None and len(groups) < MOST_ORGS:
+                    groups.append(result.group)
+        if not broken:
+            return tuple(results)
+        found = self._found([(by_name[name], groups) for name, groups in broken.items()])
+        return tuple(
+            self._with_rows(result, by_name[result.check], found[result.check], broken[result.check])
+            if result.check in found
+            else result
+            for result in results
+        )
+
+    def _found(self, broken: Iterable[tuple[Check, Sequence[Group]]]) -> dict[str, _Found]:
+        found: dict[str, _Found] = {}
+        wanted: list[Listing] = []
+        for check, groups in broken:
+            try:
+                asked = self._across(check, groups) or listing(check, self.compiler, [*map(self._values, groups)])
+            except DqError as error:
+                found[check.name] = _Found(problem=str(error))
+                continue
+            if isinstance(asked, _Found):
+                found[check.name] = asked
+            elif asked is not None and asked.statement is not None:
+                wanted.append(asked)
+            elif asked is not None:
+                found[check.name] = _Found(asked, problem=self._no_key() if check.shown.most else None)
+        if wanted:
+            source = self.connect(self.compiler.table.datasource)
+            answers = fetch_all(source, [one.statement or "" for one in wanted])
+            for one, answer in zip(wanted, answers, strict=True):
+                found[one.check.name] = (
+                    _Found(one, problem=f"they could not be listed: {answer}")
+                    if isinstance(answer, DqError)
+                    else _Found(one, one.columns, answer)
+                )
+        return found
+
+    def _across(self, check: Check, groups: Sequence[Group]) -> _Found | None:
+        """Return the keys that are violations where the other table lies in another database; None: it does not."""
+        wanted = check.kind.failing()
+        if not isinstance(wanted, Measure) or not self.compiler.across(wanted):
+            return None
+        if check.shown.most == 0:
+            return _Found()
+        here = self.connect(self.compiler.table.datasource)
+        there = self.connect(wanted.of.other.datasource)  # type: ignore[union-attr]  # across() has looked
+        keys = absent_keys(evolve(wanted, where=check.where), self.compiler, here, there)
+        width = len(self.compiler.columns)
+        most = check.shown.most * (MOST_ORGS if width else 1)
+        columns = (*self.compiler.columns, *wanted.of.columns)  # type: ignore[union-attr]  # as above
+        kept: dict[Group, int] = {}
+        rows: list[Sequence[Any]] = []
+        for row in keys:
+            group = self._group(row)
+            if kept.get(group, 0) < check.shown.most and (not groups or group in groups):
+                kept[group] = kept.get(group, 0) + 1
+                rows.append(row)
+            if len(rows) == most:
+                break
+        return _Found(columns=columns, rows=rows)
+
+    def _values(self, group: Group) -> Org:
+        return self.orgs.get(group, group.values)
+
+    def _group(self, row: Sequence[Any]) -> Group:
+        columns = self.compiler.columns
+        return By(columns).group(row[: len(columns)]) if columns else Group((), ())
+
+    def _no_key(self) -> str:
+        return f"Table({self.compiler.table.name!r}) names no key=, and ShowRows no column that may be shown"
+
+    def _with_rows(self, result: Result, check: Check, found: _Found, groups: Sequence[Group]) -> Result:
+        """Return the result with its rows: of the worst orgs for the summary, its own for one of these orgs."""
+        if result.group is not None and result.group not in groups:
+            return result
+        rows = found.rows
+        query = found.listing.query if found.listing else None
+        if result.group is not None:
+            rows = [row for row in rows if self._group(row) == result.group]
+            query = found.listing.of_org(self._values(result.group)) if found.listing else None
+        elif groups:
+            place = {group: number for number, group in enumerate(groups)}
+            rows = sorted(rows, key=lambda row: place.get(self._group(row), len(place)))
+        how = [self.masks.how(column) for column in found.columns]
+        shown = tuple(tuple(map(masked, map(plain, row), how)) for row in rows[: check.shown.most])
+        counted = found.listing is not None and result.violations is not None and check.sample is None
+        more = max((result.violations or 0) - len(shown), 0) if counted else None
+        return evolve(result, failing=FailingRows(found.columns, shown, query, found.problem, more))
 
 
-def _is_wanted(summary: Result, check: Check) -> bool:
+def _is_wanted(result: Result, check: Check) -> bool:
     if check.kind.failing() is None:
         return False
-    return summary.outcome is Outcome.FAIL or (check.shown.always and bool(summary.violations))
+    return result.outcome is Outcome.FAIL or (check.shown.always and bool(result.violations))
 
 
-def _wanted(check: Check, compiler: Compiler, connect: Callable[[str], Datasource]) -> Listing | FailingRows | None:
-    wanted = check.kind.failing()
-    if wanted is None or check.shown.most == 0:
-        return None
-    if isinstance(wanted, Measure) and compiler.across(wanted):
-        return _across(evolve(wanted, where=check.where), check, compiler, connect)
-    return listing(check, compiler)
+def listing(check: Check, compiler: Compiler, orgs: Sequence[Org] = ()) -> Listing | None:
+    """Return what lists the rows that break a check; None where no statement can.
 
-
-def listing(check: Check, compiler: Compiler) -> Listing | None:
-    """Return what lists the rows that break a check; None where no statement can, or none are to be shown.
+    Args:
+        check: the check.
+        compiler: of its scan.
+        orgs: those that are looked at; none: all.
 
     Raises:
         GuardError: when the user's SQL is refused.
     """
     wanted = check.kind.failing()
-    if wanted is None or check.shown.most == 0 or (isinstance(wanted, Measure) and compiler.across(wanted)):
+    if wanted is None or (isinstance(wanted, Measure) and compiler.across(wanted)):
         return None
     columns = tuple(dict.fromkeys((*compiler.columns, *compiler.table.key, *check.shown.columns)))
-    limit = check.shown.most * (_ORGS_ASKED if compiler.columns else 1)
-    unknown = check.nulls == "fail"
     listed = columns if len(columns) > len(compiler.columns) else ()
-    query = compiler.failing(wanted, listed, check.where, None, unknown=unknown)
-    statement = compiler.failing(wanted, listed, check.where, limit, unknown=unknown) if listed else None
-    return Listing(check, columns, statement, query)
 
+    def written(limit: int | None, orgs: Sequence[Org] = ()) -> str:
+        return compiler.failing(wanted, listed, check.where, limit, unknown=check.nulls == "fail", orgs=orgs)
 
-def _across(measure: Measure, check: Check, compiler: Compiler, connect: Callable[[str], Datasource]) -> FailingRows:
-    """Return the keys that are violations, where the other table lies in another database."""
-    here = connect(compiler.table.datasource)
-    there = connect(measure.of.other.datasource)  # type: ignore[union-attr]  # across() has looked
-    columns, keys = absent_keys(measure, compiler, here, there, check.shown.most)
-    return FailingRows(columns, tuple(_row(key) for key in keys))
-
-
-def _no_key(compiler: Compiler) -> str:
-    return f"Table({compiler.table.name!r}) names no key=, and ShowRows no column that may be shown"
-
-
-def _row(values: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(plain(value) for value in values)
-
-
-def _masks(tags: Mapping[str, str], masking: Mapping[str, Masking]) -> Mapping[str, Masking]:
-    return {column: masking.get(tag, "redact") for column, tag in tags.items()}
-
-
-def _masked(found: FailingRows, hidden: Mapping[str, Masking]) -> FailingRows:
-    how = [hidden.get(column, "keep") for column in found.columns]
-    return evolve(found, rows=tuple(tuple(map(_mask, row, how)) for row in found.rows))
-
-
-def _mask(value: Any, how: Masking) -> Any:
-    if how == "keep" or value is None:
-        return value
-    return HIDDEN if how == "redact" else sha256(str(value).encode()).hexdigest()[:12]
-
-
-def _attached(result: Result, check: Check, found: FailingRows | None) -> Result:
-    """Return the result with its rows: the first of all for the summary, its own for an org."""
-    if found is None or (result.outcome is Outcome.PASS and not check.shown.always):
-        return result
-    rows = found.rows
-    if result.group is not None:
-        rows = tuple(_of_org(found, result.group.values))
-    return evolve(result, failing=evolve(found, rows=rows[: check.shown.most]))
-
-
-def _of_org(found: FailingRows, org: Sequence[str | None]) -> Iterator[tuple[Any, ...]]:
-    for row in found.rows:
-        if all(_same(value, mine) for value, mine in zip(row, org, strict=False)):
-            yield row
-
-
-def _same(value: Any, text: str | None) -> bool:
-    return value is text if value is None or text is None else str(value) == text
+    statement = written(check.shown.most, orgs) if listed and check.shown.most else None
+    return Listing(check, columns, statement, written(None), lambda org: written(None, [org]))

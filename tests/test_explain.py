@@ -128,7 +128,8 @@ def explained(project: Project, *, late: bool) -> set[str]:
 
 def test_what_is_explained_is_what_a_run_sends(project: Project, live: Live) -> None:
     fill(live, [(1, 5, "open", 1), (1, -1, None, 2), (2, 3, "odd", 1), (3, -2, "odd", 7)])
-    assert sent(project) == explained(project, late=True)
+    of_orgs = re.compile(r" AND \(\(\S+ = [^()]*\)( OR \(\S+ = [^()]*\))*\)")  # who fails is known by a run only
+    assert {of_orgs.sub("", sql) for sql in sent(project)} == explained(project, late=True)
 
 
 def test_what_is_late_is_not_sent_where_nothing_is_found(project: Project, live: Live) -> None:

@@ -140,7 +140,8 @@ class _Explained:
             listed = listing(check, self.compiler)
             if listed is not None and listed.statement is not None:
                 source = self.compiler.table.datasource
-                made = self._made(source, "failing rows", listed.statement, (check.name,), late=True)
+                what = "failing rows" + (", only of the orgs that fail" if self.compiler.columns else "")
+                made = self._made(source, what, listed.statement, (check.name,), late=True)
                 yield evolve(made, only_if="only if it finds something" if check.shown.always else "only if it fails")
 
     def _apart(self, measure: Measure) -> Iterator[tuple[str, str, str]]:

@@ -50,9 +50,9 @@ class Freshness(ValueKind):
             try:
                 newest = datetime.fromisoformat(newest)
             except ValueError:
-                raise MeasureError(f"the newest {self.column} is {newest!r}, which is not an ISO time") from None
+                raise MeasureError(f"the newest {self.column} is a text that is not an ISO time") from None
         if not isinstance(newest, date):
-            raise MeasureError(f"the newest {self.column} is {newest!r}, which is not a time")
+            raise MeasureError(f"the newest {self.column} is not a time")
         return Valued(moment.now - as_time(newest))
 
     def __str__(self) -> str:

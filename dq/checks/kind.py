@@ -161,7 +161,9 @@ def number(value: object) -> Fraction | None:
     try:
         return Fraction(value) if isinstance(value, bool | int) else Fraction(str(value))
     except (ValueError, ZeroDivisionError):
-        raise MeasureError(f"it measured {value!r}, which is not a finite number") from None
+        # Sentences go to chat, and a text may be a row's own: the greatest of a column, say.
+        found = repr(value) if isinstance(value, float | Decimal) else "something"
+        raise MeasureError(f"it measured {found}, which is not a finite number") from None
 
 
 def whole(value: object) -> int | None:

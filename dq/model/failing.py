@@ -12,6 +12,9 @@ from dq.model.table import words
 MOST_SHOWN = 1_000
 """The greatest number of failing rows that may be asked for; a table of all of them is what ``quarantine`` is for."""
 
+MOST_ORGS = 10
+"""Of so many orgs of a check, the worst, rows are shown."""
+
 Masking = Literal["redact", "hash", "keep"]
 MASKINGS: tuple[str, ...] = get_args(Masking)
 
@@ -22,7 +25,7 @@ class ShowRows:
 
     Attributes:
         columns: further columns that may be shown; one whose tag says so is masked.
-        most: how many rows are shown at most.
+        most: how many rows are shown at most, of each org as many; 0: only the query that lists them.
         always: show them also where the tolerance is not exceeded.
     """
 
@@ -48,12 +51,14 @@ class FailingRows:
         rows: values as JSON has them, already masked.
         query: the statement that lists all of them; None where no single statement can.
         problem: why they could not be listed.
+        more: how many more there are; None where that is not known.
     """
 
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[Any, ...], ...] = ()
     query: str | None = None
     problem: str | None = None
+    more: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the documented JSON form."""
@@ -62,10 +67,12 @@ class FailingRows:
             "rows": [list(row) for row in self.rows],
             "query": self.query,
             "problem": self.problem,
+            "more": self.more,
         }
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> FailingRows:
         """Return what ``to_json`` made ``document`` of."""
         rows = tuple(tuple(row) for row in document["rows"])
-        return cls(tuple(document["columns"]), rows, document["query"], document["problem"])
+        more = document.get("more")  # what an older dq stored does not have it
+        return cls(tuple(document["columns"]), rows, document["query"], document["problem"], more)

@@ -9,7 +9,8 @@ because sharing makes an engine scan serially or hold a whole column in memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from fractions import Fraction
 from types import ModuleType
 from typing import Any, Literal
@@ -17,9 +18,10 @@ from typing import Any, Literal
 from attrs import evolve, field, frozen
 
 from dq.model.errors import GuardError, MeasureError
+from dq.model.failing import MOST_ORGS
 from dq.model.interval import Interval
 from dq.model.measure import Absentees, Buckets, Elsewhere, Frequencies, Measure, NullsEqual, Stat
-from dq.model.predicate import OverRows, Predicate, Present, Sql
+from dq.model.predicate import OverRows, Predicate, Present, Scalar, Sql
 from dq.model.table import Table
 from dq.sql.engine import Engine
 from dq.sql.predicates import Predicates, window
@@ -173,6 +175,7 @@ class Compiler:
         limit: int | None,
         *,
         unknown: bool = True,
+        orgs: Sequence[Sequence[Any]] = (),
     ) -> str:
         """Return the statement that lists failing rows.
 
@@ -180,8 +183,9 @@ class Compiler:
             wanted: the predicate that they do not make TRUE, or the measure that counts them.
             columns: what is listed; none: every column.
             where: of the check.
-            limit: how many rows at most; None: all.
+            limit: how many rows at most, of each org as many; None: all.
             unknown: also those for which the predicate is NULL.
+            orgs: only theirs: the values of the group columns; none: those of all orgs.
 
         Raises:
             GuardError: when the user's SQL is refused.
@@ -190,8 +194,16 @@ class Compiler:
         measure = evolve(measure, where=where) if measure.form != "query" else measure
         listed = [self.engine.identifier(c) for c in columns]
         source, condition = self._rows(measure, tuple(columns))
+        if orgs:
+            condition += f"{' AND' if condition else ' WHERE'} ({' OR '.join(map(self._is_org, orgs))})"
         if limit is None:
             return f"SELECT {', '.join(listed) or '*'} FROM {source}{condition}"
+        if self.columns and listed:
+            # However many rows one org has, the others show theirs.
+            keys = self._grouping()
+            number = f"ROW_NUMBER() {window(keys, keys[:1])} AS dq_number"
+            source = f"(SELECT {', '.join([*listed, number])} FROM {source}{condition}) dq_numbered"
+            condition, limit = f" WHERE dq_number <= {limit}", limit * MOST_ORGS
         return self.engine.limited(listed or ["*"], f"FROM {source}{condition}", limit)
 
     def new_quarantine(self, table: str, columns: Sequence[str]) -> str:
@@ -643,6 +655,14 @@ class Compiler:
         """Return what stands in GROUP BY or PARTITION BY for the group columns."""
         return self.engine.told_apart(self._keys())
 
+    def _is_org(self, values: Sequence[Any]) -> str:
+        """Return the condition of the rows that have these values in the group columns."""
+        parts = (
+            f"{key} IS NULL" if value is None else f"{key} = {self.engine.literal(_scalar(value))}"
+            for key, value in zip(self._keys(), values, strict=True)
+        )
+        return f"({' AND '.join(parts)})"
+
     def _keys(self) -> list[str]:
         return [self.engine.identifier(c) for c in self.columns]
 
@@ -667,6 +687,11 @@ class Compiler:
         groups = len(self.columns)
         grouping = f" GROUP BY {', '.join([*self.engine.told_apart(keys[:groups]), *keys[groups:]])}" if keys else ""
         return f"SELECT {', '.join([*listed, *numbers])} FROM {source}{where}{grouping}"
+
+
+def _scalar(value: object) -> Scalar:
+    """Return a value of a database as one that can be written; of others, such as a UUID, engines take the text."""
+    return value if isinstance(value, bool | int | float | Decimal | str | date) else str(value)
 
 
 def _names(*columns: Iterable[str]) -> tuple[str, ...]:
