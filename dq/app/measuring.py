@@ -174,24 +174,31 @@ def _measure(
                     keep = history.open_orgs(connection, project.environment, "suite", declared.name, wanted.columns)
         results = execute(wanted, declared.table, declared.by_of, connect, context, keep=keep, memory=memory)
         if run is not None and any(check.quarantine for check in wanted.checks):
-            results = tuple(_quarantined(result, declared, wanted, connect, context) for result in results)
+            results = _quarantined(results, declared, wanted, connect, context)
         return _Measured(results)
 
 
 def _quarantined(
-    result: Result, suite: Suite, scan: Scan, connect: Callable[[str], Datasource], context: Context
-) -> Result:
-    """Copy the rows that break a check where it asks for that; what prevents it is told with the result."""
-    check = next(check for check in scan.checks if check.name == result.check)
-    if check.quarantine is None or result.group is not None:
-        return result
-    try:
-        source = connect(suite.table.datasource)
-        compiler = context.compiler(source.dialect, suite.table, scan.columns)
-        quarantine(suite.name, check, result, compiler, source, context.now)
-    except DqError as error:
-        return evolve(result, sentence=f"{result.sentence} (not copied to {check.quarantine}: {error})")
-    return result
+    results: tuple[Result, ...], suite: Suite, scan: Scan, connect: Callable[[str], Datasource], context: Context
+) -> tuple[Result, ...]:
+    """Copy the rows that break a check where it asks for that; what prevents it is told with its summary."""
+    prevented: dict[str, str] = {}
+    for check in scan.checks:
+        own = [result for result in results if result.check == check.name]
+        if check.quarantine is None or not own:
+            continue
+        try:
+            source = connect(suite.table.datasource)
+            compiler = context.compiler(source.dialect, suite.table, scan.columns)
+            quarantine(suite.name, check, own, compiler, source, context.now)
+        except DqError as error:
+            prevented[check.name] = f" (not copied to {check.quarantine}: {error})"
+    return tuple(
+        evolve(result, sentence=result.sentence + prevented[result.check])
+        if result.group is None and result.check in prevented
+        else result
+        for result in results
+    )
 
 
 def _memory(connection: Connection, project: Project, suite: Suite, scan: Scan, interval: Interval) -> Memory:

@@ -25,9 +25,10 @@ from dq.model.errors import ConfigError, MeasureError
 
 T = TypeVar("T")
 
-# What a database says of a value that it cannot convert quotes the value; sentences go to chat, and hold no row's data.
+# What a database says of a value that it cannot convert or keep quotes it; sentences go to chat, and hold no row's.
 _DATA_ERROR = re.compile(
-    r"conver|invalid input|invalid value|incorrect|out of range|could not cast|could not decode|truncated|malformed",
+    r"conver|invalid input|invalid value|incorrect|out of range|could not cast|could not decode|truncated|malformed"
+    r"|duplicate (entry|key)",
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")

@@ -443,7 +443,7 @@ class Suite:
         for check in self.checks:
             if not isinstance(check, Check):
                 raise DeclarationError(f"suite {self.name!r}: {check!r} is not a Check")
-            for problem in chain(check.problems(), self._org_problems(check)):
+            for problem in chain(check.problems(), self._in_suite_problems(check)):
                 raise DeclarationError(f"suite {self.name!r}, check {check.name!r}: {problem}")
             if check.name in seen:
                 raise DeclarationError(f"suite {self.name!r}, check {check.name!r}: the name is declared twice")
@@ -477,7 +477,9 @@ class Suite:
         if sla is not None and not isinstance(sla, Sla):
             yield f'its sla is {sla!r}; write e.g. Sla(due="06:00")'
 
-    def _org_problems(self, check: Check) -> Iterator[str]:
+    def _in_suite_problems(self, check: Check) -> Iterator[str]:
+        if is_text(check.quarantine) and str(check.quarantine).casefold() == self.table.name.casefold():
+            yield f"quarantine={check.quarantine!r} is the checked table itself"
         by = self.by_of(check)
         if by is None:
             if check.orgs:

@@ -215,10 +215,14 @@ class Compiler:
         return f"CREATE TABLE {self.engine.table(table)} AS SELECT {listed} FROM {self._name()} WHERE 1 = 0"
 
     def forget(self, table: str, suite: str, check: str) -> str:
-        """Return the statement that removes what a quarantine table holds of a check and this partition."""
+        """Return the statement that removes what a quarantine table holds of a check and this partition.
+
+        Without a partition column every run looks at the whole table, so what older runs copied is removed, too.
+        """
         lit = self.engine.literal
-        start = self.engine.literal(self.interval.start)
-        named = f"dq_suite = {lit(suite)} AND dq_check = {lit(check)} AND dq_from = {start}"
+        named = f"dq_suite = {lit(suite)} AND dq_check = {lit(check)}"
+        if self.table.partition is not None:
+            named += f" AND dq_from = {lit(self.interval.start)}"
         return f"DELETE FROM {self.engine.table(table)} WHERE {named}"
 
     def copy(self, table: str, suite: str, check: str, rows: str, columns: Sequence[str], now: datetime) -> str:
