@@ -276,6 +276,19 @@ def test_stop_at_decides(dq: Dq, day: str, stop_at: str, code: int) -> None:
     assert json.loads(done.stdout)["exit_code"] == code
 
 
+def test_the_rows_that_broke_a_check_are_named_and_the_others_counted(dq: Dq, project: Path) -> None:
+    said = dq("run", "orders", "--date", "2026-11-17").stdout
+    assert "rows of 'amount is positive', by order_id: 1; 1\n" in said
+    declared = project / "checks/shop.py"
+    for most, told in ((1, "by order_id: 1; and 1 more\n"), (0, "")):
+        shown = SUITES.replace("critical=1),", f"critical=1, show=ShowRows(most={most})),", 1)
+        declared.write_text(shown.replace("import Check", "import ShowRows, Check"), encoding="utf-8")
+        found = dq("run", "orders", "--date", "2026-11-17", "--json").stdout
+        assert json.loads(found)["results"][0]["failing"]["query"].startswith("SELECT `order_id` FROM `orders`")
+        said = dq("run", "orders", "--date", "2026-11-17").stdout
+        assert told in said and ("rows of" in said) is bool(told)
+
+
 def test_the_json_document_of_one_run(dq: Dq) -> None:
     document = json.loads(dq("run", "orders", "--date", "2026-11-17", "--json").stdout)
     assert list(document) == ["run", "environment", "suite", "kind", "interval", "exit_code", "results"]

@@ -48,7 +48,10 @@ Each of `results[]`:
 | `observed` | the number that was judged; durations in seconds, shares as a fraction of 1 |
 | `threshold` | the rung that was broken, else the mildest |
 | `sentence` | what was found, for people |
-| `failing` | only where rows broke it: `columns`, `rows` (masked), `query` for all, `problem`: why none are listed |
+| `failing` | only where rows broke it, of the orgs of a check the worst 10 |
+| `failing.columns`, `.rows` | their key, and what else may be shown; masked by tag |
+| `failing.query`, `.more` | what lists all of them; how many there are besides; null: not known |
+| `failing.problem` | why none are listed |
 | `detail` | only where the kind has more to tell, as JSON: a history and its band, gaps, columns |
 | `orgs`, `orgs_bad` | only in the summary of a grouped check: orgs measured, and how many of them are not well |
 | `partition` | only where one run compares several partitions: `start` and `end` |

@@ -149,7 +149,9 @@ def _failing_rows(check: str, failing: FailingRows) -> None:
     if shown:
         of = " / ".join(failing.columns)
         values = "; ".join(" / ".join("NULL" if v is None else str(v) for v in row) for row in shown)
-        more = f"; and {len(failing.rows) - len(shown)} more in --json" if len(failing.rows) > len(shown) else ""
+        kept = len(failing.rows) - len(shown)
+        others = kept + (failing.more or 0)
+        more = f"; and {others} more{', see --json' if kept else ''}" if others else ""
         out(clean(f"rows of {check!r}, by {of}: {values}{more}"))
     if failing.problem:
         out(clean(f"rows of {check!r}: {failing.problem}"))
