@@ -15,6 +15,7 @@ from dq.model.reading import Moment, Numbers, Valued
 from dq.model.thresholds import as_time
 
 
+@frozen
 class _OfColumn(ValueKind):
     """What the kinds share that are one aggregate of one column; NULLs are left out."""
 
@@ -39,6 +40,7 @@ class _OfColumn(ValueKind):
         return f"{self.words} {self.column}"
 
 
+@frozen
 class _Extreme(_OfColumn):
     """The least or greatest of numbers, dates or times."""
 
@@ -69,7 +71,6 @@ class Min(_Extreme):
 
     function: ClassVar[Function] = "min"
     words: ClassVar[str] = "the least"
-    column: str
 
 
 @frozen
@@ -82,7 +83,6 @@ class Max(_Extreme):
 
     function: ClassVar[Function] = "max"
     words: ClassVar[str] = "the greatest"
-    column: str
 
 
 @frozen
@@ -95,7 +95,6 @@ class Sum(_OfColumn):
 
     function: ClassVar[Function] = "sum"
     words: ClassVar[str] = "the sum of"
-    column: str
 
 
 @frozen
@@ -108,7 +107,6 @@ class Mean(_OfColumn):
 
     function: ClassVar[Function] = "mean"
     words: ClassVar[str] = "the mean of"
-    column: str
 
 
 @frozen
@@ -120,12 +118,11 @@ class Quantile(_OfColumn):
         at: the share, from 0 (the least value) to 1 (the greatest).
     """
 
-    column: str
     at: int | float | Decimal
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
-        yield from bad_column(self.column)
+        yield from super().problems()
         if isinstance(self.at, bool) or not isinstance(self.at, int | float | Decimal) or not 0 <= self.at <= 1:
             yield f"at={self.at!r} is not a share from 0 to 1"
 
@@ -147,7 +144,6 @@ class Median(_OfColumn):
     """
 
     words: ClassVar[str] = "the median of"
-    column: str
 
     @property
     def stat(self) -> Stat:
@@ -168,12 +164,11 @@ class StdDev(_OfColumn):
             of one value has none.
     """
 
-    column: str
     of: Literal["sample", "population"] = field(default="sample", kw_only=True)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
-        yield from bad_column(self.column)
+        yield from super().problems()
         if self.of not in ("sample", "population"):
             yield f'of={self.of!r} is not "sample" or "population"'
 
@@ -195,12 +190,11 @@ class TextLength(_OfColumn):
         which: ``"min"``, ``"max"`` or ``"mean"``.
     """
 
-    column: str
     which: Literal["min", "max", "mean"]
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
-        yield from bad_column(self.column)
+        yield from super().problems()
         if self.which not in ("min", "max", "mean"):
             yield f'{self.which!r} is not one of "min", "max", "mean"'
 

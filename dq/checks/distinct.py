@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen
 
-from dq.checks.kind import RowKind, ValueKind, alike, as_columns, bad_column, bad_literals, whole
+from dq.checks.kind import RowKind, ValueKind, alike, as_columns, as_values, bad_column, bad_literals, whole
 from dq.checks.values import shown_values
 from dq.model.group import group_value
 from dq.model.measure import Frequencies, Function, Measure, Stat
@@ -21,11 +21,12 @@ _LISTED = 100
 """How many values are listed beside those asked for."""
 
 
+@frozen
 class _OfValues(ValueKind):
     """What the kinds share that count values."""
 
     function: ClassVar[Function]
-    columns: tuple[str, ...]
+    columns: tuple[str, ...] = field(converter=as_columns)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
@@ -42,6 +43,7 @@ class _OfValues(ValueKind):
         }
 
 
+@frozen
 class _ShareOfRows(_OfValues):
     """A number of values, as a share of the rows that have one."""
 
@@ -65,7 +67,6 @@ class DistinctCount(_OfValues):
     """
 
     function: ClassVar[Function] = "distinct"
-    columns: tuple[str, ...] = field(converter=as_columns)
 
     def __str__(self) -> str:
         return f"the number of different {', '.join(self.columns)}"
@@ -80,7 +81,6 @@ class DistinctShare(_ShareOfRows):
     """
 
     function: ClassVar[Function] = "distinct"
-    columns: tuple[str, ...] = field(converter=as_columns)
 
     def __str__(self) -> str:
         return f"the share of different {', '.join(self.columns)}"
@@ -95,7 +95,6 @@ class UniqueCount(_OfValues):
     """
 
     function: ClassVar[Function] = "unique"
-    columns: tuple[str, ...] = field(converter=as_columns)
 
     def __str__(self) -> str:
         return f"the number of {', '.join(self.columns)} that occur once"
@@ -110,7 +109,6 @@ class DuplicateCount(_OfValues):
     """
 
     function: ClassVar[Function] = "distinct"
-    columns: tuple[str, ...] = field(converter=as_columns)
 
     def measures(self, where: str | None) -> Mapping[str, Measure]:
         """Return the rows, the different values, and those that occur once."""
@@ -134,7 +132,6 @@ class UniqueShare(_ShareOfRows):
     """
 
     function: ClassVar[Function] = "unique"
-    columns: tuple[str, ...] = field(converter=as_columns)
     of: Literal["rows", "values"] = field(default="rows", kw_only=True)
 
     def problems(self) -> Iterator[str]:
@@ -161,8 +158,8 @@ class UniqueShare(_ShareOfRows):
         return f"the share of {', '.join(self.columns)} that occur once"
 
 
-def _values(value: Scalar | Iterable[Scalar]) -> tuple[Scalar, ...]:
-    return tuple(dict.fromkeys(value)) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+def _different(values: Scalar | Iterable[Scalar]) -> tuple[Scalar, ...]:
+    return tuple(dict.fromkeys(as_values(values)))
 
 
 @frozen
@@ -181,7 +178,7 @@ class Values(RowKind):
     shares: ClassVar[bool] = False
     noun: ClassVar[str] = "value"
     column: str
-    values: tuple[Scalar, ...] = field(converter=_values)
+    values: tuple[Scalar, ...] = field(converter=_different)
     only: bool = field(default=True, kw_only=True)
     all: bool = field(default=True, kw_only=True)
 
@@ -241,7 +238,7 @@ class MostCommon(RowKind):
     shares: ClassVar[bool] = False
     noun: ClassVar[str] = "value"
     column: str
-    values: tuple[Scalar, ...] = field(converter=_values)
+    values: tuple[Scalar, ...] = field(converter=_different)
     ties: Literal["all", "one", "none"] = field(default="all", kw_only=True)
 
     def problems(self) -> Iterator[str]:

@@ -13,6 +13,7 @@ from dq.model.measure import Measure
 from dq.model.reading import Moment, Numbers, Valued
 
 
+@frozen
 class _Holding(ValueKind):
     """What the kinds share that count the rows that hold another one."""
 
@@ -52,7 +53,6 @@ class Share(_Holding):
     """
 
     all_rows: ClassVar[str] = "rows"
-    kind: PredicateKind
 
     def value(self, numbers: Numbers, moment: Moment) -> Valued:  # noqa: ARG002  # as every kind
         """Return the share; None where there is no row."""
@@ -74,7 +74,6 @@ class Count(_Holding):
     """
 
     all_rows: ClassVar[str] = "all"  # not "rows": where where= leaves none, 0 is a number to judge
-    kind: PredicateKind
 
     def value(self, numbers: Numbers, moment: Moment) -> Valued:  # noqa: ARG002  # as every kind
         """Return the number."""

@@ -10,18 +10,18 @@ from fractions import Fraction
 from types import NoneType
 from typing import ClassVar, Literal, Self
 
+from attrs import frozen
+
 from dq.model.errors import MeasureError
 from dq.model.measure import Measure
-from dq.model.predicate import Absent, AllDiffer, Predicate, Present, Sql
+from dq.model.predicate import Absent, AllDiffer, Predicate, Present, Scalar, Sql
 from dq.model.reading import Counted, Moment, Numbers, Valued, Wanted
 
 
-class RowKind:
-    """A kind that counts the rows that violate it."""
+class _Kind:
+    """What all kinds share, unless they say otherwise; see :class:`dq.model.check.Kind`."""
 
-    judged: ClassVar[Literal["violations", "value"]] = "violations"
     nulls: ClassVar[bool] = False
-    shares: ClassVar[bool] = True
     noun: ClassVar[str] = "row"
     needs_rows: ClassVar[bool] = True
     of_table: ClassVar[bool] = False
@@ -44,6 +44,20 @@ class RowKind:
         """Return the measures by role."""
         raise NotImplementedError
 
+    def failing(self) -> Predicate | Measure | None:
+        """Return what tells the failing rows: the predicate they do not make TRUE, or the measure that counts them.
+
+        None: it has no failing rows to show.
+        """
+        return None
+
+
+class RowKind(_Kind):
+    """A kind that counts the rows that violate it."""
+
+    judged: ClassVar[Literal["violations", "value"]] = "violations"
+    shares: ClassVar[bool] = True
+
     def needs_late(self, numbers: Numbers) -> bool:
         """Return whether the measures in ``late`` are needed, now that the others are known."""
         return bool(numbers.get("violations"))
@@ -62,13 +76,6 @@ class RowKind:
     def value(self, numbers: Numbers, moment: Moment) -> Valued:
         """Row kinds measure no value."""
         raise NotImplementedError
-
-    def failing(self) -> Predicate | Measure | None:
-        """Return what tells the failing rows: the predicate they do not make TRUE, or the measure that counts them.
-
-        None: it has no failing rows to show.
-        """
-        return None
 
 
 class PredicateKind(RowKind):
@@ -99,34 +106,27 @@ class PredicateKind(RowKind):
         return self.predicate_form
 
 
-class ValueKind:
-    """A kind that measures one value."""
+@frozen
+class ColumnKind(PredicateKind):
+    """A row kind that is one predicate about one column.
 
-    judged: ClassVar[Literal["violations", "value"]] = "value"
-    nulls: ClassVar[bool] = False
-    shares: ClassVar[bool] = False
-    noun: ClassVar[str] = "row"
-    needs_rows: ClassVar[bool] = True
-    of_table: ClassVar[bool] = False
-    late: ClassVar[tuple[str, ...]] = ()
-    units: ClassVar[tuple[str, ...]] = ("number",)
+    Attributes:
+        column: its name.
+    """
 
-    @property
-    def remembers(self) -> Wanted | Literal["recorded"] | None:
-        """It is judged by itself."""
-        return None
-
-    def recalled(self, recorded: object) -> Self:  # noqa: ARG002  # few kinds measure by what was recorded
-        """Return it as it is."""
-        return self
+    column: str
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
-        yield from ()
+        yield from bad_column(self.column)
 
-    def measures(self, where: str | None) -> Mapping[str, Measure]:
-        """Return the measures by role."""
-        raise NotImplementedError
+
+class ValueKind(_Kind):
+    """A kind that measures one value."""
+
+    judged: ClassVar[Literal["violations", "value"]] = "value"
+    shares: ClassVar[bool] = False
+    units: ClassVar[tuple[str, ...]] = ("number",)
 
     def needs_late(self, numbers: Numbers) -> bool:  # noqa: ARG002  # some kinds look at them
         """Return whether the measures in ``late`` are needed, now that the others are known."""
@@ -144,10 +144,6 @@ class ValueKind:
             NotJudgedError: when it cannot be judged yet.
         """
         return Valued(number(numbers.get("value")))
-
-    def failing(self) -> Predicate | Measure | None:
-        """A value has no failing rows."""
-        return None
 
 
 def number(value: object) -> Fraction | None:
@@ -207,3 +203,8 @@ def bad_literals(values: Iterable[object]) -> Iterator[str]:
 def as_columns(columns: str | Iterable[str]) -> tuple[str, ...]:
     """Return one name or several as a tuple."""
     return (columns,) if isinstance(columns, str) else tuple(columns)
+
+
+def as_values(values: Scalar | Iterable[Scalar]) -> tuple[Scalar, ...]:
+    """Return one value or several as a tuple."""
+    return tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else (values,)

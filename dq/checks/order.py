@@ -9,21 +9,22 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from dq.checks.kind import PredicateKind, as_columns, bad_column, bad_literals
+from dq.checks.kind import ColumnKind, PredicateKind, as_columns, bad_column, bad_literals
 from dq.model.duration import format_duration, parse_duration
 from dq.model.predicate import Apart, Ordered
 
 
-class _InOrder(PredicateKind):
+@frozen
+class _InOrder(ColumnKind):
     """What the kinds share that hold a row against the one before it."""
 
-    column: str
-    by: tuple[str, ...]
-    within: tuple[str, ...]
+    by: tuple[str, ...] = field(converter=as_columns, kw_only=True)
+    within: tuple[str, ...] = field(default=(), converter=as_columns, kw_only=True)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
-        for column in (self.column, *self.by, *self.within):
+        yield from super().problems()
+        for column in (*self.by, *self.within):
             yield from bad_column(column)
         if not self.by:
             yield f"{type(self).__name__} needs by=, the column that says which row is before which"
@@ -45,9 +46,6 @@ class Increasing(_InOrder):
         strict: it may not stay the same.
     """
 
-    column: str
-    by: tuple[str, ...] = field(converter=as_columns, kw_only=True)
-    within: tuple[str, ...] = field(default=(), converter=as_columns, kw_only=True)
     strict: bool = field(default=False, kw_only=True)
 
     @property
@@ -70,9 +68,6 @@ class Decreasing(_InOrder):
         strict: it may not stay the same.
     """
 
-    column: str
-    by: tuple[str, ...] = field(converter=as_columns, kw_only=True)
-    within: tuple[str, ...] = field(default=(), converter=as_columns, kw_only=True)
     strict: bool = field(default=False, kw_only=True)
 
     @property
@@ -99,10 +94,8 @@ class Sequential(_InOrder):
         within: the count starts anew for each value of these columns.
     """
 
-    column: str
     step: int | float | Decimal | timedelta = field(default=1, converter=_step)
     by: tuple[str, ...] = field(converter=as_columns, kw_only=True)
-    within: tuple[str, ...] = field(default=(), converter=as_columns, kw_only=True)
 
     @by.default
     def _itself(self) -> tuple[str, ...]:

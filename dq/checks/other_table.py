@@ -16,17 +16,34 @@ from dq.model.reading import Counted, Moment, Numbers, Valued
 from dq.model.table import Table
 
 
-class _Keys(RowKind):
-    """What the kinds share that look for a key in another table."""
+@frozen
+class _Paired(RowKind):
+    """What the kinds share that hold columns against those of another table."""
 
-    negated: ClassVar[bool] = False
-    columns: tuple[str, ...]
+    columns: tuple[str, ...] = field(converter=as_columns)
     other: Table
-    other_columns: tuple[str, ...]
+    other_columns: tuple[str, ...] = field(converter=as_columns)
+
+    @other_columns.default
+    def _same(self) -> tuple[str, ...]:
+        return self.columns
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
-        yield from _bad_pair(self.columns, self.other, self.other_columns)
+        yield from bad_table(self.other)
+        if not self.columns:
+            yield "it needs at least one column"
+        for column in (*self.columns, *self.other_columns):
+            yield from bad_column(column)
+        if len(self.columns) != len(self.other_columns):
+            yield f"{len(self.columns)} columns here do not fit {len(self.other_columns)} there"
+
+
+@frozen
+class _Keys(_Paired):
+    """What the kinds share that look for a key in another table."""
+
+    negated: ClassVar[bool] = False
 
     @property
     def _absentees(self) -> Absentees:
@@ -56,16 +73,6 @@ def bad_table(other: object) -> Iterator[str]:
         yield f"{other!r} is not a Table"
 
 
-def _bad_pair(columns: tuple[str, ...], other: object, other_columns: tuple[str, ...]) -> Iterator[str]:
-    yield from bad_table(other)
-    if not columns:
-        yield "it needs at least one column"
-    for column in (*columns, *other_columns):
-        yield from bad_column(column)
-    if len(columns) != len(other_columns):
-        yield f"{len(columns)} columns here do not fit {len(other_columns)} there"
-
-
 @frozen
 class Reference(_Keys):
     """Every key is in another table: ``Reference("customer_id", customers, "id")``.
@@ -78,14 +85,6 @@ class Reference(_Keys):
         other: the other table; it may lie in another datasource.
         other_columns: the key there; by default of the same names.
     """
-
-    columns: tuple[str, ...] = field(converter=as_columns)
-    other: Table
-    other_columns: tuple[str, ...] = field(converter=as_columns)
-
-    @other_columns.default
-    def _same(self) -> tuple[str, ...]:
-        return self.columns
 
     def __str__(self) -> str:
         return f"{', '.join(self.columns)} is in {self.other.name} ({', '.join(self.other_columns)})"
@@ -102,20 +101,13 @@ class NotIn(_Keys):
     """
 
     negated: ClassVar[bool] = True
-    columns: tuple[str, ...] = field(converter=as_columns)
-    other: Table
-    other_columns: tuple[str, ...] = field(converter=as_columns)
-
-    @other_columns.default
-    def _same(self) -> tuple[str, ...]:
-        return self.columns
 
     def __str__(self) -> str:
         return f"{', '.join(self.columns)} is not in {self.other.name} ({', '.join(self.other_columns)})"
 
 
 @frozen
-class SameAs(RowKind):
+class SameAs(_Paired):
     """The different values (of several columns: rows) are those of another table; NULL equals NULL.
 
     A violation is a value that only one of the two has.
@@ -129,18 +121,7 @@ class SameAs(RowKind):
 
     shares: ClassVar[bool] = False
     noun: ClassVar[str] = "value"
-    columns: tuple[str, ...] = field(converter=as_columns)
-    other: Table
-    other_columns: tuple[str, ...] = field(converter=as_columns)
     counted: bool = field(default=False, kw_only=True)
-
-    @other_columns.default
-    def _same(self) -> tuple[str, ...]:
-        return self.columns
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with the declaration itself, a clause each."""
-        yield from _bad_pair(self.columns, self.other, self.other_columns)
 
     def measures(self, where: str | None) -> Mapping[str, Measure]:
         """Return what only this table has, and what only the other has."""

@@ -7,12 +7,12 @@ from decimal import Decimal
 
 from attrs import field, frozen
 
-from dq.checks.kind import PredicateKind, bad_column
+from dq.checks.kind import ColumnKind
 from dq.model.predicate import Near
 
 
 @frozen
-class ZScore(PredicateKind):
+class ZScore(ColumnKind):
     """Every value lies no more than ``most`` sample standard deviations from the mean of the partition (or org).
 
     Attributes:
@@ -21,13 +21,12 @@ class ZScore(PredicateKind):
         both: values far below the mean are violations as well as those far above.
     """
 
-    column: str
     most: int | float | Decimal
     both: bool = field(default=True, kw_only=True)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
-        yield from bad_column(self.column)
+        yield from super().problems()
         if isinstance(self.most, bool) or not isinstance(self.most, int | float | Decimal) or not self.most > 0:
             yield f"{self.most!r} is not a number of standard deviations above zero"
 

@@ -8,13 +8,13 @@ from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
-from dq.checks.kind import PredicateKind, as_columns, bad_column
+from dq.checks.kind import ColumnKind, as_columns
 from dq.checks.values import shown_values
 from dq.model.predicate import Json, Length, Pattern, SameCasing
 
 
 @frozen
-class HasLength(PredicateKind):
+class HasLength(ColumnKind):
     """The text of the column has from ``low`` to ``high`` characters, both included; None leaves an end open.
 
     Attributes:
@@ -23,7 +23,6 @@ class HasLength(PredicateKind):
         high: the greatest; by default the same as ``low``.
     """
 
-    column: str
     low: int | None
     high: int | None = field()
 
@@ -33,7 +32,7 @@ class HasLength(PredicateKind):
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
-        yield from bad_column(self.column)
+        yield from super().problems()
         ends = [end for end in (self.low, self.high) if end is not None]
         if not ends:
             yield "HasLength has neither a low nor a high end"
@@ -59,14 +58,14 @@ class HasLength(PredicateKind):
         return f"{self.column} has {self.low} to {self.high} characters"
 
 
-class _Patterns(PredicateKind):
+@frozen
+class _Patterns(ColumnKind):
     """What the kinds with patterns share."""
 
     syntax: ClassVar[Literal["like", "regex"]]
     negated: ClassVar[bool] = False
-    column: str
-    patterns: tuple[str, ...]
-    every: bool
+    patterns: tuple[str, ...] = field(converter=as_columns)
+    every: bool = field(default=False, kw_only=True)
 
     @property
     def _ignores_case(self) -> bool:
@@ -74,7 +73,7 @@ class _Patterns(PredicateKind):
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
-        yield from bad_column(self.column)
+        yield from super().problems()
         if not self.patterns:
             yield f"{type(self).__name__} has no pattern"
         for pattern in self.patterns:
@@ -106,9 +105,6 @@ class Like(_Patterns):
     """
 
     syntax: ClassVar[Literal["like", "regex"]] = "like"
-    column: str
-    patterns: tuple[str, ...] = field(converter=as_columns)
-    every: bool = field(default=False, kw_only=True)
 
 
 @frozen
@@ -123,9 +119,6 @@ class NotLike(_Patterns):
 
     syntax: ClassVar[Literal["like", "regex"]] = "like"
     negated: ClassVar[bool] = True
-    column: str
-    patterns: tuple[str, ...] = field(converter=as_columns)
-    every: bool = field(default=False, kw_only=True)
 
 
 @frozen
@@ -144,9 +137,6 @@ class Matches(_Patterns):
     """
 
     syntax: ClassVar[Literal["like", "regex"]] = "regex"
-    column: str
-    patterns: tuple[str, ...] = field(converter=as_columns)
-    every: bool = field(default=False, kw_only=True)
     ignore_case: bool = field(default=False, kw_only=True)
 
     @property
@@ -167,9 +157,6 @@ class NotMatches(_Patterns):
 
     syntax: ClassVar[Literal["like", "regex"]] = "regex"
     negated: ClassVar[bool] = True
-    column: str
-    patterns: tuple[str, ...] = field(converter=as_columns)
-    every: bool = field(default=False, kw_only=True)
     ignore_case: bool = field(default=False, kw_only=True)
 
     @property
@@ -203,18 +190,12 @@ def bad_regex(pattern: str) -> Iterator[str]:
 
 
 @frozen
-class ValidJson(PredicateKind):
+class ValidJson(ColumnKind):
     """The text of the column is a JSON document.
 
     Attributes:
         column: its name.
     """
-
-    column: str
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with the declaration itself, a clause each."""
-        yield from bad_column(self.column)
 
     @property
     def predicate_form(self) -> Json:
@@ -226,7 +207,7 @@ class ValidJson(PredicateKind):
 
 
 @frozen
-class ConsistentCasing(PredicateKind):
+class ConsistentCasing(ColumnKind):
     """No value of the column is also written with other upper and lower case: ``Paris`` beside ``paris``.
 
     A violation is every row whose value has such a twin.
@@ -234,12 +215,6 @@ class ConsistentCasing(PredicateKind):
     Attributes:
         column: its name.
     """
-
-    column: str
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with the declaration itself, a clause each."""
-        yield from bad_column(self.column)
 
     @property
     def predicate_form(self) -> SameCasing:

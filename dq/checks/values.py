@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
-from dq.checks.kind import PredicateKind, bad_column, bad_literals
+from dq.checks.kind import ColumnKind, as_values, bad_literals
 from dq.model.predicate import Absent, In, Present, Range, Scalar
 
 Ends = Literal["both", "low", "high", "neither"]
@@ -15,7 +15,7 @@ _SHOWN = 8
 
 
 @frozen
-class NotNull(PredicateKind):
+class NotNull(ColumnKind):
     """The column is not NULL.
 
     Attributes:
@@ -23,11 +23,6 @@ class NotNull(PredicateKind):
     """
 
     nulls: ClassVar[bool] = False
-    column: str
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with the declaration itself, a clause each."""
-        yield from bad_column(self.column)
 
     @property
     def predicate_form(self) -> Present:
@@ -39,7 +34,7 @@ class NotNull(PredicateKind):
 
 
 @frozen
-class IsNull(PredicateKind):
+class IsNull(ColumnKind):
     """The column is NULL.
 
     Attributes:
@@ -47,11 +42,6 @@ class IsNull(PredicateKind):
     """
 
     nulls: ClassVar[bool] = False
-    column: str
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with the declaration itself, a clause each."""
-        yield from bad_column(self.column)
 
     @property
     def predicate_form(self) -> Absent:
@@ -62,10 +52,6 @@ class IsNull(PredicateKind):
         return f"{self.column} is NULL"
 
 
-def _values(value: Scalar | Iterable[Scalar]) -> tuple[Scalar, ...]:
-    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
-
-
 def shown_values(values: Sequence[object]) -> str:
     """Return the first of the values as people read them, and a count of the others."""
     shown = ", ".join(repr(v) if isinstance(v, str) else str(v) for v in values[:_SHOWN])
@@ -74,7 +60,31 @@ def shown_values(values: Sequence[object]) -> str:
 
 
 @frozen
-class OneOf(PredicateKind):
+class _Set(ColumnKind):
+    """What the kinds share that look for the value in a set."""
+
+    negated: ClassVar[bool] = False
+    in_vain: ClassVar[str]
+    values: tuple[Scalar, ...] = field(converter=as_values)
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with the declaration itself, a clause each."""
+        yield from super().problems()
+        if not self.values:
+            yield f"{type(self).__name__} has no values, so {self.in_vain}"
+        yield from bad_literals(self.values)
+
+    @property
+    def predicate_form(self) -> In:
+        """TRUE where the value is in the set, or, for the kind that says so, is not."""
+        return In(self.column, self.values, self.negated)
+
+    def __str__(self) -> str:
+        return f"{self.column} is {'none' if self.negated else 'one'} of {shown_values(self.values)}"
+
+
+@frozen
+class OneOf(_Set):
     """The column has one of the values. A NULL is a violation unless ``nulls=`` says otherwise.
 
     Attributes:
@@ -82,27 +92,11 @@ class OneOf(PredicateKind):
         values: numbers, strings, booleans, dates.
     """
 
-    column: str
-    values: tuple[Scalar, ...] = field(converter=_values)
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with the declaration itself, a clause each."""
-        yield from bad_column(self.column)
-        if not self.values:
-            yield "OneOf has no values, so no row could be good"
-        yield from bad_literals(self.values)
-
-    @property
-    def predicate_form(self) -> In:
-        """TRUE where the value is in the set."""
-        return In(self.column, self.values)
-
-    def __str__(self) -> str:
-        return f"{self.column} is one of {shown_values(self.values)}"
+    in_vain: ClassVar[str] = "no row could be good"
 
 
 @frozen
-class NoneOf(PredicateKind):
+class NoneOf(_Set):
     """The column has none of the values. A NULL is a violation unless ``nulls=`` says otherwise.
 
     Attributes:
@@ -110,27 +104,12 @@ class NoneOf(PredicateKind):
         values: numbers, strings, booleans, dates.
     """
 
-    column: str
-    values: tuple[Scalar, ...] = field(converter=_values)
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with the declaration itself, a clause each."""
-        yield from bad_column(self.column)
-        if not self.values:
-            yield "NoneOf has no values, so every row would be good"
-        yield from bad_literals(self.values)
-
-    @property
-    def predicate_form(self) -> In:
-        """TRUE where the value is not in the set."""
-        return In(self.column, self.values, negated=True)
-
-    def __str__(self) -> str:
-        return f"{self.column} is none of {shown_values(self.values)}"
+    negated: ClassVar[bool] = True
+    in_vain: ClassVar[str] = "every row would be good"
 
 
 @frozen
-class Between(PredicateKind):
+class Between(ColumnKind):
     """The column lies from ``low`` to ``high``; None leaves an end open.
 
     Attributes:
@@ -140,14 +119,14 @@ class Between(PredicateKind):
         ends: which ends are good values themselves: ``"both"``, ``"low"``, ``"high"`` or ``"neither"``.
     """
 
-    column: str
     low: Scalar | None
     high: Scalar | None
     ends: Ends = field(default="both", kw_only=True)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
-        yield from _bad_range("Between", self.column, self.low, self.high, self.ends)
+        yield from super().problems()
+        yield from _bad_range("Between", self.low, self.high, self.ends)
 
     @property
     def predicate_form(self) -> Range:
@@ -164,7 +143,7 @@ class Between(PredicateKind):
 
 
 @frozen
-class NotBetween(PredicateKind):
+class NotBetween(ColumnKind):
     """The column lies below ``low`` or above ``high``.
 
     Attributes:
@@ -173,14 +152,14 @@ class NotBetween(PredicateKind):
         ends: which ends belong to that range: ``"both"``, ``"low"``, ``"high"`` or ``"neither"``.
     """
 
-    column: str
     low: Scalar
     high: Scalar
     ends: Ends = field(default="both", kw_only=True)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with the declaration itself, a clause each."""
-        yield from _bad_range("NotBetween", self.column, self.low, self.high, self.ends)
+        yield from super().problems()
+        yield from _bad_range("NotBetween", self.low, self.high, self.ends)
 
     @property
     def predicate_form(self) -> Range:
@@ -201,8 +180,7 @@ def _said(ends: Ends) -> str:
     ]
 
 
-def _bad_range(kind: str, column: str, low: Scalar | None, high: Scalar | None, ends: str) -> Iterator[str]:
-    yield from bad_column(column)
+def _bad_range(kind: str, low: Scalar | None, high: Scalar | None, ends: str) -> Iterator[str]:
     given = [end for end in (low, high) if end is not None]
     if not given:
         yield f"{kind} has neither a low nor a high end"
