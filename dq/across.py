@@ -8,7 +8,6 @@ from typing import Any
 
 from dq.checks.kind import alike, whole
 from dq.datasource import Datasource
-from dq.model.errors import GuardError
 from dq.model.measure import Absentees, Measure
 from dq.sql.statements import Compiler
 
@@ -23,23 +22,19 @@ def absent(
     Raises:
         DqError: when the user's SQL is refused, or one of the databases cannot be asked.
     """
-    of = measure.of
-    assert isinstance(of, Absentees)  # noqa: S101  # by the caller
-    whole_values = of.distinct or of.counted or of.reverse
-    if whole_values and compiler.columns:
-        raise GuardError("the values of two tables are compared as a whole, not by group; take by= away")
-    known = _keys(there, compiler.at(of.other, ()).keys_of(measure, other=True))
-    groups = len(compiler.columns)
-    if whole_values:
-        theirs = {(key, n) if of.counted else key for _, key, n in known}
-        mine = {(key, n) if of.counted else key for _, key, n in _keys(here, compiler.keys_of(measure, other=False))}
+    of = _absentees(measure)
+    if of.of_values:
+        theirs, mine = (
+            {(key, n) if of.counted else key for key, n in _keys(source, sql)}
+            for source, sql in zip((there, here), _statements(measure, compiler), strict=True)
+        )
         yield (), len(theirs - mine if of.reverse else mine - theirs)
         return
-    listed = {key for _, key, _ in known}
-    found: Counter[tuple[Any, ...]] = Counter()
-    for group, key, n in _keys(here, compiler.keys_of(measure, other=False), groups):
-        found[group] += n if (key in listed) is of.negated else 0
-    yield from found.items() if groups else [((), found[()])]
+    groups = len(compiler.columns)
+    found: Counter[tuple[Any, ...]] = Counter() if groups else Counter({(): 0})
+    for row in _absent_rows(measure, compiler, here, there):
+        found[tuple(row[:groups])] += whole(row[-1]) or 0
+    yield from found.items()
 
 
 def absent_keys(
@@ -50,18 +45,35 @@ def absent_keys(
     Raises:
         DqError: as there.
     """
-    of = measure.of
-    assert isinstance(of, Absentees)  # noqa: S101  # by the caller
-    listed = {key for _, key, _ in _keys(there, compiler.at(of.other, ()).keys_of(measure, other=True))}
-    groups = len(compiler.columns)
-    for rows in here.stream(compiler.keys_of(measure, other=False)):
-        yield from (tuple(row[:-1]) for row in rows if (_key(row[groups:-1]) in listed) is of.negated)
+    return (tuple(row[:-1]) for row in _absent_rows(measure, compiler, here, there))
 
 
-def _keys(source: Datasource, sql: str, groups: int = 0) -> Iterator[tuple[tuple[Any, ...], Hashable, int]]:
+def _absent_rows(
+    measure: Measure, compiler: Compiler, here: Datasource, there: Datasource
+) -> Iterator[Sequence[Any]]:
+    """Yield the group, the key and the number of its rows for each key that is a violation."""
+    of, groups = _absentees(measure), len(compiler.columns)
+    theirs, mine = _statements(measure, compiler)
+    listed = {key for key, _ in _keys(there, theirs)}
+    for rows in here.stream(mine):
+        yield from (row for row in rows if (_key(row[groups:-1]) in listed) is of.negated)
+
+
+def _statements(measure: Measure, compiler: Compiler) -> tuple[str, str]:
+    """Return the statements that list the keys of the other table and of this one; both are there, or none is sent."""
+    of = _absentees(measure)
+    return compiler.at(of.other, ()).keys_of(measure, other=True), compiler.keys_of(measure, other=False)
+
+
+def _absentees(measure: Measure) -> Absentees:
+    assert isinstance(measure.of, Absentees)  # noqa: S101  # by the caller
+    return measure.of
+
+
+def _keys(source: Datasource, sql: str) -> Iterator[tuple[Hashable, int]]:
     for rows in source.stream(sql):
         for row in rows:
-            yield tuple(row[:groups]), _key(row[groups:-1]), whole(row[-1]) or 0
+            yield _key(row[:-1]), whole(row[-1]) or 0
 
 
 def _key(values: Sequence[Any]) -> Hashable:

@@ -111,13 +111,10 @@ def answers(
     Raises:
         DqError: when one of them cannot be had.
     """
-    datasource = connect(table.datasource)
-    scanned = _Scanned(context.compiler(datasource.dialect, table, ()), connect)
-    scanned.measure(roles.values())
-    for broken in scanned.errors.values():
+    numbers, errors = measured(context.compiler(connect(table.datasource).dialect, table), connect, roles.values())
+    for broken in errors.values():
         raise MeasureError(broken)
-    found = scanned.of(roles.values())[None]
-    return {role: found[measure] for role, measure in roles.items()}
+    return {role: numbers[measure] for role, measure in roles.items()}
 
 
 def _recalled(check: Check, memory: Memory | None) -> Check:
@@ -161,6 +158,7 @@ class _Scanned:
         errors: why a measure could not be had.
         answered: the measures that have an answer.
         orgs: the values of the group columns of an org, as the database has them, where they are no texts.
+        by: the group columns; None: the relation as a whole.
     """
 
     compiler: Compiler
@@ -169,6 +167,11 @@ class _Scanned:
     errors: dict[Measure, str] = field(factory=dict)
     answered: set[Measure] = field(factory=set)
     orgs: dict[Group, tuple[Any, ...]] = field(factory=dict)
+    by: By | None = field(init=False)
+
+    @by.default
+    def _by(self) -> By | None:
+        return By(self.compiler.columns) if self.compiler.columns else None
 
     def measure(self, measures: Iterable[Measure]) -> None:
         """Ask for what is not known yet; independent statements of a datasource run side by side."""
@@ -267,7 +270,7 @@ class _Scanned:
         self.answered.add(measure)
 
     def _put(self, values: tuple[Any, ...], measure: Measure, value: object) -> None:
-        group = By(self.compiler.columns).group(values) if self.compiler.columns else None
+        group = None if self.by is None else self.by.group(values)
         found = self.numbers.get(group)
         if found is None:
             found = self.numbers[group] = {}

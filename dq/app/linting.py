@@ -16,7 +16,7 @@ from dq.app.telling import ROUTES, alerting_of
 from dq.checks.plan import plan
 from dq.context import Context, expected_sql
 from dq.model.check import Check, Suite
-from dq.model.errors import DeclarationError, DqError, GuardError
+from dq.model.errors import DeclarationError, DqError
 from dq.model.group import By
 from dq.model.interval import Interval
 from dq.model.measure import Absentees
@@ -237,10 +237,8 @@ class _Compilers:
         for measure in check.measures().values():
             made.statements([measure])
             if isinstance(measure.of, Absentees) and made.across(measure):
-                made.keys_of(measure, other=False)
                 made.at(measure.of.other, ()).keys_of(measure, other=True)
-                if made.columns and (measure.of.distinct or measure.of.counted or measure.of.reverse):
-                    raise GuardError("the values of two tables are compared as a whole, not by group; take by= away")
+                made.keys_of(measure, other=False)
         by = declared.by_of(check)
         if by is not None:
             self._expected(by, declared.table)

@@ -166,8 +166,8 @@ def _measure(
         if wanted is None:
             raise UsageError(f"suite {declared.name!r} has no scan {scan_id!r}; it has {', '.join(scan_ids(declared))}")
         keep: frozenset[Group] = frozenset()
-        memory: Memory | None = None
-        if run is not None:
+        memory = None if run is None else Memory()
+        if run is not None and (wanted.columns or any(check.remembers for check in wanted.checks)):
             with transaction(project) as connection:
                 memory = _memory(connection, project, declared, wanted, interval)
                 if wanted.columns:

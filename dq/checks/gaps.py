@@ -76,7 +76,7 @@ class Gaps(RowKind):
         gaps = list(_joined(empty))
         more = f" and {len(gaps) - NAMED} more" if len(gaps) > NAMED else ""
         said = f"none in {', '.join(map(_shown, gaps[:NAMED]))}{more}" if gaps else None
-        listed = [{"start": gap.start.isoformat(), "end": gap.end.isoformat()} for gap in gaps]
+        listed = [gap.to_json() for gap in gaps]
         return Counted(len(empty), rows=len(looked_at), detail={"gaps": listed}, said=said)
 
     def buckets(self, moment: Moment) -> Iterator[Interval]:

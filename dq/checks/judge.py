@@ -97,11 +97,13 @@ def judge(
     if reading.error is not None:
         return (unmeasured(check, reading.error),)
 
-    ladder_of = _ladders(check, reading.by)
+    # Worked out once, however many orgs there are.
+    ladder_of, roles, in_partition = _ladders(check, reading.by), check.measures(), check.partition_rows
 
     def judged(group: Group | None, numbers: Numbers) -> Result:
         moment = Moment(now, interval, reading.past.get(group, ()), reading.recorded)
-        return _judge_one(_Case(check, group, reading.by, ladder_of(group), moment), numbers)
+        case = _Case(check, group, reading.by, ladder_of(group), moment, roles)
+        return _judge_one(case, numbers, whole(numbers.get(in_partition)) or 0)
 
     if reading.by is None:
         return (judged(None, reading.numbers.get(None, {})),)
@@ -119,7 +121,7 @@ def judge(
 
 
 def _ladders(check: Check, by: By | None) -> Callable[[Group | None], Ladder]:
-    """Return what gives the thresholds of the whole, or of an org; they are worked out once, however many orgs."""
+    """Return what gives the thresholds of the whole, or of an org."""
     own = check.ladder
     orgs = {} if by is None else {by.key(org): check.ladder_of(org) for org in check.orgs}
     return lambda group: own if group is None else orgs.get(group, own)
@@ -149,6 +151,7 @@ class _Case:
     by: By | None
     ladder: Ladder
     moment: Moment
+    roles: Mapping[str, Measure]
 
     def known(self) -> int:
         """Return how many violations do not count."""
@@ -158,12 +161,10 @@ class _Case:
         return min([self.check.known, *seen])
 
 
-def _judge_one(case: _Case, numbers: Numbers) -> Result:
-    check, group, kind = case.check, case.group, case.check.kind
-    roles = check.measures()
+def _judge_one(case: _Case, numbers: Numbers, in_partition: int) -> Result:
+    check, group, kind, roles = case.check, case.group, case.check.kind, case.roles
     found = {role: numbers[measure] for role, measure in roles.items() if measure in numbers}
     if kind.needs_rows:
-        in_partition = whole(numbers.get(check.partition_rows)) or 0
         if in_partition == 0 and not found.get("violations"):
             return _empty(check, group, f"no rows in the {_sampled(check)}partition")
         if case.by is not None and 0 < in_partition < case.by.min_rows:
@@ -206,7 +207,8 @@ def rejudge(check: Check, kept: Kept, past: tuple[Past, ...], by: By | None = No
     """
     moment = Moment(kept.interval.end, kept.interval, past)
     # nulls= was heeded when it was measured.
-    case = _Case(evolve(check, nulls="fail"), kept.group, by, _ladders(check, by)(kept.group), moment)
+    heeded = evolve(check, nulls="fail")
+    case = _Case(heeded, kept.group, by, _ladders(check, by)(kept.group), moment, heeded.measures())
     kind, number = check.kind, kept.measured
     if kind.judged == "violations":
         return _judge_count(case, Counted(int(number), kept.rows))
@@ -241,7 +243,7 @@ def _judge_count(case: _Case, counted: Counted) -> Result:
         violations -= counted_apart
         if check.nulls == "skip" and rows is not None:
             rows -= counted_apart
-        elif check.measures()["violations"].form == "false":
+        elif case.roles["violations"].form == "false":
             unknown = None
     known = min(case.known(), violations)
     ladder = case.ladder
@@ -295,9 +297,9 @@ def _count_sentence(
             return f"holds: {demand}"
         return f"the row holds: {demand}" if rows == 1 else f"all {rows} rows hold: {demand}"
     verb = "violates" if violations == 1 else "violate"
-    of_rows = f"{violations} of {_many(rows, noun)} ({_percent(violations, rows)})" if rows else _many(violations, noun)
-    if noun != "row":
-        of_rows = _many(violations, noun)
+    of_rows = _many(violations, noun)
+    if rows and noun == "row":
+        of_rows = f"{violations} of {_many(rows, noun)} ({_percent(violations, rows)})"
     allowed = f"{broken[1]} allowed" if broken[0] is None else f"more than the {broken[1]} that {broken[0]} allows"
     return f"{of_rows} {verb}: {demand}; {allowed}"
 

@@ -301,7 +301,7 @@ def ledger_json(ledger: Ledger) -> dict[str, Any]:
         ],
         "rows": [
             {
-                "partition": _interval_json(row.interval),
+                "partition": row.interval.to_json(),
                 "org": dict(zip(row.org.columns, row.org.values, strict=True)),
                 "counts": {name: _number(count) for name, count in row.counts.items()},
                 "explained": {name: _number(count) for name, count in row.explained.items()},
@@ -312,16 +312,12 @@ def ledger_json(ledger: Ledger) -> dict[str, Any]:
             }
             for row in all_rows(ledger)
         ],
-        "still_bad": [{"partition": _interval_json(interval), "sentence": text} for interval, text in ledger.still_bad],
+        "still_bad": [{"partition": interval.to_json(), "sentence": text} for interval, text in ledger.still_bad],
     }
 
 
 def _number(count: Any) -> int | float | None:
     return count if count is None or isinstance(count, int) else float(count)
-
-
-def _interval_json(interval: Interval) -> dict[str, str]:
-    return {"start": interval.start.isoformat(), "end": interval.end.isoformat()}
 
 
 @click.command(

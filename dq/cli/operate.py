@@ -71,7 +71,7 @@ def _verdict_json(verdict: SlaVerdict) -> dict[str, Any]:
     return {
         "kind": wanted.kind,
         "suite": wanted.subject,
-        "interval": {"start": wanted.interval.start.isoformat(), "end": wanted.interval.end.isoformat()},
+        "interval": wanted.interval.to_json(),
         "due_at": wanted.due_at.isoformat(),
         "answer": str(verdict.answer),
         "overdue": verdict.bad,

@@ -22,7 +22,6 @@ from dq.cli.show import counted, json_out, out, say, table, title
 
 if TYPE_CHECKING:
     from dq.checks.backtest import Backtest, Replayed
-    from dq.model.interval import Interval
     from dq.store.measures import Recorded
 
 _CODES = {2: EXIT_CODES[2], 3: EXIT_CODES[3]}
@@ -114,14 +113,10 @@ def _json(test: Backtest) -> dict[str, Any]:
 def _firing(one: Replayed) -> dict[str, Any]:
     kept, document = one.kept, one.result.to_json()
     return {
-        "partition": _interval(kept.interval),
+        "partition": kept.interval.to_json(),
         **{name: document[name] for name in ("group", "outcome", "severity", "observed", "threshold", "sentence")},
         "then": {"outcome": str(kept.outcome), "severity": None if kept.severity is None else str(kept.severity)},
     }
-
-
-def _interval(interval: Interval) -> dict[str, str]:
-    return {"start": interval.start.isoformat(), "end": interval.end.isoformat()}
 
 
 @click.group(no_args_is_help=False)
@@ -220,4 +215,4 @@ def _summary(one: Recorded) -> str:
 
 def _recorded(one: Recorded) -> dict[str, Any]:
     body = {"columns": one.body} if isinstance(one.body, list) else {"reference": one.body}
-    return {"check": one.check, **body, "partition": _interval(one.interval), "at": one.at.isoformat()}
+    return {"check": one.check, **body, "partition": one.interval.to_json(), "at": one.at.isoformat()}

@@ -323,7 +323,6 @@ class Check(Judged):
             if said is not None and self.kind.of_table:
                 yield f"{what} says nothing about {self.kind}, which looks at the table as such"
 
-
     def _judgement_problems(self) -> Iterator[str]:
         yield from self.shown.problems() if isinstance(self.shown, ShowRows) else ["show= is no ShowRows(...)"]
         if self.quarantine is not None and self.kind.failing() is None:
@@ -356,7 +355,7 @@ class Check(Judged):
             yield str(error)
             return
         counts = self.kind.judged == "violations" and all(
-            m.form in ("rows", "violations", "false", "unknown") and not isinstance(m.of, OverRows)
+            m.form in ("rows", "violations", "unknown") and not isinstance(m.of, OverRows)
             for m in self.kind.measures(None).values()
         )
         if not counts:

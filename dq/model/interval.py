@@ -71,6 +71,10 @@ class Interval:
         """Whether it is exactly one UTC day."""
         return self == Interval.of_day(self.start.date())
 
+    def to_json(self) -> dict[str, str]:
+        """Return the documented JSON form."""
+        return {"start": self.start.isoformat(), "end": self.end.isoformat()}
+
     def __str__(self) -> str:
         if self.is_day:
             return self.start.date().isoformat()

@@ -91,6 +91,11 @@ class Absentees:
     counted: bool = False
     reverse: bool = False
 
+    @property
+    def of_values(self) -> bool:
+        """Whether it counts different keys of the whole table, not rows."""
+        return self.distinct or self.counted or self.reverse
+
 
 @frozen
 class Elsewhere:
@@ -158,7 +163,10 @@ PARTITION_ROWS = Measure("rows")
 TABLES = ("frequencies", "buckets", "columns")
 """The forms whose answer is a tuple of rows, not a number."""
 
-_COUNTS = ("rows", "violations", "false", "unknown", "matches", "duplicates", "query", "absentees")
+ROW_COUNTS = ("rows", "violations", "false", "unknown", "matches")
+"""The forms that count rows by what they are themselves."""
+
+_COUNTS = (*ROW_COUNTS, "duplicates", "query", "absentees")
 
 
 def none_of(measure: Measure) -> object:

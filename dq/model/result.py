@@ -102,7 +102,7 @@ class Result:
         if self.failing is not None:
             document["failing"] = self.failing.to_json()
         if self.partition is not None:
-            document["partition"] = {"start": self.partition.start.isoformat(), "end": self.partition.end.isoformat()}
+            document["partition"] = self.partition.to_json()
         return document
 
 
@@ -175,7 +175,7 @@ class Run:
             "environment": self.environment,
             "suite": self.suite,
             "kind": self.kind,
-            "interval": {"start": self.interval.start.isoformat(), "end": self.interval.end.isoformat()},
+            "interval": self.interval.to_json(),
             "exit_code": int(self.exit_code(stop_at)),
             "results": [result.to_json() for result in self.results],
         }

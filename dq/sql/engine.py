@@ -177,6 +177,21 @@ class Engine:
         return self.glot not in _NO_BOOLEAN_VALUES
 
     @property
+    def has_anti_join(self) -> bool:
+        """Whether rows without a partner are a join of its own, which takes half the time of NOT EXISTS there."""
+        return self.glot == "duckdb"
+
+    @property
+    def sorts_to_count(self) -> bool:
+        """Whether it sorts texts, by the rules of a language, to count different ones."""
+        return self.glot == "postgres"
+
+    @property
+    def has_quantiles_of_one_column(self) -> bool:
+        """Whether all quantiles of a statement must be of the same column."""
+        return self.glot == "redshift"
+
+    @property
     def text_type(self) -> str:
         """A type for short texts."""
         return {"bigquery": "STRING", "mysql": "CHAR(250)", "spark": "STRING", "databricks": "STRING"}.get(

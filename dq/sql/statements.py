@@ -20,7 +20,7 @@ from attrs import evolve, field, frozen
 from dq.model.errors import GuardError, MeasureError
 from dq.model.failing import MOST_ORGS
 from dq.model.interval import Interval
-from dq.model.measure import Absentees, Buckets, Elsewhere, Frequencies, Measure, NullsEqual, Stat
+from dq.model.measure import ROW_COUNTS, Absentees, Buckets, Elsewhere, Frequencies, Measure, NullsEqual, Stat
 from dq.model.predicate import OverRows, Predicate, Present, Scalar, Sql
 from dq.model.table import Table
 from dq.sql.engine import Engine
@@ -33,10 +33,12 @@ DuckDB plans 200 terms in no time, and 2,000 in seconds."""
 MOST_OF_SAMPLE = 1_500
 """As many measures of one sample share a statement: in two statements they would be of two samples."""
 
+_QUARANTINED = ("dq_suite", "dq_check", "dq_from", "dq_to", "dq_at")
+"""The columns that a quarantine table begins with."""
+
 MOST_TIED = 1_000
 """How many values are read that tie with the last of the most common ones."""
 
-_COUNTS = ("rows", "violations", "false", "unknown", "matches")
 _DISTINCT = ("distinct", "keys")
 _FUNCTIONS = {"min": "MIN({0})", "max": "MAX({0})", "sum": "SUM({0})"}
 
@@ -152,9 +154,10 @@ class Compiler:
                 before the number of their rows.
 
         Raises:
-            GuardError: when the user's SQL is refused.
+            GuardError: when the user's SQL is refused, or values are to be compared by group.
         """
         assert isinstance(measure.of, Absentees)  # noqa: S101  # by construction of the kinds
+        self._refuse_groups(measure.of)
         columns = measure.of.other_columns if other else measure.of.columns
         q = self.engine.identifier
         listed = [q(c) for c in (columns if other else (*self.columns, *columns))]
@@ -208,9 +211,8 @@ class Compiler:
 
     def new_quarantine(self, table: str, columns: Sequence[str]) -> str:
         """Return the statement that makes an empty quarantine table with the columns of this one."""
-        text, time = self.engine.text_type, self.engine.time_type
-        own = [f"CAST(NULL AS {text}) AS {name}" for name in ("dq_suite", "dq_check")]
-        own += [f"CAST(NULL AS {time}) AS {name}" for name in ("dq_from", "dq_to", "dq_at")]
+        types = [self.engine.text_type] * 2 + [self.engine.time_type] * 3
+        own = [f"CAST(NULL AS {type_}) AS {name}" for name, type_ in zip(_QUARANTINED, types, strict=True)]
         listed = ", ".join([*own, *map(self.engine.identifier, columns)])
         return f"CREATE TABLE {self.engine.table(table)} AS SELECT {listed} FROM {self._name()} WHERE 1 = 0"
 
@@ -229,7 +231,7 @@ class Compiler:
         """Return the statement that copies ``rows``, made by :meth:`failing`, into a quarantine table."""
         lit, q = self.engine.literal, self.engine.identifier
         own = [lit(suite), lit(check), lit(self.interval.start), lit(self.interval.end), lit(now)]
-        listed = ", ".join(["dq_suite", "dq_check", "dq_from", "dq_to", "dq_at", *map(q, columns)])
+        listed = ", ".join([*_QUARANTINED, *map(q, columns)])
         values = ", ".join([*own, *map(q, columns)])
         return f"INSERT INTO {self.engine.table(table)} ({listed}) SELECT {values} FROM ({rows}) dq_bad"
 
@@ -290,7 +292,7 @@ class Compiler:
         """Return what is equal for measures that share a statement."""
         if measure.sample is not None:
             return measure.sample
-        if measure.form in _COUNTS:
+        if measure.form in ROW_COUNTS:
             if isinstance(measure.of, OverRows):
                 return measure
             apart = self.engine.counts_apart and not self.table.name.lower().endswith((".csv", ".json"))
@@ -304,7 +306,7 @@ class Compiler:
         if isinstance(measure.of, Stat):
             function = measure.of.function
             if function == "quantile":
-                if self.engine.glot == "redshift":  # all in one statement must be of one column there
+                if self.engine.has_quantiles_of_one_column:
                     return "quantile", measure.where, measure.of.columns
                 return ("quantile", measure.where) if self.engine.quantile("", 0) else measure
             if function in (*_DISTINCT, "unique") or (function.startswith("stddev") and self.engine.name == "sqlite"):
@@ -347,7 +349,7 @@ class Compiler:
     def _counted(self, measure: Measure) -> str:
         """Return the statement of a count that shares with no other, or of a number of the user's own."""
         of = measure.of
-        if isinstance(of, Absentees) and (of.distinct or of.counted or of.reverse):
+        if isinstance(of, Absentees) and of.of_values:
             return self._difference(measure)
         if measure.form == "duplicates":
             return self._duplicates(measure)
@@ -489,11 +491,15 @@ class Compiler:
         return source, f" WHERE {condition}"
 
     def _duplicates(self, measure: Measure) -> str:
+        shared = f"({self._by_key(measure)} HAVING COUNT(*) > 1) dq_t"
+        return self._grouped(self._keys(), ["COALESCE(SUM(dq_rows), 0)"], shared, "")
+
+    def _by_key(self, measure: Measure) -> str:
+        """Return the statement that counts the rows of each key of a measure of duplicates."""
         key, present = self._key(measure)
         named = [self.engine.identifier(c) for c in _names(self.columns, key)]
         where = self._where(measure.where, also=present)
-        inner = f"{self._grouped(named, ['COUNT(*) AS dq_rows'], self._name(), where)} HAVING COUNT(*) > 1"
-        return self._grouped(self._keys(), ["COALESCE(SUM(dq_rows), 0)"], f"({inner}) dq_t", "")
+        return self._grouped(named, ["COUNT(*) AS dq_rows"], self._name(), where)
 
     def _key(self, measure: Measure) -> tuple[tuple[str, ...], str | None]:
         """Return the columns of a key, and the condition of the rows that have one."""
@@ -504,8 +510,12 @@ class Compiler:
 
     # ---- another table
 
-    def _known(self, absentees: Absentees, columns: tuple[str, ...]) -> str | None:
-        return None if absentees.distinct or absentees.counted else self.predicates.good(Present(columns))
+    def _refuse_groups(self, of: Absentees) -> None:
+        if of.of_values and self.columns:
+            raise GuardError("the values of two tables are compared as a whole, not by group; take by= away")
+
+    def _known(self, of: Absentees, columns: tuple[str, ...]) -> str | None:
+        return None if of.of_values else self.predicates.good(Present(columns))
 
     def _absent(self, measure: Measure, columns: tuple[str, ...]) -> tuple[str, str]:
         of = measure.of
@@ -520,15 +530,14 @@ class Compiler:
         mine = f"(SELECT {', '.join([*listed, *here])} FROM {self._name()}{where}) dq_t"
         theirs = f"(SELECT {', '.join(there)} FROM {other._name()}{other._where(None)}) dq_o"
         alike = " AND ".join(f"dq_o.dq_{i} = dq_t.dq_{i}" for i in range(len(there)))
-        if self.engine.name == "duckdb":  # half the time of EXISTS there
+        if self.engine.has_anti_join:
             return f"{mine} {'SEMI' if of.negated else 'ANTI'} JOIN {theirs} ON {alike}", ""
         return mine, f" WHERE {'' if of.negated else 'NOT '}EXISTS (SELECT 1 FROM {theirs} WHERE {alike})"
 
     def _difference(self, measure: Measure) -> str:
         of = measure.of
         assert isinstance(of, Absentees)  # noqa: S101  # by the caller
-        if self.columns:
-            raise GuardError("the values of two tables are compared as a whole, not by group; take by= away")
+        self._refuse_groups(of)
         mine = self._values(of, of.columns, measure.where)
         theirs = self.at(of.other, ())._values(of, of.other_columns, None)
         first, second = (theirs, mine) if of.reverse else (mine, theirs)
@@ -587,17 +596,14 @@ class Compiler:
         """
         assert isinstance(measure.of, Stat)  # noqa: S101  # by the caller
         duplicates = Measure("duplicates", measure.of.columns, measure.where)
-        named = [self.engine.identifier(c) for c in _names(self.columns, measure.of.columns)]
-        where = self._where(measure.where, also=self.predicates.good(Present(measure.of.columns)))
-        inner = self._grouped(named, ["COUNT(*) AS dq_rows"], self._name(), where)
         shared = "COALESCE(SUM(CASE WHEN dq_rows > 1 THEN dq_rows END), 0)"
-        sql = self._grouped(self._keys(), ["COUNT(*)", shared], f"({inner}) dq_t", "")
+        sql = self._grouped(self._keys(), ["COUNT(*)", shared], f"({self._by_key(duplicates)}) dq_t", "")
         return self._made(sql, [measure, duplicates])
 
     def _alone(self, stat: Stat, where: str | None) -> str:
         q = self.engine.identifier
         keys, columns = self._keys(), [q(c) for c in stat.columns]
-        if stat.function in _DISTINCT and len(columns) == 1 and not keys and self.engine.glot == "postgres":
+        if stat.function in _DISTINCT and len(columns) == 1 and not keys and self.engine.sorts_to_count:
             return self._distinct_by_type(columns[0], self._where(where))
         if stat.function in _DISTINCT and len(columns) == 1:
             return self._grouped(keys, [f"COUNT(DISTINCT {columns[0]})"], self._name(), self._where(where))

@@ -234,12 +234,11 @@ def _run(row: Row[Any]) -> Run:
 
 
 def _row(run: Run, scan: str, result: Result, now: datetime) -> dict[str, Any]:
-    group = "" if result.group is None else json.dumps([result.group.columns, result.group.values], ensure_ascii=False)
     return {
         "run_id": run.id,
         "scan": scan,
         "check_name": result.check,
-        "org": group,
+        "org": measures.org_text(result.group),
         "partition_start": result.partition.start if result.partition else None,
         "partition_end": result.partition.end if result.partition else None,
         "outcome": str(result.outcome),
@@ -259,11 +258,10 @@ def _row(run: Run, scan: str, result: Result, now: datetime) -> dict[str, Any]:
 
 
 def _result(row: Row[Any]) -> Result:
-    columns, values = json.loads(row.org) if row.org else ((), ())
     return Result(
         check=row.check_name,
         outcome=Outcome(row.outcome),
-        group=Group(tuple(columns), tuple(values)) if row.org else None,
+        group=measures.org_of(row.org),
         severity=None if row.severity is None else Severity(row.severity),
         rows=row.row_count,
         violations=row.violations,

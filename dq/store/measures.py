@@ -199,8 +199,7 @@ def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 def _row(run: Run, result: Result, now: datetime) -> dict[str, Any]:
-    group = result.group
-    org = "" if group is None else json.dumps([group.columns, group.values], ensure_ascii=False)
+    org = org_text(result.group)
     return {
         "environment": run.environment,
         "suite": run.suite,
@@ -218,8 +217,14 @@ def _row(run: Run, result: Result, now: datetime) -> dict[str, Any]:
     }
 
 
+def org_text(group: Group | None) -> str:
+    """Return an org as the store keeps it: JSON; empty for the whole."""
+    return "" if group is None else json.dumps([group.columns, group.values], ensure_ascii=False)
+
+
 @lru_cache(maxsize=100_000)  # each org comes once per partition
-def _group(org: str) -> Group | None:
+def org_of(org: str) -> Group | None:
+    """Return the org that :func:`org_text` made ``org`` of; None for the whole."""
     columns, values = json.loads(org) if org else ((), ())
     return Group(tuple(columns), tuple(values)) if org else None
 
@@ -232,7 +237,7 @@ def _interval(start: datetime, end: datetime) -> Interval:
 def _kept(row: Row[Any]) -> Kept:
     return Kept(
         check=row.check_name,
-        group=_group(row.org),
+        group=org_of(row.org),
         interval=_interval(row.interval_start, row.interval_end),
         measured=Fraction(row.measured),
         rows=row.row_count,
