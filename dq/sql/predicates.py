@@ -115,15 +115,6 @@ class Predicates:
                 return self._null(columns)
             case Absent(columns):
                 return _any(f"{q(c)} IS NOT NULL" for c in columns)
-            case In(column, values, negated):
-                found = f"{q(column)} {'IN' if negated else 'NOT IN'} ({', '.join(map(lit, values))})"
-                return _any([found, f"{q(column)} IS NULL"])
-            case Range(column, negated=True):
-                return _any([_all(self._inside(predicate)), f"{q(column)} IS NULL"])
-            case Range(column):
-                return _any([*self._outside(predicate), f"{q(column)} IS NULL"])
-            case Compared(left, operator, right):
-                return _any([f"{q(left)} {_INVERSE[operator]} {q(right)}", self._null((left, right))])
             case AllDiffer(columns, nulls_equal):
                 pairs = [(q(a), q(b)) for a, b in combinations(columns, 2)]
                 both_null = [f"({a} IS NULL AND {b} IS NULL)" for a, b in pairs if nulls_equal]
@@ -141,7 +132,7 @@ class Predicates:
                 return _any([f"{q(column)} IS NULL", far])
             case _:
                 unknown = predicate.unknown_if_null
-                return _any([f"NOT ({self.good(predicate)})", *([self._null(unknown)] if unknown else [])])
+                return _any([*self._not_good(predicate), *([self._null(unknown)] if unknown else [])])
 
     def false(self, predicate: Predicate) -> str:
         """Return what is TRUE for exactly the rows for which ``predicate`` is FALSE, so not for those where it is NULL.
@@ -149,26 +140,17 @@ class Predicates:
         Raises:
             GuardError: as :meth:`bad`.
         """
-        q = self.engine.identifier
         match predicate:
             case Sql(text):
                 return f"NOT ({self.user(text)})"
-            case In(column, values, negated):
-                return self.good(In(column, values, not negated))
-            case Range(negated=True):
-                return _all(self._inside(predicate))
-            case Range():
-                return _any(self._outside(predicate))
-            case Compared(left, operator, right):
-                return f"{q(left)} {_INVERSE[operator]} {q(right)}"
             case Present() | Absent() | AllDiffer():
                 return self.bad(predicate)
             case Json():  # SQLite calls NULL no document, as others do whose function only tries
-                return _all([self.known(predicate), f"NOT ({self.good(predicate)})"])
+                return _all([self.known(predicate), *self._not_good(predicate)])
             case TupleIn() | Ordered() | Apart() | SameCasing() | Near():  # unknown, though not always NULL
                 return _all([self.known(predicate), self.bad(predicate)])
             case _:
-                return f"NOT ({self.good(predicate)})"
+                return _any(self._not_good(predicate))
 
     def known(self, predicate: Predicate) -> str:
         """Return what is TRUE for exactly the rows for which ``predicate`` is not NULL.
@@ -212,6 +194,20 @@ class Predicates:
                 off = f"({number} - {MEAN})"
                 variance = f"SUM({off} * {off}) {over} / NULLIF(COUNT({q(column)}) {over} - 1, 0)"
                 return {MEAN: f"AVG({number}) {over}"}, {VARIANCE: variance}
+
+    def _not_good(self, predicate: Predicate) -> list[str]:
+        """Return conditions of which one is TRUE for rows that ``good`` is FALSE for; NULLs are for the caller."""
+        match predicate:
+            case In(column, values, negated):
+                return [self.good(In(column, values, not negated))]
+            case Range(negated=True):
+                return [_all(self._inside(predicate))]
+            case Range():
+                return self._outside(predicate)
+            case Compared(left, operator, right):
+                return [f"{self.engine.identifier(left)} {_INVERSE[operator]} {self.engine.identifier(right)}"]
+            case _:
+                return [f"NOT ({self.good(predicate)})"]
 
     def _null(self, columns: Iterable[str]) -> str:
         return _any(f"{self.engine.identifier(c)} IS NULL" for c in columns)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from attrs import frozen
 
 from dq.datasource import Datasource
 from dq.model.errors import MeasureError
+from dq.sql.engine import Engine
 
 Family = Literal["integer", "number", "text", "time", "date", "boolean", "uuid", "other"]
 
@@ -98,14 +99,15 @@ def _name(other: tuple[Any, Any], table: Sequence[str]) -> str:
 
 def _keys_sql(dialect: str, table: Sequence[str]) -> str | None:
     """Return the statement that lists constraint, column, and for a foreign key schema, table and column there."""
-    name = _literal(table[-1])
+    engine = Engine(dialect)
+    name = engine.literal(table[-1])
     if dialect == "sqlite":
         return (
             f"SELECT 'pk', name, NULL, NULL, NULL FROM pragma_table_info({name}) WHERE pk > 0"
             f' UNION ALL SELECT id, "from", NULL, "table", "to" FROM pragma_foreign_key_list({name})'
         )
     if dialect == "postgresql":
-        named = _literal(".".join('"' + part.replace('"', '""') + '"' for part in table))
+        named = engine.literal(".".join(map(engine.identifier, table)))
         return (
             "SELECT c.conname, a.attname, n.nspname, f.relname, b.attname FROM pg_catalog.pg_constraint c"
             " CROSS JOIN LATERAL unnest(c.conkey) WITH ORDINALITY k(attnum, i)"
@@ -116,7 +118,7 @@ def _keys_sql(dialect: str, table: Sequence[str]) -> str | None:
             f" WHERE c.conrelid = to_regclass({named}) AND c.contype IN ('p', 'f') ORDER BY c.conname, k.i"
         )
     if dialect in ("mysql", "mariadb"):
-        schema = _literal(table[-2]) if len(table) > 1 else "database()"
+        schema = engine.literal(table[-2]) if len(table) > 1 else "database()"
         return (
             "SELECT constraint_name, column_name, referenced_table_schema, referenced_table_name,"
             " referenced_column_name"
@@ -125,7 +127,7 @@ def _keys_sql(dialect: str, table: Sequence[str]) -> str | None:
             " ORDER BY constraint_name, ordinal_position"
         )
     if dialect == "duckdb":
-        schema = _literal(table[-2]) if len(table) > 1 else "current_schema()"
+        schema = engine.literal(table[-2]) if len(table) > 1 else "current_schema()"
         return (
             "SELECT constraint_index, UNNEST(constraint_column_names), NULL, referenced_table,"
             " UNNEST(CASE WHEN constraint_type = 'PRIMARY KEY' THEN constraint_column_names"
@@ -134,12 +136,3 @@ def _keys_sql(dialect: str, table: Sequence[str]) -> str | None:
             " AND constraint_type IN ('PRIMARY KEY', 'FOREIGN KEY')"
         )
     return None
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
-
-
-def named(names: Iterable[str]) -> str:
-    """Return names as people list them."""
-    return ", ".join(names)

@@ -38,7 +38,6 @@ from dq.model.measure import PARTITION_ROWS, Measure, Stat
 from dq.model.reading import Moment
 from dq.model.table import Table
 from dq.sql.statements import Compiler
-from dq.suggest.catalogue import named
 from dq.suggest.formats import FORMATS, ISO_DATE, ISO_TIME, JSON
 from dq.suggest.profile import FEW_VALUES, ColumnProfile, Profile
 
@@ -157,7 +156,7 @@ def _is_number_of_key(column: ColumnProfile) -> bool:
 
 def _unique(columns: tuple[str, ...]) -> _Candidate:
     verb = "is unique" if len(columns) == 1 else "are unique together"
-    return _Candidate(f"{named(columns)} {verb}", Unique(*columns), columns)
+    return _Candidate(f"{', '.join(columns)} {verb}", Unique(*columns), columns)
 
 
 def _of_columns(found: Profile) -> Iterator[_Candidate]:
@@ -239,7 +238,7 @@ def _of_pairs(found: Profile) -> Iterator[_Candidate]:
 def _of_references(found: Profile) -> Iterator[_Candidate]:
     for key in found.keys.foreign:
         kind = Reference(key.columns, Table(found.table.datasource, key.table), key.other_columns)
-        yield _Candidate(f"{named(key.columns)} is in {key.table}", kind, key.columns)
+        yield _Candidate(f"{', '.join(key.columns)} is in {key.table}", kind, key.columns)
 
 
 def _nulls(column: ColumnProfile) -> Nulls:
