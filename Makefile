@@ -16,7 +16,7 @@ INPUTS := pyproject.toml constraints.txt hatch_build.py
 help:
 	@echo "make demo             the three things dq is for, on real data, in a few minutes; output in var/demo/"
 	@echo "make test             everything, with PostgreSQL and Airflow; prints the seeded counts"
-	@echo "make test-fast        without what is slow and without Airflow: under 3 minutes"
+	@echo "make test-fast        without what is slow, MariaDB and Airflow: under 3 minutes"
 	@echo "make lint             ruff, mypy --strict, import contracts"
 	@echo "make bench            measurements (bench/)"
 	@echo "make soak             random histories at full count; writes docs/proofs/DATE-soak.txt"

@@ -27,6 +27,14 @@ hypothesis.settings.register_profile("soak", deadline=None, max_examples=5_000)
 hypothesis.settings.load_profile("soak" if SOAK else "dq")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave MariaDB, the slowest engine, to ``make test``; ``make test-fast`` has the other three."""
+    for item in items:
+        given = item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+        if "mariadb" in given or "mariadb_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take away what the developer's shell says about projects."""

@@ -201,6 +201,7 @@ def test_backtest_tells_how_often_and_when(cli: Callable[..., subprocess.Complet
     assert (since["partitions"], since["fired"]) == (2, {"warning": 1, "critical": 0})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "words"),
     [

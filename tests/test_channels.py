@@ -482,6 +482,7 @@ def test_a_server_that_is_down(receivers, kind):
     assert_tells_nothing(receipt.error, receivers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ALL)
 def test_a_server_that_hangs_is_given_up_in_time(receivers, kind):
     receiver(receivers, kind).hang = True

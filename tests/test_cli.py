@@ -276,6 +276,7 @@ def test_stop_at_decides(dq: Dq, day: str, stop_at: str, code: int) -> None:
     assert json.loads(done.stdout)["exit_code"] == code
 
 
+@pytest.mark.slow
 def test_the_rows_that_broke_a_check_are_named_and_the_others_counted(dq: Dq, project: Path) -> None:
     said = dq("run", "orders", "--date", "2026-11-17").stdout
     assert "rows of 'amount is positive', by order_id: 1; 1\n" in said
@@ -336,6 +337,7 @@ def test_what_cannot_be_measured_outranks_what_fails(dq: Dq) -> None:
     assert refunds["results"][0]["outcome"] == "unmeasured"
 
 
+@pytest.mark.slow
 def test_only_bad_repeats_what_was_not_good(dq: Dq, project: Path) -> None:
     days = ("--from", "2026-11-16", "--to", "2026-11-20", "--json")
     none = dq("run", "orders", *days, "--only-bad")
@@ -428,6 +430,7 @@ def deaf_channel(project: Path) -> Path:
     return routes
 
 
+@pytest.mark.slow
 def test_undelivered_alerts_end_with_4(dq: Dq, deaf_channel: Path) -> None:
     key = {"PAGER_KEY": "k" * 32}
     warned = dq("run", "orders", "--date", "2026-11-19", "--json", **key)
@@ -445,6 +448,7 @@ def test_a_pump_with_nothing_to_do(dq: Dq) -> None:
     assert (done.returncode, done.stdout) == (0, "sent 0, failed 0, dead 0, waiting 0\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sign", "code", "told"), [(signal.SIGTERM, 0, ""), (signal.SIGINT, 130, "dq: interrupted\n")])
 def test_a_watching_pump_can_be_stopped(project: Path, sign: signal.Signals, code: int, told: str) -> None:
     command = [DQ, "alerts", "pump", "--watch", "--every", "1s"]
@@ -467,6 +471,7 @@ def test_a_watching_pump_can_be_stopped(project: Path, sign: signal.Signals, cod
 # --- reconcile, report -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_ledger_worst_first(dq: Dq, project: Path) -> None:
     done = dq("reconcile", "pipeline", "--html", "report.html", "--eml", "report.eml")
     assert done.returncode == 1, done.stderr
@@ -543,6 +548,7 @@ def test_a_file_that_cannot_be_written(dq: Dq) -> None:
 # --- history, sla ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_history(dq: Dq) -> None:
     empty = dq("history")
     assert (empty.returncode, empty.stdout) == (0, "")
@@ -561,6 +567,7 @@ def test_history(dq: Dq) -> None:
     assert [[r["check"] for r in run["results"]] for run in runs] == [["enough rows"], ["enough rows"]]
 
 
+@pytest.mark.slow
 def test_an_sla_is_overdue_until_the_data_is_there(dq: Dq) -> None:
     assert dq("run", "orders", "--date", "2026-11-20", DQ_NOW="2026-11-21T05:30:00+00:00").returncode == 0
     met = dq("sla", "check", "--json", DQ_NOW="2026-11-21T07:00:00+00:00")
@@ -732,6 +739,7 @@ def test_an_unexpected_error_is_one_line_without_its_text(dq: Dq, project: Path)
     assert "Traceback" in debugged.stderr
 
 
+@pytest.mark.slow
 def test_a_store_that_cannot_be_used_ends_with_3(dq: Dq, project: Path) -> None:
     (project / "var/dq.sqlite").write_text("this is no database, and long enough to be seen as none" * 10)
     for args in (["run", "orders"], ["history"], ["alerts", "pump"], ["sla", "check"], ["db", "upgrade"]):

@@ -315,6 +315,7 @@ def test_a_pattern_that_is_none_is_a_sentence_in_sqlite(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------------- time and the end
 
 
+@pytest.mark.slow
 def test_the_time_out_ends_a_statement(live: Live) -> None:
     live.load("kept", {"id": "integer"}, [])
     source = live.datasource(timeout=timedelta(milliseconds=500))
@@ -327,6 +328,7 @@ def test_the_time_out_ends_a_statement(live: Live) -> None:
     assert [tuple(row) for row in source.fetch("SELECT 1")] == [(1,)]
 
 
+@pytest.mark.slow
 @only_servers
 def test_the_time_out_ends_the_statement_on_the_server(live: Live, watch: Watch) -> None:
     source = live.datasource(timeout=timedelta(seconds=1))
@@ -336,6 +338,7 @@ def test_the_time_out_ends_the_statement_on_the_server(live: Live, watch: Watch)
     watch.until("mark", 0, seconds=2)
 
 
+@pytest.mark.slow
 @only_servers
 def test_the_server_ends_the_statement_of_a_client_that_hangs(live: Live, watch: Watch) -> None:
     code = (
@@ -396,6 +399,7 @@ def test_cancel_from_another_thread_ends_it_on_the_server(live: Live, watch: Wat
     assert all(isinstance(one.end(), MeasureError) for one in asked)
 
 
+@pytest.mark.slow
 @only_servers
 def test_statements_run_side_by_side_up_to_the_limit(live: Live, watch: Watch) -> None:
     source = live.datasource(parallel=3)

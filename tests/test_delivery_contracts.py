@@ -281,6 +281,7 @@ def test_slack_payloads_of_any_message_are_valid(message):
     check_slack(message)
 
 
+@pytest.mark.slow
 @given(messages() | messages("resolved"))
 @settings(max_examples=60, deadline=None)
 def test_pager_payloads_of_any_message_are_valid(message):

@@ -64,6 +64,7 @@ def shop_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 # ----------------------------------------------------------------------------------------------------------- the walks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "extend.md"], ids=ids)
 def test_what_is_typed_answers_what_is_written(page: Path, tmp_path: Path) -> None:
     written = page.read_text()
@@ -77,6 +78,7 @@ def test_the_readme_holds_on_every_engine(shop_url: str, tmp_path: Path) -> None
     assert Reader(checkout(tmp_path), {}).walk(written) == written
 
 
+@pytest.mark.slow
 def test_a_database_that_is_away_is_not_measured_and_ends_with_3(tmp_path: Path) -> None:
     reader = Reader(tmp_path, {"SHOP_URL": "postgresql://reader:s3cret@127.0.0.1:1/shop"})
     files(reader, "README.md", {"dq.toml", "checks/orders.py"})
@@ -104,6 +106,7 @@ def files(reader: Reader, page: str, names: set[str]) -> None:
     assert not names
 
 
+@pytest.mark.slow
 def test_the_channels_of_the_readme_are_sound_and_the_mail_leaves(tmp_path: Path) -> None:
     load(f"sqlite:///{tmp_path / 'shop.sqlite'}")
     with Receivers() as receivers:

@@ -91,6 +91,7 @@ def whole_period(connect: Callable[[str], Datasource], declared: Reconciliation)
     )
 
 
+@pytest.mark.slow
 def test_every_difference_of_the_real_data_is_found_and_no_other(
     connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]
 ) -> None:
@@ -109,6 +110,7 @@ def test_every_difference_of_the_real_data_is_found_and_no_other(
     assert ledger_from_json(ledger_to_json(ledger)) == ledger
 
 
+@pytest.mark.slow
 def test_a_total_of_one_day_is_not_shown_for_many(
     connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]
 ) -> None:

@@ -641,6 +641,7 @@ def test_a_message_survives_the_store() -> None:
 # --------------------------------------------------------------------------------------------------- several at once
 
 
+@pytest.mark.slow
 def test_pumps_and_closes_at_once(world: World) -> None:
     """Four pumps and two closers in real time: one open per group, and all of it true in the end."""
     subjects = [f"s{n}" for n in range(12)]
@@ -775,6 +776,7 @@ def paged(world: World) -> dict[str, Severity]:
     return shown
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 def test_random_histories_end_in_the_true_state(fast: World, histories: Callable[[int, int], Iterator[Random]]) -> None:
     for rng in histories(60, 600):

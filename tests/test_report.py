@@ -584,6 +584,7 @@ def test_no_script_of_an_org_runs(browser):
     assert browser.evaluate("document.querySelectorAll('script, img').length") == 0
 
 
+@pytest.mark.slow
 def test_the_pictures_in_the_docs_can_be_made_again(browser, tmp_path):
     for (_, width), path in render_png.write(tmp_path).items():
         for picture in (path, DOCS / path.name):

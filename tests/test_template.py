@@ -138,6 +138,7 @@ def render_them_all():
         print(json.dumps([text[:80], said, thread_time() - began]))
 
 
+@pytest.mark.slow
 def test_what_would_be_huge_or_take_long_is_refused_and_not_tried():
     done = subprocess.run(
         [sys.executable, "-c", "from tests.test_template import render_them_all; render_them_all()"],

@@ -127,7 +127,8 @@ class Matches(_Patterns):
 
     What all engines understand alike is let through: characters, ``.``, classes such as ``[a-z]``, ``\d``, ``\w``,
     ``\s`` and their opposites, groups, ``|``, ``?``, ``*``, ``+``, ``{m,n}``, ``^``, ``$``. Looking around,
-    back-references and flags within the pattern differ between engines or are missing, and are refused.
+    back-references and flags within the pattern differ between engines or are missing, and are refused. On every engine
+    ``.`` is any character, a line break too, and ``$`` the very end of the text.
 
     Attributes:
         column: its name.

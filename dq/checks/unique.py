@@ -44,10 +44,10 @@ class Unique(RowKind):
             yield from bad_column(column)
 
     def measures(self, where: str | None) -> Mapping[str, Measure]:
-        """Return the rows, those whose key has a NULL, the different keys, and late those that share a key.
+        """Return the rows, those whose key has a NULL, those that repeat a key, and late those that share one.
 
-        As many different keys as there are rows with a key prove that it is unique, and cost far less than to count
-        the rows that share one. Where NULL equals NULL, no count of different keys tells that.
+        No row that repeats a key proves that it is unique, and costs far less than to count the rows that share one.
+        Where NULL equals NULL, no count of different keys tells that.
         """
         if self.nulls_equal:
             return {
@@ -57,17 +57,13 @@ class Unique(RowKind):
         return {
             "rows": Measure("rows", where=where),
             "unknown": Measure("violations", Present(self.columns), where),
-            "keys": Measure("stat", Stat("keys", self.columns), where),
+            "repeats": Measure("stat", Stat("repeats", self.columns), where),
             "violations": Measure("duplicates", self._key, where),
         }
 
     def needs_late(self, numbers: Numbers) -> bool:
-        """Return whether there are more rows with a key than keys."""
-        if self.nulls_equal:
-            return bool(numbers.get("rows"))
-        return (whole(numbers.get("rows")) or 0) - (whole(numbers.get("unknown")) or 0) != (
-            whole(numbers.get("keys")) or 0
-        )
+        """Return whether a row repeats a key."""
+        return bool(whole(numbers.get("rows" if self.nulls_equal else "repeats")))
 
     def count(self, numbers: Numbers, moment: Moment) -> Counted:  # noqa: ARG002  # as every kind
         """Return the rows that share a key; a key with a NULL is counted beside them."""

@@ -84,6 +84,8 @@ class Settings:
 def opening(dialect: str, settings: Settings, *, write: bool) -> tuple[str, ...]:
     """Return what a new session is told: UTC, read-only, texts read as dq writes them, and how long one may take.
 
+    DuckDB is told to download no extension because a statement would need one.
+
     The server's own limit is for a client that has died: one that lives ends what takes too long a little earlier.
     What is said to MariaDB, MySQL, PostgreSQL, DuckDB and SQLite is tested; the others stand in the vendors' references
     of ``ALTER SESSION`` and ``SET``.
@@ -106,7 +108,7 @@ def opening(dialect: str, settings: Settings, *, write: bool) -> tuple[str, ...]
     }
     always = {
         "databricks": (f"SET STATEMENT_TIMEOUT = {seconds}", "SET TIME ZONE 'UTC'"),
-        "duckdb": ("SET TimeZone = 'UTC'", *search),
+        "duckdb": ("SET TimeZone = 'UTC'", "SET autoinstall_known_extensions = false", *search),
         "mariadb": (f"SET SESSION max_statement_time = {milliseconds / 1000}", "SET time_zone = '+00:00'"),
         "mysql": (f"SET SESSION max_execution_time = {milliseconds}", "SET time_zone = '+00:00'"),
         "oracle": ("ALTER SESSION SET TIME_ZONE = 'UTC'",),

@@ -17,7 +17,7 @@ from dq.model.table import Table
 
 Function = Literal[
     "min", "max", "sum", "mean", "stddev_sample", "stddev_population", "quantile",
-    "min_length", "max_length", "mean_length", "distinct", "keys", "unique",
+    "min_length", "max_length", "mean_length", "distinct", "repeats", "unique",
 ]  # fmt: skip
 
 
@@ -26,9 +26,9 @@ class Stat:
     """An aggregate of dq's own, over the values that are not NULL.
 
     Attributes:
-        function: ``distinct`` counts different values, ``keys`` too, for :class:`~dq.checks.unique.Unique`,
-            ``unique`` those that occur once; of several columns, rows with a NULL in one of them are left out.
-        columns: of what; all but ``distinct`` and ``unique`` take one.
+        function: ``distinct`` counts different values, ``unique`` those that occur once, ``repeats`` the rows beyond
+            the first of each value; of several columns, rows with a NULL in one of them are left out.
+        columns: of what; all but these three take one.
         at: the share below a ``quantile``, from 0 to 1; between two values it is interpolated.
     """
 
@@ -175,5 +175,5 @@ def none_of(measure: Measure) -> object:
         return ()
     if isinstance(measure.of, Elsewhere):
         return none_of(measure.of.of)
-    of_values = isinstance(measure.of, Stat) and measure.of.function in {"distinct", "keys", "unique"}
+    of_values = isinstance(measure.of, Stat) and measure.of.function in {"distinct", "repeats", "unique"}
     return 0 if of_values or measure.form in _COUNTS else None
