@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from dq.model.severity import Severity
 
-Status = Literal["firing", "resolved", "event"]
+Status = Literal["firing", "acknowledged", "resolved", "event"]
 
 
 def _pairs(value: Mapping[str, str] | tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
@@ -23,7 +23,8 @@ class Message:
 
     Attributes:
         key: the stable group key; PagerDuty's dedup_key and VictorOps' entity_id.
-        status: ``firing`` (something is wrong), ``resolved`` (all of it is well again) or ``event`` (told once).
+        status: ``firing`` (something is wrong), ``acknowledged`` (it is, and somebody has said that they are on it),
+            ``resolved`` (all of it is well again) or ``event`` (told once).
         severity: the worst severity now; of a resolved message: the worst that it had.
         environment: e.g. ``prod``.
         subject: the suite, reconciliation or SLA.
@@ -36,6 +37,7 @@ class Message:
         since: when it began.
         at: when the message was decided.
         html, text: a finished body for e-mail (the discrepancy report); other media ignore it.
+        reference: what the vendor calls the message that it was last sent under this key, e.g. Slack's timestamp.
     """
 
     key: str
@@ -54,6 +56,7 @@ class Message:
     links: tuple[tuple[str, str], ...] = field(default=(), converter=_pairs)
     html: str = ""
     text: str = ""
+    reference: Mapping[str, str] = {}
 
 
 @frozen(kw_only=True)

@@ -164,6 +164,10 @@ incident = Table(
     Column("ended_at", Utc),
     Column("ended", String(20)),
     Column("told_at", Utc, comment="when a channel was first told, or tried; NULL: nobody knows of it yet"),
+    Column("pending", String(64), comment="the last runs, 1 bad and 0 well, of one that was bad too seldom to be told"),
+    Column("acked_at", Utc, comment="when somebody said that they are on it"),
+    Column("acked_by", String(120)),
+    Column("acked_severity", Integer, comment="how bad it was then; a worse state needs a new acknowledgement"),
     Index("dq_incident_subject", "environment", "kind", "subject"),
 )
 
@@ -202,11 +206,39 @@ told = Table(
     Column("trying", _LONG, comment="JSON: what is on the wire and not settled"),
     Column("told", _LONG, comment="JSON: what the channel was last told: incident ids and severities"),
     Column("told_at", Utc),
+    Column("began_at", Utc, comment="when the first of what is told together came; group_wait counts from here"),
+    Column("flushed_at", Utc, comment="when it was first told since then; group_interval counts from here"),
+    Column("acked_at", Utc, comment="when the channel was told that somebody is on it"),
     Column("reference", Text, comment="JSON: what the vendor calls it"),
     Column("message", _LONG, comment="JSON: the neutral message that was last told or tried"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("next_at", Utc),
     Column("dead_at", Utc),
+    Column("error", Text),
+)
+
+silence = Table(
+    "dq_silence",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("environment", String(64), nullable=False),
+    Column("matchers", Text, nullable=False, comment="JSON: a list of matchers that must all hold"),
+    Column("author", String(120), nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("starts_at", Utc, nullable=False),
+    Column("ends_at", Utc, nullable=False, comment="moved to the present when somebody ends it early"),
+    Index("dq_silence_open", "environment", "ends_at"),
+)
+
+channel = Table(
+    "dq_channel",
+    metadata,
+    Column("environment", String(64), primary_key=True),
+    Column("name", String(120), primary_key=True),
+    Column("free_at", Utc, comment="the next send may leave then, by the vendor's rate"),
+    Column("failures", Integer, nullable=False, server_default=text("0"), comment="tries in a row that got no answer"),
+    Column("broken_until", Utc, comment="nothing is tried before: the endpoint is dead"),
     Column("error", Text),
 )
 
