@@ -394,6 +394,20 @@ def test_a_life_in_the_store(empty_store: Engine) -> None:
     assert dirty(empty_store) == {"prod/suite/orders": 5}
 
 
+def test_an_acknowledgement_outlives_news_and_holds_until_it_is_worse(empty_store: Engine) -> None:
+    say = {"environment": "prod", "kind": "suite", "subject": "orders"}
+    close(empty_store, News(**say, findings=(finding(3, at=ORG1),)))
+    (before,) = rows(empty_store)
+    assert (before.acked, before.acked_at, before.acked_by, before.acked_severity) == (False, None, None, None)
+    acked = {"acked_at": NOW, "acked_by": "ada", "acked_severity": 3, "pending": "011"}
+    with empty_store.begin() as connection:
+        connection.execute(incident_table.update().values(acked))
+    for day, severity, holds in ((5, 3, True), (6, 4, False), (7, 2, True)):
+        close(empty_store, News(**say, findings=(finding(severity, day, at=ORG1),)))
+        (now,) = rows(empty_store)
+        assert (now.acked, now.acked_by, now.acked_severity, now.pending) == (holds, "ada", Severity.ERROR, "011")
+
+
 def test_one_close_can_open_end_and_open_again(empty_store: Engine) -> None:
     """A first-noticed late partition that is there already is bad and well in one breath."""
     late = IncidentKey("prod", "sla", "orders", "2026-11-05")

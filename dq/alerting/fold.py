@@ -273,7 +273,8 @@ def _after(answer: Answer, incident: Incident | None, finding: Finding, now: dat
     )
     if incident is None:
         return fresh
-    same = evolve(fresh, id=incident.id, opened_at=incident.opened_at, changed_at=incident.changed_at)
+    kept = ("id", "opened_at", "changed_at", "pending", "acked_at", "acked_by", "acked_severity")
+    same = evolve(fresh, **{name: getattr(incident, name) for name in kept})
     return incident if same == incident else evolve(same, changed_at=now)
 
 

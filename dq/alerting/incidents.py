@@ -61,6 +61,10 @@ def to_row(incident: Incident) -> dict[str, Any]:
         "changed_at": incident.changed_at,
         "ended_at": incident.ended_at,
         "ended": incident.ended,
+        "pending": incident.pending,
+        "acked_at": incident.acked_at,
+        "acked_by": incident.acked_by,
+        "acked_severity": None if incident.acked_severity is None else int(incident.acked_severity),
     }
 
 
@@ -81,6 +85,10 @@ def from_row(row: Any) -> Incident:
         changed_at=row.changed_at,
         ended_at=row.ended_at,
         ended=cast("Ended | None", row.ended),
+        pending=row.pending,
+        acked_at=row.acked_at,
+        acked_by=row.acked_by,
+        acked_severity=None if row.acked_severity is None else Severity(row.acked_severity),
     )
 
 

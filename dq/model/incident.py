@@ -83,6 +83,11 @@ class Incident:
         changed_at: when it last changed.
         ended_at: when it ended; None while it is open.
         ended: how it ended.
+        pending: the last runs, oldest first, ``1`` bad and ``0`` well, of one that was bad too seldom to be told; None:
+            it is told.
+        acked_at: when somebody said that they are on it; None: nobody did.
+        acked_by: who.
+        acked_severity: how bad it was then.
     """
 
     id: int
@@ -99,3 +104,12 @@ class Incident:
     changed_at: datetime
     ended_at: datetime | None = None
     ended: Ended | None = None
+    pending: str | None = None
+    acked_at: datetime | None = None
+    acked_by: str | None = None
+    acked_severity: Severity | None = None
+
+    @property
+    def acked(self) -> bool:
+        """Whether somebody is on it as bad as it is now: a worse state needs a new acknowledgement."""
+        return self.acked_at is not None and self.acked_severity is not None and self.severity <= self.acked_severity
