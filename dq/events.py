@@ -28,9 +28,15 @@ class EventName(enum.StrEnum):
     INCIDENT_OPENED = "incident_opened"
     INCIDENT_CHANGED = "incident_changed"
     INCIDENT_ENDED = "incident_ended"
+    INCIDENT_ACKNOWLEDGED = "incident_acknowledged"
+    INCIDENT_UNACKNOWLEDGED = "incident_unacknowledged"
+    SILENCE_ADDED = "silence_added"
+    SILENCE_ENDED = "silence_ended"
     SLA_MISSED = "sla_missed"
     CALLBACK_FAILED = "callback_failed"
     ALERT_DEAD = "alert_dead"
+    ALERT_RETRIED = "alert_retried"
+    ALERT_DROPPED = "alert_dropped"
 
 
 def append(
