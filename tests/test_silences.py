@@ -130,7 +130,7 @@ def test_a_silence_holds_from_its_start_up_to_its_end(store: Engine) -> None:
 
 
 def test_silences_in_the_store(empty_store: Engine) -> None:
-    first = silence(empty_store, 'suite="orders"', r'check=~"a\\d \"x\""', comment="Größe – it's known")
+    first = silence(empty_store, 'suite="orders"', r'check=~"a\\d \"x\""', comment="Größe: it's known")
     second = silence(empty_store, 'owner="web"', author="bob", starts_at=NOW + HOUR, ends_at=NOW + 3 * HOUR)
     other = silence(empty_store, 'suite="orders"', environment="stage")
     with empty_store.connect() as connection:
