@@ -220,7 +220,8 @@ def test_keys_of_a_finer_grouping() -> None:
 
 def test_the_path_says_why() -> None:
     (chosen,) = choose(TREE, {"owner": "a", "env": "testing"})
-    assert chosen == Chosen(("a-testing",), BY_CHECK, ('owner="a"', 'env="testing"'))
+    key = '{}/{owner="a"}/{env="testing"}'
+    assert chosen == Chosen(("a-testing",), BY_CHECK, ('owner="a"', 'env="testing"'), key=key)
 
 
 # ------------------------------------------------------------------------------------------------------------ reason
