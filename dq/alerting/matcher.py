@@ -1,11 +1,11 @@
-"""Matchers: conditions on labels, in the spelling of Prometheus Alertmanager.
+r"""Matchers: conditions on labels, in the spelling of Prometheus Alertmanager.
 
     severity="critical"                     one condition
     {severity="critical", org!="14"}        several, in braces or without them; all must hold
 
-A value may stand in double quotes; inside, and outside too, ``\\"``, ``\\\\`` and ``\\n`` are a quote, a backslash and a
-line break, and any other backslash is itself, so that regular expressions need none doubled. A comma separates
-matchers unless it stands in quotes. Where braces do not come as a pair Alertmanager guesses; here that is refused.
+A value may stand in double quotes. In it, quoted or not, ``\"``, ``\\`` and ``\n`` are a quote, a backslash and a line
+break, and any other backslash is itself, so that a regular expression needs none doubled. A comma separates matchers
+unless it stands in quotes. Where braces do not come as a pair Alertmanager guesses; here that is refused.
 (Source of the rules: Alertmanager, ``pkg/labels/parse.go``, Apache-2.0.)
 """
 
@@ -86,7 +86,9 @@ def parse_matchers(text: str) -> tuple[Matcher, ...]:
     inner = text.strip()
     if inner.startswith("{") or inner.endswith("}"):
         if not (len(inner) > 1 and inner.startswith("{") and inner.endswith("}")):
-            raise ConfigError(f"the matcher {text!r} has a brace without the other one; a value with braces needs quotes")
+            raise ConfigError(
+                f"the matcher {text!r} has one brace without the other; put a value with braces in quotes"
+            )
         inner = inner[1:-1].strip()
         if not inner:
             return ()

@@ -25,6 +25,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from datetime import timedelta
+from typing import TypeVar
 
 from attrs import evolve, frozen
 
@@ -37,7 +38,8 @@ from dq.model.severity import Severity
 
 __all__ = [
     "ALL", "GROUP_BY", "LABELS", "Chosen", "Escalation", "Matcher", "Place", "Route", "Target", "all_match",
-    "channel_named", "choose", "is_shared", "labels_of", "message_key", "notified", "parse_matchers", "places", "targets",
+    "channel_named", "choose", "is_shared", "labels_of", "message_key", "notified", "parse_matchers", "places",
+    "targets",
 ]  # fmt: skip
 
 GROUP_BY = ("environment", "subject")
@@ -48,6 +50,7 @@ LABELS = (
     "suite", "tags",
 )  # fmt: skip
 """What an incident can be routed and grouped by: what ``labels_of`` gives, and what checks and SLAs put there."""
+_T = TypeVar("_T")
 _NOW = timedelta(0)
 _ESCAPES = str.maketrans({"%": "%25", "/": "%2F"})
 
@@ -169,23 +172,23 @@ def choose(route: Route, labels: Mapping[str, str], parent: Chosen = _ABOVE) -> 
 
 def _inherit(route: Route, parent: Chosen) -> Chosen:
     """Return what holds at ``route``, by the table above."""
-    own = {
-        "channels": route.channels,
-        "group_by": route.group_by,
-        "group_wait": route.group_wait,
-        "group_interval": route.group_interval,
-        "send_resolved": route.send_resolved,
-        "escalate": route.escalate,
-    }
-    return evolve(
-        parent,
+    return Chosen(
+        channels=_own(route.channels, parent.channels),
+        group_by=_own(route.group_by, parent.group_by),
         path=parent.path + tuple(map(str, route.matchers)),
-        key="/".join(filter(None, (parent.key, spelled(route.matchers)))),
-        repeat_interval=parent.repeat_interval if route.repeat_interval is None else route.repeat_interval or None,
+        group_wait=_own(route.group_wait, parent.group_wait),
+        group_interval=_own(route.group_interval, parent.group_interval),
+        repeat_interval=_own(route.repeat_interval, parent.repeat_interval) or None,
+        send_resolved=_own(route.send_resolved, parent.send_resolved),
         mute_time_intervals=route.mute_time_intervals or (),
         active_time_intervals=route.active_time_intervals or (),
-        **{name: value for name, value in own.items() if value is not None},
+        escalate=_own(route.escalate, parent.escalate),
+        key="/".join(filter(None, (parent.key, spelled(route.matchers)))),
     )
+
+
+def _own(own: _T | None, inherited: _T) -> _T:
+    return inherited if own is None else own
 
 
 def labels_of(incident: Incident) -> dict[str, str]:
@@ -232,9 +235,7 @@ def channel_named(word: str, types: Mapping[str, str]) -> str:
     return name
 
 
-def places(
-    route: Route, types: Mapping[str, str], incident: Incident
-) -> tuple[tuple[Place, ...], tuple[str, ...]]:
+def places(route: Route, types: Mapping[str, str], incident: Incident) -> tuple[tuple[Place, ...], tuple[str, ...]]:
     """Return where ``incident`` is told, and a sentence for every word of its ``notify=`` that leads nowhere.
 
     A channel that a route names twice, itself or in its escalation, is told at the earlier time.

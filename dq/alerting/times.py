@@ -16,8 +16,8 @@ looked at is the clock and the calendar of ``location``.
     location       "Europe/Berlin"                             not given: UTC
 
 Where clocks go forward, what is left out is inside of nothing; where they go back, both hours are inside.
-(Source: Alertmanager, ``timeinterval/timeinterval.go``, Apache-2.0. Stricter here: a month is 1 to 12, and an empty list
-is refused, which there holds nothing.)
+(Source: Alertmanager, ``timeinterval/timeinterval.go``, Apache-2.0. Stricter here: a month is 1 to 12; and an empty
+list, which there holds nothing, is refused.)
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from attrs import frozen
+from attrs import field, frozen
 
 from dq.alerting.routing import Chosen
 from dq.model.errors import ConfigError
@@ -70,7 +70,7 @@ class TimeInterval:
     months: tuple[Range, ...] | None = None
     years: tuple[Range, ...] | None = None
     dates: tuple[tuple[date, date], ...] | None = None
-    location: ZoneInfo = ZoneInfo("UTC")
+    location: ZoneInfo = field(factory=lambda: ZoneInfo("UTC"))
 
     def contains(self, moment: datetime) -> bool:
         """Return whether ``moment``, with any zone, is inside."""
@@ -121,16 +121,14 @@ def containing(
     return tuple(name for name in names if any(interval.contains(moment) for interval in intervals[name]))
 
 
-def muted_by_time(
-    chosen: Chosen, intervals: Mapping[str, Sequence[TimeInterval]], now: datetime
-) -> str | None:
+def muted_by_time(chosen: Chosen, intervals: Mapping[str, Sequence[TimeInterval]], now: datetime) -> str | None:
     """Return what mutes the route now: names of its intervals, or ``outside of NAME``; None when nothing does.
 
-        active_time_intervals   mute_time_intervals   answer
-        ----------------------  --------------------  -------------------------------
-        none, or one holds now  none holds now        None
-        none, or one holds now  some hold now         their names, with commas
-        some, none holds now    anything              "outside of " and their names
+    active_time_intervals   mute_time_intervals   answer
+    ----------------------  --------------------  -------------------------------
+    none, or one holds now  none holds now        None
+    none, or one holds now  some hold now         their names, with commas
+    some, none holds now    anything              "outside of " and their names
     """
     active = chosen.active_time_intervals
     if active and not containing(active, intervals, now):
@@ -138,9 +136,7 @@ def muted_by_time(
     return ", ".join(containing(chosen.mute_time_intervals, intervals, now)) or None
 
 
-def next_change(
-    chosen: Chosen, intervals: Mapping[str, Sequence[TimeInterval]], now: datetime
-) -> datetime | None:
+def next_change(chosen: Chosen, intervals: Mapping[str, Sequence[TimeInterval]], now: datetime) -> datetime | None:
     """Return the next moment at which ``muted_by_time`` answers otherwise, at most ``AHEAD``; None: it never does.
 
     After ``AHEAD`` without a change it is time to ask again.
@@ -220,10 +216,7 @@ def _ranges(section: Section, key: str, number: Callable[[str], int]) -> tuple[R
         first, colon, last = str(value).lower().partition(":")
         try:
             span = number(first), number(last if colon else first)
-            if key == "days_of_month":
-                _refuse_backwards(*span)
-            elif span[0] > span[1]:
-                raise ValueError("it ends before it begins")
+            _refuse_backwards(*span)
         except ValueError as error:
             raise ConfigError(f"{section.place(key)}: {str(value)!r}: {error}") from None
         found.append(span)
@@ -245,7 +238,7 @@ def _month(text: str) -> int:
 
 def _day_of_month(text: str) -> int:
     number = int(text) if _NUMBER.fullmatch(text) else 0
-    if not 1 <= abs(number) <= 31:  # noqa: PLR2004  # the days of a month
+    if not 1 <= abs(number) <= 31:
         raise ValueError(f"{text!r} is not a day of a month; it is 1 to 31, or -1 (the last) to -31")
     return number
 
@@ -257,12 +250,12 @@ def _year(text: str) -> int:
 
 
 def _refuse_backwards(first: int, last: int) -> None:
-    """Refuse days that end before they begin in every month."""
+    """Refuse a range that ends before it begins; of days of a month, one that does so in every month."""
     if first < 0 < last:
-        raise ValueError("it begins counted from the end of the month, so it must end so")
-    begin, end = (day if day > 0 else _SHORTEST_MONTH + day for day in (first, last))
+        raise ValueError("it begins counted from the end, so it must end so")
+    begin, end = (number if number >= 0 else _SHORTEST_MONTH + number for number in (first, last))
     if begin > end:
-        raise ValueError("it always ends before it begins")
+        raise ValueError("it ends before it begins")
 
 
 def _dates(section: Section) -> tuple[tuple[date, date], ...] | None:
