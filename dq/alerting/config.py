@@ -258,9 +258,12 @@ class _Known:
 
 
 def _route(section: Section, known: _Known, *, is_top: bool = False) -> Route:
-    matchers = _matchers(section, "matchers")
+    if is_top and (section.raw.get("matchers") or section.raw.get("continue")):
+        raise ConfigError(
+            f"{section.file}: {section.path}: the top route takes everything; it has no matchers and no continue"
+        )
     route = Route(
-        matchers=matchers,
+        matchers=_matchers(section, "matchers"),
         channels=_texts(section, "channels"),
         group_by=_group_by(section),
         continue_=section.flag("continue", default=False),
@@ -286,10 +289,6 @@ def _route(section: Section, known: _Known, *, is_top: bool = False) -> Route:
                 f"{section.place(key)}: the top route is always there; name the times on a route below it"
             )
         known.refuse_unknown(section.place(key), times=names)
-    if is_top and (section.raw.get("matchers") or route.continue_):
-        raise ConfigError(
-            f"{section.file}: {section.path}: the top route takes everything; it has no matchers and no continue"
-        )
     return evolve(route, routes=tuple(_route(child, known) for child in children))
 
 

@@ -37,9 +37,9 @@ from dq.model.incident import Incident
 from dq.model.severity import Severity
 
 __all__ = [
-    "ALL", "GROUP_BY", "LABELS", "Chosen", "Escalation", "Matcher", "Place", "Route", "Target", "all_match",
-    "channel_named", "choose", "is_shared", "labels_of", "message_key", "notified", "parse_matchers", "places",
-    "targets",
+    "ABOVE", "ALL", "GROUP_BY", "LABELS", "Chosen", "Escalation", "Matcher", "Place", "Route", "Target", "all_match",
+    "channel_named", "choose", "inherit", "is_shared", "labels_of", "message_key", "notified", "parse_matchers",
+    "places", "targets",
 ]  # fmt: skip
 
 GROUP_BY = ("environment", "subject")
@@ -124,7 +124,7 @@ class Chosen:
     key: str = ""
 
 
-_ABOVE = Chosen((), GROUP_BY)
+ABOVE = Chosen((), GROUP_BY)
 """What the top route inherits."""
 
 
@@ -156,11 +156,11 @@ class Place:
     after: timedelta = _NOW
 
 
-def choose(route: Route, labels: Mapping[str, str], parent: Chosen = _ABOVE) -> tuple[Chosen, ...]:
+def choose(route: Route, labels: Mapping[str, str], parent: Chosen = ABOVE) -> tuple[Chosen, ...]:
     """Return the routes below ``route`` that take ``labels``, depth first; empty when it does not match."""
     if not all_match(route.matchers, labels):
         return ()
-    here = _inherit(route, parent)
+    here = inherit(route, parent)
     found: list[Chosen] = []
     for child in route.routes:
         taken = choose(child, labels, here)
@@ -170,8 +170,8 @@ def choose(route: Route, labels: Mapping[str, str], parent: Chosen = _ABOVE) -> 
     return tuple(found) or (here,)
 
 
-def _inherit(route: Route, parent: Chosen) -> Chosen:
-    """Return what holds at ``route``, by the table above."""
+def inherit(route: Route, parent: Chosen = ABOVE) -> Chosen:
+    """Return what holds at ``route`` below ``parent``, by the table above."""
     return Chosen(
         channels=_own(route.channels, parent.channels),
         group_by=_own(route.group_by, parent.group_by),
@@ -249,7 +249,7 @@ def places(route: Route, types: Mapping[str, str], incident: Incident) -> tuple[
     problems: list[str] = []
     for word in notified(incident):
         wish = Matcher("notify", "=", word)
-        sugar = _inherit(Route(matchers=(wish,)), _inherit(route, _ABOVE))
+        sugar = inherit(Route(matchers=(wish,)), inherit(route))
         try:
             chosen.append(evolve(sugar, channels=(channel_named(word, types),)))
         except DeclarationError as error:
