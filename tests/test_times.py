@@ -178,6 +178,24 @@ def test_what_mutes_a_route_and_until_when(chosen: Chosen, moment: str, answer: 
     assert next_change(chosen, TIMES, now) == expected
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "moment", "changes"),
+    [
+        # 02:30 comes twice: the hour from 02:00 is told again at 01:00 UTC.
+        ("01:00", "02:30", "2026-10-24T22:00", ["2026-10-24T23:00", "2026-10-25T00:30", "2026-10-25T01:00"]),
+        # 02:30 is left out: it is 03:00 at 01:00 UTC.
+        ("02:30", "04:00", "2026-03-28T12:00", ["2026-03-29T01:00", "2026-03-29T02:00", "2026-03-30T00:30"]),
+    ],
+)
+def test_the_next_change_where_clocks_are_changed(start: str, end: str, moment: str, changes: list[str]) -> None:
+    it = interval(f'times = [{{start_time = "{start}", end_time = "{end}"}}]\n{BERLIN}')
+    now: datetime | None = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    for change in changes:
+        assert now is not None
+        now = next_change(route(("it",)), {"it": [it]}, now)
+        assert now == datetime.fromisoformat(change).replace(tzinfo=UTC)
+
+
 MINUTES = st.tuples(st.integers(0, 1439), st.integers(1, 1440)).filter(lambda span: span[0] < span[1])
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "America/Sao_Paulo")
 INTERVALS = st.builds(

@@ -229,18 +229,16 @@ def _inhibit_rules(top: Section) -> tuple[InhibitRule, ...]:
 
 
 def _inhibit_rule(section: Section) -> InhibitRule:
-    sides = []
-    for key in ("source_matchers", "target_matchers"):
-        section.get(key, list, "matchers such as ['kind=\"sla\"']")
-        sides.append(_matchers(section, key))
-        if not sides[-1]:
-            raise ConfigError(f"{section.place(key)}: it matches everything; give matchers such as ['kind=\"sla\"']")
+    source, target = _matchers(section, "source_matchers"), _matchers(section, "target_matchers")
     equal = section.texts("equal")
     name = section.text("name", f"rule {section.path.removeprefix('inhibit_rules')}")
     section.refuse_unknown()
+    for key, side in (("source_matchers", source), ("target_matchers", target)):
+        if not side:
+            raise ConfigError(f"{section.place(key)}: without a matcher it takes everything; give some")
     for label in equal:
         _refuse_unknown_label(section.place("equal"), label)
-    return InhibitRule(sides[0], sides[1], equal, name)
+    return InhibitRule(source, target, equal, name)
 
 
 @frozen
