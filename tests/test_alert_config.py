@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from dq.alerting.config import AlertConfig, load_alerting, parse_alerting
-from dq.alerting.inhibit import InhibitRule
+from dq.alerting.inhibit import InhibitRule, inhibitor
 from dq.alerting.matcher import Matcher, parse_matchers
 from dq.alerting.outbox import BrokenChannel, open_channels
-from dq.alerting.routing import Escalation, Route
-from dq.alerting.times import TimeInterval
+from dq.alerting.routing import Escalation, Route, choose
+from dq.alerting.times import TimeInterval, muted_by_time
 from dq.checks import Rows
 from dq.model.check import Check, Suite
 from dq.model.errors import ConfigError
@@ -229,11 +230,11 @@ def test_every_key_means_something() -> None:
             '"knd=suite"',
             "inhibit_rules[0].target_matchers: there is no label 'knd'; did you mean 'kind'?",
         ),
-        ('source_matchers = ["kind=sla"]', "", "inhibit_rules[1].source_matchers: without a matcher it takes"),
+        ('source_matchers = ["kind=sla"]', "", "inhibit_rules[1].source_matchers: without a matcher"),
         (
             'source_matchers = ["kind=sla"]',
             'source_matchers = ["{}"]',
-            "inhibit_rules[1].source_matchers: without a matcher it takes",
+            "inhibit_rules[1].source_matchers: without a matcher",
         ),
         ('equal = ["org"]', 'equal = ["ogr"]', "inhibit_rules[0].equal: there is no label 'ogr'; did you mean 'org'?"),
         ('equal = ["org"]', 'equl = ["org"]', "inhibit_rules[0].equl: unknown key; did you mean 'equal'?"),
@@ -250,6 +251,30 @@ def test_what_is_refused_of_the_rest_names_its_place(old: str, new: str, sentenc
         parse(FULL.replace(old, new, 1))
     assert str(caught.value).startswith("alerting/routes.toml: ")
     assert sentence in str(caught.value)
+
+
+def test_the_example_of_the_documentation_means_what_it_says() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "operate.md").read_text()
+    (text,) = (
+        block for block in re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE) if "office" in block
+    )
+    config = parse(text)
+
+    def told(at: str, **labels: str) -> list[tuple[str, str | None]]:
+        now = datetime.fromisoformat(at)
+        return [
+            (" ".join(c.channels), muted_by_time(c, config.time_intervals, now)) for c in choose(config.route, labels)
+        ]
+
+    night, day, holiday = "2026-11-20T03:00+01:00", "2026-11-20T17:29+01:00", "2026-12-25T12:00+01:00"
+    assert told(night, environment="prod", severity="critical") == [("oncall chat", None)]
+    assert told(night, environment="prod", severity="error") == [("chat", "outside of office")]
+    assert told(day, environment="prod", severity="error") == [("chat", None)]
+    assert told(holiday, environment="prod", severity="error") == [("chat", "holidays")]
+    assert told(night, environment="stage", severity="critical") == [("chat", None)]
+    late, suite = {"kind": "sla", "org": "14"}, {"kind": "suite", "org": "14"}
+    assert inhibitor(config.inhibit_rules, suite, [late]) is late
+    assert inhibitor(config.inhibit_rules, {**suite, "org": "15"}, [late]) is None
 
 
 @pytest.mark.parametrize("secret", ["https://hooks.slack.test/services/CANARY", "CANARY"])

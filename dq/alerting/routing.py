@@ -5,7 +5,7 @@ hold; after a child with ``continue = true`` it tries the next one too. Where no
 chosen. What a child does not say it has from its parent:
 
     of a route                                     where it is not given
-    ---------------------------------------------  ----------------------------------------------------
+    ---------------------------------------------  --------------------------------------------------------
     channels, group_by, group_wait,                as the parent; the top route: ``GROUP_BY``, no wait,
     group_interval, repeat_interval,               never repeated, recovery told, no escalation
     send_resolved, escalate
@@ -280,10 +280,10 @@ def message_key(incident: Incident, group_by: Collection[str]) -> str:
     """Return the stable key under which ``incident`` is told. The environment is part of each.
 
         group_by                          key
-        --------------------------------  ------------------------------------
+        --------------------------------  ----------------------------------------
         ["environment", "subject"]        prod/suite/orders
         ["environment", "subject", "x"]   prod/suite/orders/x=value
-        ["..."]                           prod/suite/orders/part=amount/org=14
+        ["..."]                           prod/suite/orders/part=amount/org=["14"]
         ["x", "y"]                        prod/~/x=value/y=value
         []                                prod/~
 
