@@ -323,7 +323,13 @@ def test_every_key_of_dq_toml_is_told(tmp_path: Path) -> None:
 def test_every_key_of_routes_toml_is_told() -> None:
     told = (ROOT / "docs" / "operate.md").read_text()
     top = {"channels": {"slack": {"webhook": "env:X"}}, "route": {"channels": ["slack"]}}
-    for document in ({**top, "zzz": 1}, {**top, "route": {"channels": ["slack"], "zzz": 1}}):
+    for document in (
+        {**top, "zzz": 1},
+        {**top, "route": {"channels": ["slack"], "zzz": 1}},
+        {**top, "route": {"channels": ["slack"], "escalate": [{"after": "15m", "channels": ["slack"], "zzz": 1}]}},
+        {**top, "time_intervals": {"night": {"zzz": 1}}},
+        {**top, "inhibit_rules": [{"zzz": 1}]},
+    ):
         with pytest.raises(ConfigError) as refused:
             parse_alerting(document)
         for key in known_keys(str(refused.value)):

@@ -17,6 +17,15 @@ channels = ["team"]
 matchers = ['severity="critical"']
 channels = ["oncall"]
 continue = true
+escalate = [{after = "15m", channels = ["lead"]}]
+
+[time_intervals.office]                # or several, [[time_intervals.office]]
+weekdays = ["monday:friday"]
+
+[[inhibit_rules]]
+source_matchers = ['kind="sla"']
+target_matchers = ['kind="suite"']
+equal = ["org"]
 """
 
 from __future__ import annotations
@@ -25,13 +34,17 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from dq.alerting.channels import GROUP, build
-from dq.alerting.routing import GROUP_BY, LABELS, Matcher, Route, channel_named
+from dq.alerting.inhibit import InhibitRule
+from dq.alerting.matcher import Matcher, parse_matchers
+from dq.alerting.routing import ALL, LABELS, Escalation, Route, channel_named
+from dq.alerting.times import TimeInterval, parse_time_interval
 from dq.model.check import Suite
 from dq.model.errors import ConfigError, DeclarationError
 from dq.model.reconciliation import Reconciliation
@@ -68,19 +81,24 @@ class AlertConfig:
         channels: by name.
         route: the top of the tree.
         fallback: the channel that is told what another one could not be told.
+        time_intervals: by the name that routes call them; a moment is inside when one of them has it.
+        inhibit_rules: what makes other incidents no news.
         fingerprint: changes when the routes do; then the pump looks at every group again.
     """
 
     channels: Mapping[str, ChannelConfig]
     route: Route
     fallback: str | None = None
+    time_intervals: Mapping[str, tuple[TimeInterval, ...]] = field(factory=dict)
+    inhibit_rules: tuple[InhibitRule, ...] = ()
     fingerprint: str = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         declared = [
             (c.name, c.type, sorted((k, repr(v)) for k, v in c.settings.items())) for c in self.channels.values()
         ]
-        text = repr((sorted(declared), self.route, self.fallback))
+        times = sorted(self.time_intervals.items())
+        text = repr((sorted(declared), self.route, self.fallback, times, self.inhibit_rules))
         object.__setattr__(self, "fingerprint", hashlib.sha256(text.encode()).hexdigest())
 
     @classmethod
@@ -146,7 +164,9 @@ def parse_alerting(
     declared = top.section("channels")
     channels = {name: _channel(declared.section(name), name) for name in declared.raw}
     known = tuple(sorted(channels))
-    route = _route(top.section("route"), known, is_top=True)
+    intervals = _time_intervals(top.section("time_intervals"))
+    rules = _inhibit_rules(top)
+    route = _route(top.section("route"), _Known(known, tuple(sorted(intervals))), is_top=True)
     fallback = top.text("fallback") if "fallback" in document else None
     top.get("fallback", str, "the name of a channel", "")
     if fallback is not None and fallback not in channels:
@@ -156,7 +176,7 @@ def parse_alerting(
             f"{where}: fallback: {fallback!r} is a pager, which takes no news that is told once; name another channel"
         )
     top.refuse_unknown()
-    return AlertConfig(channels, route, fallback)
+    return AlertConfig(channels, route, fallback, intervals, rules)
 
 
 class _UnresolvedError(Exception):
@@ -190,56 +210,155 @@ def _channel(section: Section, name: str) -> ChannelConfig:
     return ChannelConfig(name, type_, settings, bool(class_.pages))
 
 
-def _route(section: Section, known: tuple[str, ...], *, is_top: bool = False) -> Route:
-    matchers = section.texts("matchers")
-    channels = section.texts("channels") if "channels" in section.raw else None
-    group_by = section.texts("group_by") if "group_by" in section.raw else None
-    continue_ = section.flag("continue", default=False)
-    children = section.get("routes", list, "a list of tables, [[route.routes]]", [])
-    for key in ("channels", "group_by"):
-        section.get(key, list, "a list of texts", [])
-    section.refuse_unknown()
-    for channel in channels or ():
-        if channel not in known:
-            raise ConfigError(
-                f"{section.place('channels')}: there is no channel {channel!r}; {suggest(channel, known)}"
-            )
-    if is_top and not channels:
-        raise ConfigError(
-            f"{section.place('channels')}: it is missing; give the channels of all that no other route takes"
+def _time_intervals(section: Section) -> dict[str, tuple[TimeInterval, ...]]:
+    found = {}
+    for name, raw in section.raw.items():
+        several = isinstance(raw, list)
+        if not (raw and several and all(isinstance(one, dict) for one in raw)) and not isinstance(raw, dict):
+            raise ConfigError(f"{section.place(name)}: it must be a table, [{section.path}.{name}], or several")
+        tables = [(f"{name}[{n}]", one) for n, one in enumerate(raw)] if several else [(name, raw)]
+        found[name] = tuple(
+            parse_time_interval(Section(section.file, f"{section.path}.{path}", one, section.root))
+            for path, one in tables
         )
-    if is_top and (matchers or continue_):
+    return found
+
+
+def _inhibit_rules(top: Section) -> tuple[InhibitRule, ...]:
+    return tuple(_inhibit_rule(section) for section in _tables(top, "inhibit_rules"))
+
+
+def _inhibit_rule(section: Section) -> InhibitRule:
+    source, target = _matchers(section, "source_matchers"), _matchers(section, "target_matchers")
+    equal = section.texts("equal")
+    name = section.text("name", f"rule {section.path.removeprefix('inhibit_rules')}")
+    section.refuse_unknown()
+    for key, side in (("source_matchers", source), ("target_matchers", target)):
+        if not side:
+            raise ConfigError(f"{section.place(key)}: without a matcher it takes everything; give some")
+    for label in equal:
+        _refuse_unknown_label(section.place("equal"), label)
+    return InhibitRule(source, target, equal, name)
+
+
+@frozen
+class _Known:
+    """The names that routes may use."""
+
+    channels: tuple[str, ...]
+    times: tuple[str, ...]
+
+    def refuse_unknown(self, place: str, *, channels: tuple[str, ...] = (), times: tuple[str, ...] = ()) -> None:
+        for what, given, known in (("channel", channels, self.channels), ("time interval", times, self.times)):
+            for name in given:
+                if name not in known:
+                    raise ConfigError(f"{place}: there is no {what} {name!r}; {suggest(name, known)}")
+
+
+def _route(section: Section, known: _Known, *, is_top: bool = False) -> Route:
+    if is_top and (section.raw.get("matchers") or section.raw.get("continue")):
         raise ConfigError(
             f"{section.file}: {section.path}: the top route takes everything; it has no matchers and no continue"
         )
-    if group_by is not None and not {*GROUP_BY} <= {*group_by}:
-        raise ConfigError(f"{section.place('group_by')}: it must name {' and '.join(GROUP_BY)}, then others")
-    for label in group_by or ():
-        _refuse_unknown_label(section.place("group_by"), label)
-    if not all(isinstance(child, dict) for child in children):
-        raise ConfigError(f"{section.place('routes')}: it must be a list of tables, [[{section.path}.routes]]")
-    parsed = tuple(_matcher(section.place("matchers"), matcher) for matcher in matchers)
-    return Route(
-        matchers=parsed,
-        channels=channels,
-        group_by=group_by,
-        continue_=continue_,
-        routes=tuple(
-            _route(Section(section.file, f"{section.path}.routes[{n}]", child, section.root), known)
-            for n, child in enumerate(children)
-        ),
+    route = Route(
+        matchers=_matchers(section, "matchers"),
+        channels=_texts(section, "channels"),
+        group_by=_group_by(section),
+        continue_=section.flag("continue", default=False),
+        group_wait=_wait(section, "group_wait"),
+        group_interval=_wait(section, "group_interval"),
+        repeat_interval=_wait(section, "repeat_interval", nothing="never"),
+        send_resolved=_flag(section, "send_resolved"),
+        mute_time_intervals=_texts(section, "mute_time_intervals"),
+        active_time_intervals=_texts(section, "active_time_intervals"),
+        escalate=_escalate(section, known),
     )
+    children = _tables(section, "routes")
+    section.refuse_unknown()
+    known.refuse_unknown(section.place("channels"), channels=route.channels or ())
+    if is_top and not route.channels:
+        raise ConfigError(
+            f"{section.place('channels')}: it is missing; give the channels of all that no other route takes"
+        )
+    for key in ("mute_time_intervals", "active_time_intervals"):
+        names: tuple[str, ...] = getattr(route, key) or ()
+        if is_top and names:
+            raise ConfigError(
+                f"{section.place(key)}: the top route is always there; name the times on a route below it"
+            )
+        known.refuse_unknown(section.place(key), times=names)
+    return evolve(route, routes=tuple(_route(child, known) for child in children))
 
 
-def _matcher(place: str, text: str) -> Matcher:
+def _tables(section: Section, key: str) -> list[Section]:
+    """Return the tables of the list ``key``; an error names each with its number, from 0."""
+    path = f"{section.path}.{key}".lstrip(".")
+    tables = section.get(key, list, f"a list of tables, [[{path}]]", [])
+    if not all(isinstance(table, dict) for table in tables):
+        raise ConfigError(f"{section.place(key)}: it must be a list of tables, [[{path}]]")
+    return [Section(section.file, f"{path}[{n}]", table, section.root) for n, table in enumerate(tables)]
+
+
+def _texts(section: Section, key: str) -> tuple[str, ...] | None:
+    texts = section.texts(key)
+    return texts if key in section.raw else None
+
+
+def _flag(section: Section, key: str) -> bool | None:
+    flag = section.flag(key, default=True)
+    return flag if key in section.raw else None
+
+
+def _wait(section: Section, key: str, nothing: str = "0s") -> timedelta | None:
+    """Return the duration ``key``; ``nothing`` is how zero is written there."""
+    text = section.text(key, nothing)
+    if key not in section.raw:
+        return None
+    return timedelta(0) if text == nothing else section.duration(key, nothing)
+
+
+def _group_by(section: Section) -> tuple[str, ...] | None:
+    labels, place = _texts(section, "group_by"), section.place("group_by")
+    if labels is None or labels == ALL:
+        return labels
+    if ALL[0] in labels:
+        raise ConfigError(f'{place}: "..." takes every label; it stands alone')
+    for n, label in enumerate(labels):
+        _refuse_unknown_label(place, label)
+        if label in labels[:n]:
+            raise ConfigError(f"{place}: it names {label!r} twice")
+    return labels
+
+
+def _escalate(section: Section, known: _Known) -> tuple[Escalation, ...] | None:
+    steps = []
+    for step in _tables(section, "escalate"):
+        step.get("after", str, 'a duration such as "15m"')
+        after = step.duration("after", "")
+        channels = step.texts("channels")
+        step.refuse_unknown()
+        if not channels:
+            raise ConfigError(f"{step.place('channels')}: it is missing; give the channels that are told then")
+        known.refuse_unknown(step.place("channels"), channels=channels)
+        steps.append(Escalation(after, channels))
+    return tuple(steps) if "escalate" in section.raw else None
+
+
+def _matchers(section: Section, key: str) -> tuple[Matcher, ...]:
+    return tuple(matcher for text in section.texts(key) for matcher in _parsed(section.place(key), text))
+
+
+def _parsed(place: str, text: str) -> tuple[Matcher, ...]:
     try:
-        matcher = Matcher.parse(text)
-        if matcher.label == "severity" and matcher.operator in ("=", "!="):
-            Severity.of(matcher.value)
+        matchers = parse_matchers(text)
+        for matcher in matchers:
+            if matcher.label == "severity" and matcher.operator in ("=", "!="):
+                Severity.of(matcher.value)
     except (ConfigError, DeclarationError) as error:
         raise ConfigError(f"{place}: {error}") from None
-    _refuse_unknown_label(place, matcher.label)
-    return matcher
+    for matcher in matchers:
+        _refuse_unknown_label(place, matcher.label)
+    return matchers
 
 
 def _refuse_unknown_label(place: str, label: str) -> None:

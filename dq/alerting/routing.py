@@ -2,8 +2,19 @@
 
 An incident enters at the top route, which matches everything, and goes down into the first child whose matchers all
 hold; after a child with ``continue = true`` it tries the next one too. Where no child matches, the route itself is
-chosen. A child inherits the channels and ``group_by`` that it does not name.
-(Source of the semantics: Alertmanager, ``dispatch/route.go`` and the configuration documentation, Apache-2.0.)
+chosen. What a child does not say it has from its parent:
+
+    of a route                                     where it is not given
+    ---------------------------------------------  --------------------------------------------------------
+    channels, group_by, group_wait,                as the parent; the top route: ``GROUP_BY``, no wait,
+    group_interval, repeat_interval,               never repeated, recovery told, no escalation
+    send_resolved, escalate
+    mute_time_intervals, active_time_intervals     none: only the route that names them is meant
+    matchers, continue                             none, no
+
+(Source of the semantics: Alertmanager, ``dispatch/route.go`` and the configuration documentation, Apache-2.0. Its top
+route waits 30 s, then 5 min, and repeats after 4 h: there alerts come in one by one; here all incidents of a run come
+in one commit, and the page should leave at once.)
 
 ``notify={"critical": ["pagerduty:orders"]}`` on a check or suite is sugar for a further route to these channels, for
 that severity or worse; the incident carries it among its labels, so no suite is loaded here.
@@ -12,89 +23,68 @@ that severity or worse; the incident carries it among its labels, so no suite is
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from typing import TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, frozen
 
 from dq.alerting.fold import NOTIFY
 from dq.alerting.incidents import group_key, short_key
-from dq.model.errors import ConfigError, DeclarationError
+from dq.alerting.matcher import Matcher, all_match, parse_matchers, spelled
+from dq.model.errors import DeclarationError
 from dq.model.incident import Incident
 from dq.model.severity import Severity
 
-Operator = Literal["=", "!=", "=~", "!~"]
+__all__ = [
+    "ABOVE", "ALL", "GROUP_BY", "LABELS", "Chosen", "Escalation", "Matcher", "Place", "Route", "Target", "all_match",
+    "channel_named", "choose", "inherit", "is_shared", "labels_of", "message_key", "notified", "parse_matchers",
+    "places", "targets",
+]  # fmt: skip
+
 GROUP_BY = ("environment", "subject")
+ALL = ("...",)
+"""``group_by`` all labels: each incident is a message of its own."""
 LABELS = (
     "check", "environment", "kind", "org", "outcome", "owner", "part", "reconciliation", "severity", "sla", "subject",
     "suite", "tags",
 )  # fmt: skip
 """What an incident can be routed and grouped by: what ``labels_of`` gives, and what checks and SLAs put there."""
-_MATCHER = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL)
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_T = TypeVar("_T")
+_NOW = timedelta(0)
+_ESCAPES = str.maketrans({"%": "%25", "/": "%2F"})
 
 
 @frozen
-class Matcher:
-    """One condition on a label; a label that is not there counts as empty.
+class Escalation:
+    """Whom to tell as well when nobody acknowledges.
 
     Attributes:
-        label: the name of the label.
-        operator: ``=`` equal, ``!=`` not equal, ``=~`` the whole value matches, ``!~`` it does not.
-        value: the text, or the regular expression.
+        after: how long after the incident was first told.
+        channels: names of channels.
     """
 
-    label: str
-    operator: Operator
-    value: str
-    _pattern: re.Pattern[str] | None = field(init=False, repr=False, eq=False)
-
-    def __attrs_post_init__(self) -> None:
-        try:
-            pattern = re.compile(self.value) if self.operator in ("=~", "!~") else None
-        except re.error as error:
-            raise ConfigError(f"the matcher {self} is not a regular expression: {error}") from None
-        object.__setattr__(self, "_pattern", pattern)
-
-    @classmethod
-    def parse(cls, text: str) -> Matcher:
-        """Return the matcher that ``text`` spells, e.g. ``severity="critical"`` or ``org=~"1|2"``.
-
-        Raises:
-            ConfigError: when it is none.
-        """
-        whole = _MATCHER.fullmatch(text)
-        if whole is None:
-            raise ConfigError(f"{text!r} is not a matcher; write it like 'severity=\"critical\"' (=, !=, =~ or !~)")
-        label, operator, value = whole.groups()
-        if value.startswith('"'):
-            quoted = _QUOTED.fullmatch(value)
-            if quoted is None:
-                raise ConfigError(f"the matcher {text!r} has quotes that do not close")
-            value = re.sub(r"\\([\"\\n])", lambda m: "\n" if m[1] == "n" else m[1], quoted[1])
-        return cls(label, operator, value)  # type: ignore[arg-type]  # the expression lets only the four operators through
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """Return whether the condition holds for ``labels``."""
-        value = labels.get(self.label, "")
-        holds = value == self.value if self._pattern is None else self._pattern.fullmatch(value) is not None
-        return holds is (self.operator in ("=", "=~"))
-
-    def __str__(self) -> str:
-        return f'{self.label}{self.operator}"{self.value}"'
+    after: timedelta
+    channels: tuple[str, ...]
 
 
 @frozen(kw_only=True)
 class Route:
-    """A node of the tree.
+    """A node of the tree. None says: as the parent; the table above says what that is at the top.
 
     Attributes:
         matchers: all must hold; none: it matches everything.
-        channels: names of channels; None: those of the parent.
-        group_by: what is told together; None: as the parent.
+        channels: names of channels.
+        group_by: the labels whose incidents are told together; ``ALL``: each alone; (): everything together.
         continue_: go on to the next sibling after a match.
         routes: its children, tried in order.
+        group_wait: how long a new group waits for more before it is told.
+        group_interval: how long a group that was told waits with news.
+        repeat_interval: after what time it is told again though nothing changed; zero: never.
+        send_resolved: whether the channels are told when it is over.
+        mute_time_intervals: names of the times at which it tells nothing; not inherited.
+        active_time_intervals: names of the times outside of which it tells nothing; not inherited.
+        escalate: whom to tell when nobody acknowledges.
     """
 
     matchers: tuple[Matcher, ...] = ()
@@ -102,21 +92,40 @@ class Route:
     group_by: tuple[str, ...] | None = None
     continue_: bool = False
     routes: tuple[Route, ...] = ()
+    group_wait: timedelta | None = None
+    group_interval: timedelta | None = None
+    repeat_interval: timedelta | None = None
+    send_resolved: bool | None = None
+    mute_time_intervals: tuple[str, ...] | None = None
+    active_time_intervals: tuple[str, ...] | None = None
+    escalate: tuple[Escalation, ...] | None = None
 
 
 @frozen
 class Chosen:
-    """A route that was chosen, with what it inherited.
+    """A route that was chosen, with what it inherited; the attributes are those of ``Route``.
 
     Attributes:
-        channels: names of channels.
-        group_by: the labels whose incidents are told together.
         path: the matchers on the way down, for people.
+        repeat_interval: None: never.
+        key: the matchers of each route on the way down, ``{}/{severity="critical"}``; not unique.
     """
 
     channels: tuple[str, ...]
     group_by: tuple[str, ...]
     path: tuple[str, ...] = ()
+    group_wait: timedelta = _NOW
+    group_interval: timedelta = _NOW
+    repeat_interval: timedelta | None = None
+    send_resolved: bool = True
+    mute_time_intervals: tuple[str, ...] = ()
+    active_time_intervals: tuple[str, ...] = ()
+    escalate: tuple[Escalation, ...] = ()
+    key: str = ""
+
+
+ABOVE = Chosen((), GROUP_BY)
+"""What the top route inherits."""
 
 
 @frozen(order=True)
@@ -132,15 +141,26 @@ class Target:
     message_key: str
 
 
-def choose(route: Route, labels: Mapping[str, str], parent: Chosen = Chosen((), GROUP_BY)) -> tuple[Chosen, ...]:
+@frozen
+class Place:
+    """Where an incident is told, by which route and when.
+
+    Attributes:
+        target: the channel and the key; two routes may lead to the same one.
+        chosen: the route.
+        after: zero: at once; longer: how long after it was first told, as long as nobody acknowledged.
+    """
+
+    target: Target
+    chosen: Chosen
+    after: timedelta = _NOW
+
+
+def choose(route: Route, labels: Mapping[str, str], parent: Chosen = ABOVE) -> tuple[Chosen, ...]:
     """Return the routes below ``route`` that take ``labels``, depth first; empty when it does not match."""
-    if not all(matcher.matches(labels) for matcher in route.matchers):
+    if not all_match(route.matchers, labels):
         return ()
-    here = Chosen(
-        parent.channels if route.channels is None else route.channels,
-        parent.group_by if route.group_by is None else route.group_by,
-        parent.path + tuple(str(matcher) for matcher in route.matchers),
-    )
+    here = inherit(route, parent)
     found: list[Chosen] = []
     for child in route.routes:
         taken = choose(child, labels, here)
@@ -148,6 +168,27 @@ def choose(route: Route, labels: Mapping[str, str], parent: Chosen = Chosen((), 
         if taken and not child.continue_:
             break
     return tuple(found) or (here,)
+
+
+def inherit(route: Route, parent: Chosen = ABOVE) -> Chosen:
+    """Return what holds at ``route`` below ``parent``, by the table above."""
+    return Chosen(
+        channels=_own(route.channels, parent.channels),
+        group_by=_own(route.group_by, parent.group_by),
+        path=parent.path + tuple(map(str, route.matchers)),
+        group_wait=_own(route.group_wait, parent.group_wait),
+        group_interval=_own(route.group_interval, parent.group_interval),
+        repeat_interval=_own(route.repeat_interval, parent.repeat_interval) or None,
+        send_resolved=_own(route.send_resolved, parent.send_resolved),
+        mute_time_intervals=route.mute_time_intervals or (),
+        active_time_intervals=route.active_time_intervals or (),
+        escalate=_own(route.escalate, parent.escalate),
+        key="/".join(filter(None, (parent.key, spelled(route.matchers)))),
+    )
+
+
+def _own(own: _T | None, inherited: _T) -> _T:
+    return inherited if own is None else own
 
 
 def labels_of(incident: Incident) -> dict[str, str]:
@@ -194,8 +235,10 @@ def channel_named(word: str, types: Mapping[str, str]) -> str:
     return name
 
 
-def targets(route: Route, types: Mapping[str, str], incident: Incident) -> tuple[frozenset[Target], tuple[str, ...]]:
+def places(route: Route, types: Mapping[str, str], incident: Incident) -> tuple[tuple[Place, ...], tuple[str, ...]]:
     """Return where ``incident`` is told, and a sentence for every word of its ``notify=`` that leads nowhere.
+
+    A channel that a route names twice, itself or in its escalation, is told at the earlier time.
 
     Args:
         route: the top of the tree.
@@ -205,19 +248,55 @@ def targets(route: Route, types: Mapping[str, str], incident: Incident) -> tuple
     chosen = list(choose(route, labels_of(incident)))
     problems: list[str] = []
     for word in notified(incident):
+        wish = Matcher("notify", "=", word)
+        sugar = inherit(Route(matchers=(wish,)), inherit(route))
         try:
-            chosen.append(Chosen((channel_named(word, types),), route.group_by or GROUP_BY))
+            chosen.append(evolve(sugar, channels=(channel_named(word, types),)))
         except DeclarationError as error:
             problems.append(f"{incident.key.subject}: {error}")
-    return frozenset(
-        Target(channel, message_key(incident, taken.group_by)) for taken in chosen for channel in taken.channels
-    ), tuple(problems)
+    found: list[Place] = []
+    for taken in chosen:
+        key = message_key(incident, taken.group_by)
+        earliest = dict.fromkeys(taken.channels, _NOW)
+        for step in sorted(taken.escalate, key=lambda s: s.after):
+            for channel in step.channels:
+                earliest.setdefault(channel, step.after)
+        found += (Place(Target(channel, key), taken, after) for channel, after in earliest.items())
+    return tuple(dict.fromkeys(found)), tuple(problems)
 
 
-def message_key(incident: Incident, group_by: Iterable[str]) -> str:
-    """Return the stable key under which ``incident`` is told: ``environment/kind/subject``, longer if grouped finer."""
-    labels = labels_of(incident)
-    finer = [name for name in group_by if name not in GROUP_BY]
-    if not finer:
-        return group_key(incident.key)
-    return short_key("/".join([incident.key.group, *(f"{name}={labels.get(name, '')}" for name in finer)]))
+def targets(route: Route, types: Mapping[str, str], incident: Incident) -> tuple[frozenset[Target], tuple[str, ...]]:
+    """Return where ``incident`` is told at once, and the problems of ``places``, whose arguments it has."""
+    found, problems = places(route, types, incident)
+    return frozenset(place.target for place in found if not place.after), problems
+
+
+def is_shared(group_by: Collection[str]) -> bool:
+    """Return whether incidents of several subjects come into one message."""
+    return "subject" not in group_by and tuple(group_by) != ALL
+
+
+def message_key(incident: Incident, group_by: Collection[str]) -> str:
+    """Return the stable key under which ``incident`` is told. The environment is part of each.
+
+        group_by                          key
+        --------------------------------  ----------------------------------------
+        ["environment", "subject"]        prod/suite/orders
+        ["environment", "subject", "x"]   prod/suite/orders/x=value
+        ["..."]                           prod/suite/orders/part=amount/org=["14"]
+        ["x", "y"]                        prod/~/x=value/y=value
+        []                                prod/~
+
+    ``["..."]`` takes what makes the incident one, not the labels: those may change while it is open, and a pager that
+    was opened must be closed under its own key. No kind of subject is called ``~``.
+    """
+    key = incident.key
+    if tuple(group_by) == ALL:
+        finer = {"part": key.part, "org": key.org}
+    else:
+        labels = labels_of(incident)
+        finer = {name: labels.get(name, "") for name in group_by if name not in GROUP_BY}
+    if not finer and not is_shared(group_by):
+        return group_key(key)
+    first = f"{key.environment}/~" if is_shared(group_by) else key.group
+    return short_key("/".join([first, *(f"{name}={value.translate(_ESCAPES)}" for name, value in finer.items())]))
