@@ -7,6 +7,8 @@ decides on the report in one transaction; the pump speaks to the world outside o
     measuring  run, scan, reconcile
     closing    due, close, gate, sla_check, pump
     telling    deliver, send_report
+    alerting   what is open; silences, acknowledgements, the outbox
+    routes     which routes take an incident, and why; proving: whether each of them fires
     reading    runs, latest_run, ledger, report
     recording  record_reference, references; backtesting
     linting, explaining, diagnosing, suggesting, selfchecking
@@ -20,30 +22,53 @@ from typing import TYPE_CHECKING, Any
 from dq.checks.plan import scan_ids as scans
 
 if TYPE_CHECKING:
+    from dq.app.alerting import (
+        Alert,
+        acknowledge,
+        alerts,
+        expire_silences,
+        give_up,
+        retry_now,
+        silence,
+        silenced,
+        unacknowledge,
+        waiting,
+    )
     from dq.app.backtesting import backtests
     from dq.app.closing import close, due, gate, pump, sla_check
     from dq.app.diagnosing import Finding, doctor
     from dq.app.explaining import Statement, explain
     from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
     from dq.app.measuring import partitions, reconcile, run, scan
+    from dq.app.proving import Proof, channel_types, selftest
     from dq.app.reading import latest_run, ledger, render_ledger, report, runs
     from dq.app.recording import record_reference, reference, references, remove_reference
+    from dq.app.routes import Explained, explain_routes
     from dq.app.selfchecking import selfcheck
     from dq.app.session import judgement_time, open_project, upgrade
     from dq.app.suggesting import Suggestion, suggest
     from dq.app.telling import send_report
 
 __all__ = [
+    "Alert",
+    "Explained",
     "Finding",
     "Problem",
+    "Proof",
     "Statement",
     "Suggestion",
+    "acknowledge",
+    "alerts",
     "backtests",
+    "channel_types",
     "close",
     "doctor",
     "due",
+    "expire_silences",
     "explain",
+    "explain_routes",
     "gate",
+    "give_up",
     "judgement_time",
     "latest_run",
     "ledger",
@@ -59,30 +84,50 @@ __all__ = [
     "remove_reference",
     "render_ledger",
     "report",
+    "retry_now",
     "run",
     "runs",
     "scan",
     "scans",
     "selfcheck",
+    "selftest",
     "send_report",
+    "silence",
+    "silenced",
     "sla_check",
     "sql_problems",
     "suggest",
+    "unacknowledge",
     "upgrade",
+    "waiting",
 ]
 
 # A command loads what it needs: the whole of it takes as long as to check a small table.
 _WHERE = {
     name: module
     for module, names in {
+        "alerting": (
+            "Alert",
+            "acknowledge",
+            "alerts",
+            "expire_silences",
+            "give_up",
+            "retry_now",
+            "silence",
+            "silenced",
+            "unacknowledge",
+            "waiting",
+        ),
         "backtesting": ("backtests",),
         "closing": ("close", "due", "gate", "pump", "sla_check"),
         "diagnosing": ("Finding", "doctor"),
         "explaining": ("Statement", "explain"),
         "linting": ("Problem", "lint", "refuse_bad_sql", "sql_problems"),
         "measuring": ("partitions", "reconcile", "run", "scan"),
+        "proving": ("Proof", "channel_types", "selftest"),
         "reading": ("latest_run", "ledger", "render_ledger", "report", "runs"),
         "recording": ("record_reference", "reference", "references", "remove_reference"),
+        "routes": ("Explained", "explain_routes"),
         "selfchecking": ("selfcheck",),
         "session": ("judgement_time", "open_project", "upgrade"),
         "suggesting": ("Suggestion", "suggest"),

@@ -10,10 +10,11 @@ from typing import NoReturn
 
 import click
 
+from dq.cli.alerts import alerts
 from dq.cli.assist import selfcheck, suggest
 from dq.cli.declare import explain, init, lint
 from dq.cli.measure import history, reconcile, report, run
-from dq.cli.operate import alerts, db, doctor, sla
+from dq.cli.operate import db, doctor, sla
 from dq.cli.options import EXIT_CODES, teach
 from dq.cli.past import backtest, reference
 from dq.cli.show import fail

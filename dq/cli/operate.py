@@ -1,21 +1,17 @@
-"""Commands for operating dq: sla, alerts, db, doctor."""
+"""Commands for operating dq: sla, db, doctor."""
 
 from __future__ import annotations
 
-import signal
-import threading
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dq.cli.measure import pumped, worst
-from dq.cli.options import EXIT_CODES, duration_option, json_option, open_project, project_option, teach
-from dq.cli.show import json_out, out, say, table, warn
+from dq.cli.options import EXIT_CODES, json_option, open_project, project_option, teach
+from dq.cli.show import json_out, out, say, table
 
 if TYPE_CHECKING:
-    from dq.project import Project
     from dq.sla.evaluate import SlaVerdict
 
 
@@ -79,57 +75,6 @@ def _verdict_json(verdict: SlaVerdict) -> dict[str, Any]:
         "severity": str(wanted.severity),
         "sentence": sentence(verdict),
     }
-
-
-@click.group(no_args_is_help=False)
-def alerts() -> None:
-    """Deliver alerts."""
-
-
-@alerts.command(
-    short_help="Send what channels should know and do not.",
-    epilog=teach(
-        """
-dq alerts pump                     once, e.g. from cron
-dq alerts pump --watch             until it is stopped, e.g. by systemd
-dq alerts pump --watch --every 15s
-""",
-        {0: "everything that is due was delivered", 2: EXIT_CODES[2], 3: EXIT_CODES[3], 4: EXIT_CODES[4]},
-    ),
-)
-@click.option("--watch", is_flag=True, help="Go on until SIGTERM (exit as after one pump) or Ctrl-C.")
-@duration_option("--every", "60s", "With --watch: how often.")
-@project_option
-def pump(*, watch: bool, every: timedelta, project_path: Path | None) -> int:
-    """Send what channels should know and do not: alerts, recoveries and reports whose time has come."""
-    from dq.model.errors import DqError
-
-    project = open_project(project_path)
-    if not watch:
-        return _pump_once(project)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    while True:
-        try:
-            code = _pump_once(project)
-        except DqError as error:
-            if error.exit_code != 3:
-                raise
-            # A store that restarts must not end the one process that pages.
-            say(f"dq: {error}")
-            code = 3
-        if stop.wait(every.total_seconds()):
-            return code
-
-
-def _pump_once(project: Project) -> int:
-    from dq import app
-
-    report = app.pump(project)
-    for problem in (*report.problems, *report.reasons):
-        warn(problem)
-    out(f"sent {report.sent}, failed {report.failed}, dead {report.dead}, waiting {report.waiting}")
-    return 4 if report.undelivered else 0
 
 
 @click.group(no_args_is_help=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,12 +61,31 @@ def _duration(text: str) -> timedelta:
     return parse_duration(text)
 
 
+def _moment(text: str) -> datetime:
+    from dq.model.errors import DeclarationError
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise DeclarationError(
+            f"{text!r} is not a time with a zone; write it like 2026-11-21T18:00+01:00, or ...Z for UTC"
+        )
+    return moment
+
+
 def date_option(*names: str, help_text: str) -> Callable[[Command], Command]:
     """Return an option that is a day, as a date."""
     return click.option(*names, callback=_parsed(_day), metavar="DATE", help=help_text)
 
 
-def duration_option(name: str, default: str, help_text: str) -> Callable[[Command], Command]:
+def time_option(*names: str, help_text: str) -> Callable[[Command], Command]:
+    """Return an option that is a moment with a zone such as ``2026-11-21T18:00Z``, as a datetime."""
+    return click.option(*names, callback=_parsed(_moment), metavar="TIME", help=help_text)
+
+
+def duration_option(name: str, default: str | None, help_text: str) -> Callable[[Command], Command]:
     """Return an option that is a duration such as ``60s``, as a timedelta."""
     return click.option(
         name, callback=_parsed(_duration), default=default, show_default=True, metavar="TIME", help=help_text
