@@ -376,7 +376,9 @@ def _release(wire: Wire, connection: Connection, claim: _Claim) -> None:
 def _waiting(wire: Wire) -> list[tuple[str, str]]:
     """Return channel and error of each state that is not known, and each event that waits, after a failed try."""
     t, o = told_table.c, outbox.c
-    failing = and_(t.trying.is_not(None), or_(t.next_at.is_not(None), t.dead_at.is_not(None)))
+    # What is dead without an error was given up by a person (`dq alerts drop`), who knows.
+    dead = and_(t.dead_at.is_not(None), t.error.is_not(None))
+    failing = and_(t.trying.is_not(None), or_(t.next_at.is_not(None), dead))
     groups = told_table.join(alert_group, alert_group.c.group_key == t.group_key)
     ours = alert_group.c.environment == wire.environment
     states = select(t.channel, t.error).select_from(groups).where(ours, failing).order_by(t.channel)
