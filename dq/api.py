@@ -1,4 +1,4 @@
-"""``dq.run`` and ``dq.reconcile``: the command line's own path, from a notebook or a test."""
+"""``dq.run``, ``dq.reconcile`` and ``dq.api.silence``: the command line's own path, from a notebook or a test."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from attrs import evolve
 
 from dq import app
 from dq.model.check import Suite
+from dq.model.duration import parse_duration
 from dq.model.errors import ConfigError, UsageError
 from dq.model.interval import Interval
 from dq.model.ledger import Ledger
@@ -81,6 +82,46 @@ def reconcile(
     interval = first if to is None else Interval(first.start, _interval(to, None).end)
     found = _project(project, datasources)
     return app.reconcile(found, reconciliation, interval, origin="python", store=store or alert, alert=alert)[1]
+
+
+def silence(
+    *matchers: str,
+    comment: str,
+    author: str,
+    until: datetime.datetime | None = None,
+    lasts: str | datetime.timedelta | None = None,
+    starts: datetime.datetime | None = None,
+    project: Project | str | Path | None = None,
+) -> int:
+    """Silence what satisfies all ``matchers``, and return the number by which it can be ended.
+
+    ``dq.api.silence("suite=orders", lasts="2h", comment="reload of November", author="ada")`` before a load that is
+    known to disturb. ``dq alerts`` goes on showing what is silenced; ``dq alerts silence expire`` ends it.
+
+    Args:
+        matchers: e.g. ``suite=orders``, ``severity!=critical``, ``check=~"amount.*"``.
+        comment: why.
+        author: who says so.
+        until: up to when, an aware time.
+        lasts: for how long, e.g. ``"2h"``, in place of ``until``.
+        starts: from when on, an aware time; now by default.
+        project: as for ``run``.
+
+    Raises:
+        UsageError: when a matcher is none, a time is refused, or the silence would match everything.
+        StoreError: when the store cannot be used.
+    """
+    if (until is None) == (lasts is None):
+        raise UsageError("give until= or lasts=, one of them")
+    for name, moment in (("until", until), ("starts", starts)):
+        if moment is not None and moment.tzinfo is None:
+            raise UsageError(f"{name}={moment.isoformat()} has no time zone")
+    begins = starts or datetime.datetime.now(datetime.UTC)
+    ends = until if until is not None else begins + parse_duration(lasts or "")
+    made, _ = app.silence(
+        _project(project, None), matchers, author=author, comment=comment, ends_at=ends, starts_at=starts
+    )
+    return made.id
 
 
 def _interval(date: Date | None, interval: Interval | None) -> Interval:

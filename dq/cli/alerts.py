@@ -764,7 +764,8 @@ dq alerts selftest --send --channel oncall
 def selftest(*, send: bool, channel: str | None, as_json: bool, project_path: Path | None) -> int:
     """Let a failing row run through measuring, judging, routing and the pump, for each route, and show what leaves.
 
-    The row is in no table, and the store is a scratch one: yours is not touched.
+    The row is in no table, and the store is a scratch one: yours is not touched. Of each channel the first payload is
+    shown, --json has them all.
     """
     from dq import app
 
@@ -777,12 +778,14 @@ def selftest(*, send: bool, channel: str | None, as_json: bool, project_path: Pa
         return code
     rows = [(_route(proof), proof.answer, proof.sentence, _reached(proof)) for proof in proofs]
     table(("route", "answer", "found", "with"), rows)
+    shown: set[str] = set()
     for proof in proofs:
         for one in proof.sent:
-            if send or one.message.status != "firing":
+            if send or one.channel in shown:
                 continue
+            shown.add(one.channel)
             out("")
-            title(f"{_route(proof)} -> {one.channel}")
+            title(f"what would leave to {one.channel}, by {_route(proof)}")
             out(json.dumps(one.payload(types[one.channel]), ensure_ascii=False, indent=2))
     return code
 
