@@ -116,11 +116,9 @@ def silence(
     for name, moment in (("until", until), ("starts", starts)):
         if moment is not None and moment.tzinfo is None:
             raise UsageError(f"{name}={moment.isoformat()} has no time zone")
-    begins = starts or datetime.datetime.now(datetime.UTC)
-    ends = until if until is not None else begins + parse_duration(lasts or "")
-    made, _ = app.silence(
-        _project(project, None), matchers, author=author, comment=comment, ends_at=ends, starts_at=starts
-    )
+    ends = until if until is not None else parse_duration(lasts or "")
+    found = _project(project, None)
+    made, _ = app.silence(found, matchers, author=author, comment=comment, until=ends, starts_at=starts)
     return made.id
 
 

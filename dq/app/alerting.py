@@ -290,7 +290,7 @@ def silence(
     *,
     author: str,
     comment: str,
-    ends_at: datetime,
+    until: datetime | timedelta,
     starts_at: datetime | None = None,
 ) -> tuple[Silence, tuple[Incident, ...]]:
     """Silence what satisfies ``matchers``; return the silence, and what is open and satisfies them.
@@ -300,7 +300,7 @@ def silence(
         matchers: e.g. ``suite="orders"``; all must hold.
         author: the name of a person.
         comment: why.
-        ends_at: up to when.
+        until: up to when, or how long from its start.
         starts_at: from when on; None: from now.
 
     Raises:
@@ -308,6 +308,7 @@ def silence(
         StoreError: when the store cannot be used.
     """
     now = datetime.now(UTC)
+    ends = until if isinstance(until, datetime) else max(starts_at or now, now) + until
     parsed = [matcher for text in matchers for matcher in parse_matchers(text)]
 
     def work(connection: Connection) -> tuple[Silence, tuple[Incident, ...]]:
@@ -317,7 +318,7 @@ def silence(
             parsed,
             author=author,
             comment=comment,
-            ends_at=ends_at,
+            ends_at=ends,
             starts_at=starts_at,
             now=now,
         )

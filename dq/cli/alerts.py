@@ -326,16 +326,15 @@ def silence_add(
     """
     from dq import app
 
-    lasts = given["for"]
-    if (lasts is None) == (until is None):
+    ends = until or given["for"]
+    if ends is None or None not in (until, given["for"]):
         raise click.UsageError("Say how long: --for 2h, or --until TIME.")
-    ends = until or (starts or datetime.now(UTC)) + (lasts or timedelta(0))
     made, found = app.silence(
         open_project(project_path),
         matchers,
         author=_who(by),
         comment=comment,
-        ends_at=ends,
+        until=ends,
         starts_at=starts,
     )
     say(f"silence {made.id}: {made} until {_clock(made.ends_at)}{_from_when(made)}")
