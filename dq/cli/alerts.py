@@ -296,9 +296,9 @@ def silence() -> None:
     epilog=teach(
         """
 dq alerts silence add suite=orders --for 2h --comment "reload of November"
-dq alerts silence add 'check=~"amount.*"' org=14 --until 2026-11-24T08:00+01:00 \\
-                      --comment "org 14 migrates over the weekend"
-dq alerts silence add owner=web severity=warning --for 8h --comment known --by ada
+dq alerts silence add org=14 'check=~"amount.*"' --comment "it migrates" \\
+    --starts 2026-11-22T20:00Z --until 2026-11-24T08:00Z
+dq alerts silence add owner=web --for 8h --comment known --by ada
 """,
         {0: "silenced", **_CODES},
     ),
@@ -745,7 +745,7 @@ def _explained_json(found: Explained) -> dict[str, Any]:
         """
 dq alerts selftest                 what would leave; nothing is sent
 dq alerts selftest --json
-dq alerts selftest --send          really sends, marked TEST, and resolves it
+dq alerts selftest --send          really sends, marked TEST, then resolves
 dq alerts selftest --send --channel oncall
 """,
         {

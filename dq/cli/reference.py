@@ -86,6 +86,31 @@ NULL is allowed).
 `dq sla check --json` writes `exit_code`, `environment` and `verdicts[]`: `kind`, `suite`, `interval`, `due_at`,
 `answer` (`pending`, `on_time`, `met_after_miss`, `never_started`, `late_running`, `data_missing`, `unmeasured`,
 `failed`), `overdue`, `arrived_at`, `severity`, `sentence`.
+
+`dq alerts --json` writes `exit_code`, `environment`, `undelivered[]` (what failed, as `dq alerts outbox --json` has it)
+and `alerts[]`, worst first:
+
+| field | meaning |
+|---|---|
+| `id` | of the incident |
+| `kind`, `subject`, `check`, `org` | what it is about; `check` is the stage of a reconciliation, the partition of an SLA |
+| `severity`, `outcome`, `sentence`, `interval` | of the newest bad run |
+| `opened_at`, `changed_at`, `ended_at`, `ended` | `ended` is `recovered`, `vanished` or `recovered_untold` |
+| `labels`, `links` | what routes see of it |
+| `told[]` | `channel`, `key`, `severity` and `at`: who knows of it, how bad it was told to be, and when |
+| `acknowledged` | `by`, `at`, `severity`, and `holds`: it is no worse since; null: nobody is on it |
+| `muted[]` | `why` (`silence`, `inhibited`, `time`, `pending`) and `by`, in words; empty: it is told |
+| `worse_than` | how bad it was when it was acknowledged or muted, where it is worse now; else null |
+
+`dq alerts silence list --json` writes `silences[]`: `id`, `state` (`pending`, `active`, `expired`), `matchers`, `author`,
+`comment`, `created_at`, `starts_at`, `ends_at`. `dq alerts outbox --json` writes `undelivered[]`: `id`, `kind` (`state`,
+`event`, `group`), `channel`, `key`, `title`, `since`, `attempts`, `next_at`, `error`, `dead`.
+
+`dq alerts test-route --json` writes `labels`, `routes[]` (`depth`, `matchers`, `verdict`, `why`), `places[]` (`channel`,
+`key`, `route`, `after_seconds`, `group_by`, `group_wait_seconds`, `group_interval_seconds`, `repeat_interval_seconds`,
+`send_resolved`, `muted_by_time`), `muted[]` and `problems[]`. `dq alerts selftest --json` writes `sent` and `routes[]`:
+`route` (the matchers on the way), `answer`, `good`, `sentence`, `channels`, `labels`, and `messages[]` with `channel`,
+`status`, `title`, `key`, `payload`, `delivered`, `error`.
 """
 
 
