@@ -23,7 +23,7 @@ from dq.cli.options import (
     teach,
     time_option,
 )
-from dq.cli.show import counted, json_out, out, say, table, title, warn
+from dq.cli.show import ORGS_SHOWN, counted, json_out, out, say, table, title, warn
 
 if TYPE_CHECKING:
     from dq.alerting.routing import Chosen, Place
@@ -250,8 +250,7 @@ def ack(*, which: Sequence[str], by: str | None, comment: str, project_path: Pat
 
     project = open_project(project_path)
     found = app.acknowledge(project, which, _who(by), comment)
-    for incident in found:
-        say(f"acknowledged by {incident.acked_by} at {incident.severity}: {_named(incident)}")
+    _say_each(f"acknowledged by {i.acked_by} at {i.severity}: {_named(i)}" for i in found)
     return 0
 
 
@@ -272,9 +271,19 @@ def unack(*, which: Sequence[str], by: str | None, project_path: Path | None) ->
     """Take acknowledgements back: incidents are repeated and escalated again, as their routes say."""
     from dq import app
 
-    for incident in app.unacknowledge(open_project(project_path), which, _who(by)):
-        say(f"no longer acknowledged: {_named(incident)}")
+    _say_each(
+        f"no longer acknowledged: {_named(i)}" for i in app.unacknowledge(open_project(project_path), which, _who(by))
+    )
     return 0
+
+
+def _say_each(told: Iterable[str]) -> None:
+    """Tell the first lines, and how many there are besides."""
+    every = list(told)
+    for line in every[:ORGS_SHOWN]:
+        say(line)
+    if len(every) > ORGS_SHOWN:
+        say(f"and {len(every) - ORGS_SHOWN} more")
 
 
 def _named(incident: Incident) -> str:
@@ -338,8 +347,7 @@ def silence_add(
         starts_at=starts,
     )
     say(f"silence {made.id}: {made} until {_clock(made.ends_at)}{_from_when(made)}")
-    for incident in found:
-        say(f"  is about {_named(incident)} ({incident.severity})")
+    _say_each(f"  is about {_named(incident)} ({incident.severity})" for incident in found)
     if not found:
         say("  nothing that is open satisfies it")
     return 0
