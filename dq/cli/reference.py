@@ -93,7 +93,7 @@ and `alerts[]`, worst first:
 | field | meaning |
 |---|---|
 | `id` | of the incident |
-| `kind`, `subject`, `check`, `org` | what it is about; `check` is the stage of a reconciliation, the partition of an SLA |
+| `kind`, `subject`, `check`, `org` | what it is about; `check` is also the stage, or the partition of an SLA |
 | `severity`, `outcome`, `sentence`, `interval` | of the newest bad run |
 | `opened_at`, `changed_at`, `ended_at`, `ended` | `ended` is `recovered`, `vanished` or `recovered_untold` |
 | `labels`, `links` | what routes see of it |
@@ -102,15 +102,17 @@ and `alerts[]`, worst first:
 | `muted[]` | `why` (`silence`, `inhibited`, `time`, `pending`) and `by`, in words; empty: it is told |
 | `worse_than` | how bad it was when it was acknowledged or muted, where it is worse now; else null |
 
-`dq alerts silence list --json` writes `silences[]`: `id`, `state` (`pending`, `active`, `expired`), `matchers`, `author`,
-`comment`, `created_at`, `starts_at`, `ends_at`. `dq alerts outbox --json` writes `undelivered[]`: `id`, `kind` (`state`,
-`event`, `group`), `channel`, `key`, `title`, `since`, `attempts`, `next_at`, `error`, `dead`.
+`dq alerts silence list --json` writes `silences[]`: `id`, `state` (`pending`, `active`, `expired`), `matchers`,
+`author`, `comment`, `created_at`, `starts_at`, `ends_at`. `dq alerts outbox --json` writes `undelivered[]`: `id`,
+`kind` (`state`, `event`, `group`), `channel`, `key`, `title`, `since`, `attempts`, `next_at`, `error`, `dead`.
 
-`dq alerts test-route --json` writes `labels`, `routes[]` (`depth`, `matchers`, `verdict`, `why`), `places[]` (`channel`,
-`key`, `route`, `after_seconds`, `group_by`, `group_wait_seconds`, `group_interval_seconds`, `repeat_interval_seconds`,
-`send_resolved`, `muted_by_time`), `muted[]` and `problems[]`. `dq alerts selftest --json` writes `sent` and `routes[]`:
-`route` (the matchers on the way), `answer`, `good`, `sentence`, `channels`, `labels`, and `messages[]` with `channel`,
-`status`, `title`, `key`, `payload`, `delivered`, `error`.
+`dq alerts test-route --json` writes `labels`, `routes[]` (`depth`, `matchers`, `verdict`, `why`), `places[]`
+(`channel`, `key`, `route`, `after_seconds`, `group_by`, `group_wait_seconds`, `group_interval_seconds`,
+`repeat_interval_seconds`, `send_resolved`, `muted_by_time`), `muted[]` and `problems[]`.
+
+`dq alerts selftest --json` writes `sent` and `routes[]`: `route` (the matchers on the way), `answer`, `good`,
+`sentence`, `channels`, `labels`, and `messages[]` with `channel`, `status`, `title`, `key`, `payload`, `delivered`,
+`error`.
 """
 
 
