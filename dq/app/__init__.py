@@ -7,7 +7,7 @@ decides on the report in one transaction; the pump speaks to the world outside o
     measuring  run, scan, reconcile
     closing    due, close, gate, sla_check, pump
     telling    deliver, send_report
-    alerting   what is open; silences, acknowledgements, the outbox
+    alerting   what is open; silences, acknowledgements; outbox: what is not delivered
     routes     which routes take an incident, and why; proving: whether each of them fires
     reading    runs, latest_run, ledger, report
     recording  record_reference, references; backtesting
@@ -27,12 +27,9 @@ if TYPE_CHECKING:
         acknowledge,
         alerts,
         expire_silences,
-        give_up,
-        retry_now,
         silence,
         silenced,
         unacknowledge,
-        waiting,
     )
     from dq.app.backtesting import backtests
     from dq.app.closing import close, due, gate, pump, sla_check
@@ -40,6 +37,7 @@ if TYPE_CHECKING:
     from dq.app.explaining import Statement, explain
     from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
     from dq.app.measuring import partitions, reconcile, run, scan
+    from dq.app.outbox import give_up, retry_now, waiting
     from dq.app.proving import Proof, channel_types, selftest
     from dq.app.reading import latest_run, ledger, render_ledger, report, runs
     from dq.app.recording import record_reference, reference, references, remove_reference
@@ -111,12 +109,9 @@ _WHERE = {
             "acknowledge",
             "alerts",
             "expire_silences",
-            "give_up",
-            "retry_now",
             "silence",
             "silenced",
             "unacknowledge",
-            "waiting",
         ),
         "backtesting": ("backtests",),
         "closing": ("close", "due", "gate", "pump", "sla_check"),
@@ -124,6 +119,7 @@ _WHERE = {
         "explaining": ("Statement", "explain"),
         "linting": ("Problem", "lint", "refuse_bad_sql", "sql_problems"),
         "measuring": ("partitions", "reconcile", "run", "scan"),
+        "outbox": ("give_up", "retry_now", "waiting"),
         "proving": ("Proof", "channel_types", "selftest"),
         "reading": ("latest_run", "ledger", "render_ledger", "report", "runs"),
         "recording": ("record_reference", "reference", "references", "remove_reference"),

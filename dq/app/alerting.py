@@ -1,4 +1,4 @@
-"""What is open and who knows of it; silences, acknowledgements, and what could not be delivered."""
+"""What is open and who knows of it; silences and acknowledgements."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ from dq.alerting.matcher import all_match, parse_matchers
 from dq.alerting.routing import labels_of, places
 from dq.alerting.silences import Silence
 from dq.alerting.times import muted_by_time
-from dq.alerting.undelivered import Undelivered, drop, retry, undelivered
 from dq.app.session import in_transaction, transaction
 from dq.app.telling import alerting_of
-from dq.model.errors import UsageError
 from dq.model.incident import Incident
 from dq.model.severity import Severity
 from dq.project import Project
@@ -255,7 +253,7 @@ def acknowledge(project: Project, which: Iterable[str], who: str, comment: str =
         found = {i.id: i for word in which for i in acks.acknowledge(connection, project.environment, word, who, now)}
         for incident in found.values():
             body = {**_about(incident), "by": incident.acked_by, "comment": comment.strip()}
-            _note(connection, project, events.EventName.INCIDENT_ACKNOWLEDGED, incident.key.subject, body, now)
+            note(connection, project, events.EventName.INCIDENT_ACKNOWLEDGED, incident.key.subject, body, now)
         return tuple(found.values())
 
     return in_transaction(project, work)
@@ -278,7 +276,7 @@ def unacknowledge(project: Project, which: Iterable[str], who: str) -> tuple[Inc
         found = {i.id: i for word in which for i in acks.unacknowledge(connection, project.environment, word)}
         for incident in found.values():
             body = {**_about(incident), "by": by}
-            _note(connection, project, events.EventName.INCIDENT_UNACKNOWLEDGED, incident.key.subject, body, now)
+            note(connection, project, events.EventName.INCIDENT_UNACKNOWLEDGED, incident.key.subject, body, now)
         return tuple(found.values())
 
     return in_transaction(project, work)
@@ -322,7 +320,7 @@ def silence(
             starts_at=starts_at,
             now=now,
         )
-        _note(connection, project, events.EventName.SILENCE_ADDED, str(made.id), _of_silence(made), now)
+        note(connection, project, events.EventName.SILENCE_ADDED, str(made.id), _of_silence(made), now)
         c = incident_table.c
         rows = connection.execute(
             select(incident_table).where(c.environment == project.environment, c.ended_at.is_(None))
@@ -356,91 +354,13 @@ def expire_silences(project: Project, ids: Iterable[int], who: str) -> tuple[Sil
         ended = tuple(silences.expire(connection, project.environment, id_, now) for id_ in dict.fromkeys(ids))
         for one in ended:
             body = {**_of_silence(one), "by": by}
-            _note(connection, project, events.EventName.SILENCE_ENDED, str(one.id), body, now)
+            note(connection, project, events.EventName.SILENCE_ENDED, str(one.id), body, now)
         return ended
 
     return in_transaction(project, work)
 
 
-# ------------------------------------------------------------------------------------------------------------- outbox
-
-
-def waiting(project: Project) -> tuple[Undelivered, ...]:
-    """Return what was decided and has not arrived.
-
-    Raises:
-        StoreError: when the store cannot be used.
-    """
-    with transaction(project) as connection:
-        return undelivered(connection, project.environment, datetime.now(UTC))
-
-
-def retry_now(
-    project: Project, who: str, ids: Sequence[str] = (), *, channel: str | None = None
-) -> tuple[Undelivered, ...]:
-    """Make what waits, or was refused for good, due now; return it.
-
-    Args:
-        project: whose environment.
-        who: the name of a person.
-        ids: as ``waiting`` gives them; none: everything.
-        channel: only what is for this channel.
-
-    Raises:
-        UsageError: when one of ``ids`` waits no more, or nothing waits for ``channel``.
-        StoreError: when the store cannot be used.
-    """
-    now = datetime.now(UTC)
-    by = silences.a_name(who)
-
-    def work(connection: Connection) -> tuple[Undelivered, ...]:
-        found = undelivered(connection, project.environment, now)
-        wanted = (
-            _picked(found, ids) if ids else tuple(one for one in found if one.id and channel in (None, one.channel))
-        )
-        if not wanted and channel is not None:
-            raise UsageError(f"nothing waits for the channel {channel!r}; `dq alerts outbox` shows what waits")
-        retry(connection, project.environment, wanted)
-        for one in wanted:
-            _note(connection, project, events.EventName.ALERT_RETRIED, one.channel, _of_message(one, by), now)
-        return wanted
-
-    return in_transaction(project, work)
-
-
-def give_up(project: Project, who: str, ids: Sequence[str]) -> tuple[Undelivered, ...]:
-    """Give messages up, all of ``ids`` or none, and write down who did; return them.
-
-    Raises:
-        UsageError: when one of ``ids`` waits no more, or a pump sends it just now.
-        StoreError: when the store cannot be used.
-    """
-    now = datetime.now(UTC)
-    by = silences.a_name(who)
-
-    def work(connection: Connection) -> tuple[Undelivered, ...]:
-        wanted = _picked(undelivered(connection, project.environment, now), ids)
-        left = drop(connection, wanted, now)
-        if left:
-            names = ", ".join(one.id for one in left)
-            raise UsageError(f"{names}: a pump has it in its hands just now; look again in a minute")
-        for one in wanted:
-            _note(connection, project, events.EventName.ALERT_DROPPED, one.channel, _of_message(one, by), now)
-        return wanted
-
-    return in_transaction(project, work)
-
-
-def _picked(found: Iterable[Undelivered], ids: Iterable[str]) -> tuple[Undelivered, ...]:
-    by_id = {one.id: one for one in found if one.id}
-    for id_ in ids:
-        if id_ not in by_id:
-            known = f"what waits is {', '.join(by_id)}" if by_id else "nothing waits"
-            raise UsageError(f"there is no {id_!r} in the outbox; {known}")
-    return tuple(by_id[id_] for id_ in dict.fromkeys(ids))
-
-
-def _note(
+def note(
     connection: Connection,
     project: Project,
     name: events.EventName,
@@ -448,6 +368,7 @@ def _note(
     body: Mapping[str, object],
     now: datetime,
 ) -> None:
+    """Write down what a person decided."""
     events.append(connection, project.environment, name, subject, body, now)
 
 
@@ -469,17 +390,4 @@ def _of_silence(silence: Silence) -> dict[str, object]:
         "comment": silence.comment,
         "starts_at": silence.starts_at.isoformat(),
         "ends_at": silence.ends_at.isoformat(),
-    }
-
-
-def _of_message(one: Undelivered, by: str) -> dict[str, object]:
-    return {
-        "id": one.id,
-        "kind": one.kind,
-        "channel": one.channel,
-        "key": one.key,
-        "title": one.title,
-        "attempts": one.attempts,
-        "error": one.error,
-        "by": by,
     }

@@ -27,6 +27,10 @@ EXIT_CODES = {
 }
 
 
+STORE_CODES = {2: EXIT_CODES[2], 3: "the store could not be used"}
+"""Of a command that measures nothing."""
+
+
 def teach(examples: str, codes: dict[int, str]) -> str:
     """Return the end of a help text: examples, a line each, and the exit codes that the command can give."""
     lines = "\n".join(f"  {line}".rstrip() for line in examples.strip().splitlines())
@@ -198,3 +202,24 @@ def open_project(path: Path | None, names: Iterable[str] = (), *, quiet: bool = 
     for failure in () if quiet else project.failures:
         warn(failure)
     return project
+
+
+def by_option(command: Command) -> Command:
+    """Add ``--by``."""
+    return click.option("--by", metavar="NAME", help="Who you are. Default: the user of this shell.")(command)
+
+
+def who(by: str | None) -> str:
+    """Return who gives the command.
+
+    Raises:
+        UsageError: when nobody knows.
+    """
+    import getpass
+
+    if by is not None:
+        return by
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without an entry for its user
+        raise click.UsageError("Nobody knows who you are here; say it with --by.") from None

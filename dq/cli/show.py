@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -24,6 +25,9 @@ ROWS_SHOWN = 5
 
 ORGS_SHOWN = 20
 """How many orgs that are not well are listed below each check; ``--json`` has them all."""
+
+MUTED = {"silence": "", "inhibited": "muted by ", "time": "muted by the hour: ", "pending": "waits: "}
+"""How a line begins that says why nobody is told, by the reason."""
 
 _STYLES = {
     **dict.fromkeys(("pass", "good", "ok", "on_time", "met_after_miss"), "green"),
@@ -68,6 +72,11 @@ def warn(text: str) -> None:
 def counted(number: int, word: str) -> str:
     """Return ``1 suite``, ``2 suites``."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def clock(at: datetime | None) -> str | None:
+    """Return ``2026-11-21 05:00Z``."""
+    return None if at is None else f"{at:%Y-%m-%d %H:%M}Z"
 
 
 def fail(text: str, code: int) -> NoReturn:
