@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
@@ -178,8 +179,10 @@ def _bad_pattern(pattern: object, syntax: str) -> Iterator[str]:
 def bad_regex(pattern: str) -> Iterator[str]:
     """Yield why a regular expression does not mean the same on every engine."""
     try:
-        re.compile(pattern)
-    except re.error as error:
+        with warnings.catch_warnings():  # of nested sets, which Python may come to read in another way
+            warnings.simplefilter("error", FutureWarning)
+            re.compile(pattern)
+    except (re.error, FutureWarning) as error:
         yield f"{pattern!r} is not a regular expression: {error}"
         return
     found = _NOT_PORTABLE.search(re.sub(r"\\\\", "", pattern))
