@@ -373,7 +373,7 @@ def _literal(engine: str, value: Scalar, kind: str) -> str:  # noqa: ARG001  # 1
 def _refuse_nul(text: str) -> None:
     """Refuse what DuckDB would take for the end of the whole statement."""
     if "\x00" in text:
-        raise GuardError(f"{text!r} holds a NUL character, which ends a statement")
+        raise GuardError("a name or a value holds a NUL character, which ends a statement")
 
 
 def _text(glot: str, value: str) -> str:
