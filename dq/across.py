@@ -8,7 +8,7 @@ from typing import Any
 
 from dq.checks.kind import alike, whole
 from dq.datasource import Datasource
-from dq.model.measure import Absentees, Measure
+from dq.model.measure import Measure, absentees_of
 from dq.sql.statements import Compiler
 
 
@@ -22,11 +22,11 @@ def absent(
     Raises:
         DqError: when the user's SQL is refused, or one of the databases cannot be asked.
     """
-    of = _absentees(measure)
+    of = absentees_of(measure)
     if of.of_values:
         theirs, mine = (
             {(key, n) if of.counted else key for key, n in _keys(source, sql)}
-            for source, sql in zip((there, here), _statements(measure, compiler), strict=True)
+            for source, sql in zip((there, here), reversed(compiler.keys_of(measure)), strict=True)
         )
         yield (), len(theirs - mine if of.reverse else mine - theirs)
         return
@@ -52,22 +52,11 @@ def _absent_rows(
     measure: Measure, compiler: Compiler, here: Datasource, there: Datasource
 ) -> Iterator[Sequence[Any]]:
     """Yield the group, the key and the number of its rows for each key that is a violation."""
-    of, groups = _absentees(measure), len(compiler.columns)
-    theirs, mine = _statements(measure, compiler)
+    of, groups = absentees_of(measure), len(compiler.columns)
+    mine, theirs = compiler.keys_of(measure)
     listed = {key for key, _ in _keys(there, theirs)}
     for rows in here.stream(mine):
         yield from (row for row in rows if (_key(row[groups:-1]) in listed) is of.negated)
-
-
-def _statements(measure: Measure, compiler: Compiler) -> tuple[str, str]:
-    """Return the statements that list the keys of the other table and of this one; both are there, or none is sent."""
-    of = _absentees(measure)
-    return compiler.at(of.other, ()).keys_of(measure, other=True), compiler.keys_of(measure, other=False)
-
-
-def _absentees(measure: Measure) -> Absentees:
-    assert isinstance(measure.of, Absentees)  # noqa: S101  # by the caller
-    return measure.of
 
 
 def _keys(source: Datasource, sql: str) -> Iterator[tuple[Hashable, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
@@ -199,6 +200,23 @@ def test_wrong_settings_are_named_in_one_sentence(receivers, kind, changed, sent
         channel(receivers, kind, **changed)
     assert "\n" not in str(caught.value)
     assert_tells_nothing(str(caught.value), receivers)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_no_secret_is_in_a_log_however_much_is_logged(receivers, kind, caplog):
+    caplog.set_level(0)
+    target = receiver(receivers, kind)
+    made = channel(receivers, kind)
+    for prepare in (lambda: None, lambda: target.fail_next(500 if kind != "email" else 451), target.stop):
+        prepare()
+        made.send(MESSAGE)
+    logging.getLogger("urllib3.connectionpool").debug("requests of others are logged")
+    told = "\n".join(logging.Formatter().format(record) + repr(vars(record)) for record in caplog.records)
+    assert "requests of others are logged" in told
+    for secret in secrets(receivers).values():
+        assert secret not in told
+        for part in re.split(r"[/:?=& ]", secret):
+            assert len(part) < 10 or part not in told, part
 
 
 def test_a_plug_in_that_does_not_load_is_an_error_that_names_its_package(tmp_path, monkeypatch):

@@ -312,6 +312,12 @@ def test_a_pattern_that_is_none_is_a_sentence_in_sqlite(tmp_path: Path) -> None:
     source.close()
 
 
+def test_duckdb_downloads_no_extension(tmp_path: Path) -> None:
+    source = Live("duckdb", f"duckdb:///{tmp_path}/live.duckdb").datasource(read_only=False)
+    assert [tuple(r) for r in source.fetch("SELECT current_setting('autoinstall_known_extensions')")] == [(False,)]
+    source.close()
+
+
 # ----------------------------------------------------------------------------------------------------- time and the end
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dq.checks.text import bad_regex
 from dq.model.errors import GuardError
 from dq.sql.dialects import StrictSQLite
+from dq.sql.engine import Engine
 from dq.sql.guard import REFUSED_FUNCTIONS, guard_aggregate, guard_predicate, guard_query
 from dq.sql.names import table_parts
 
@@ -244,3 +247,19 @@ def test_a_broken_table_name_is_refused(name: str) -> None:
 def test_half_a_predicate_is_told_in_words_of_sql() -> None:
     with pytest.raises(GuardError, match=r"^the SQL «x >» cannot be read as SQL \(sqlite\): a part of it is missing$"):
         guard_predicate("x >", StrictSQLite.__name__.lower())
+
+
+@pytest.mark.parametrize("write", [Engine("duckdb").identifier, Engine("duckdb").literal])
+def test_a_nul_which_ends_a_statement_is_written_nowhere(write: Callable[[str], str]) -> None:
+    with pytest.raises(GuardError, match="NUL character"):
+        write('x\x00" OR 1=1')
+
+
+def test_a_pattern_that_python_may_come_to_read_differently_is_refused_and_warns_nobody() -> None:
+    for pattern in ("[a--z]", "[[:alpha:]]", "[^[:alpha:]]", "[a&&b]"):
+        assert "is not understood alike by all engines" in next(bad_regex(pattern)), pattern
+
+
+def test_a_variable_is_not_set() -> None:
+    with pytest.raises(GuardError, match="sets a variable"):
+        guard_predicate("(a := le(1, 2)) = 1", "mysql")

@@ -152,9 +152,8 @@ class _Explained:
         elif isinstance(measure.of, Elsewhere) and measure.of.of.form == "columns":
             yield self._columns(measure.of.table)
         elif isinstance(measure.of, Absentees) and self.compiler.across(measure):
-            other = self.compiler.at(measure.of.other, ())
-            yield table.datasource, f"keys of {table.name}", self.compiler.keys_of(measure, other=False)
-            yield other.table.datasource, f"keys of {other.table.name}", other.keys_of(measure, other=True)
+            for asked, sql in zip((table, measure.of.other), self.compiler.keys_of(measure), strict=True):
+                yield asked.datasource, f"keys of {asked.name}", sql
 
     def _columns(self, table: Table) -> tuple[str, str, str]:
         asked = columns_sql(self.dialect_of(table.datasource), table_parts(table.name))

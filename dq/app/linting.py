@@ -19,7 +19,6 @@ from dq.model.check import Check, Suite
 from dq.model.errors import DeclarationError, DqError
 from dq.model.group import By
 from dq.model.interval import Interval
-from dq.model.measure import Absentees
 from dq.model.reconciliation import Reconciliation, Stage, Total
 from dq.model.table import Table
 from dq.project import FILE, Project
@@ -236,9 +235,8 @@ class _Compilers:
             made.user_predicate(check.where)
         for measure in check.measures().values():
             made.statements([measure])
-            if isinstance(measure.of, Absentees) and made.across(measure):
-                made.at(measure.of.other, ()).keys_of(measure, other=True)
-                made.keys_of(measure, other=False)
+            if made.across(measure):
+                made.keys_of(measure)
         by = declared.by_of(check)
         if by is not None:
             self._expected(by, declared.table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
@@ -165,7 +166,7 @@ class NotMatches(_Patterns):
         return self.ignore_case
 
 
-_NOT_PORTABLE = re.compile(r"\\(?:[1-9]|[AzZbBGKQEpPhHRXuUkg])|\(\?(?!:)|[*+?}]\+|\[\[:|\[\^?[^\]]*&&")
+_NOT_PORTABLE = re.compile(r"\\(?:[1-9]|[AzZbBGKQEpPhHRXuUkg])|\(\?(?!:)|[*+?}]\+|\[\^\[:|\[\^?[^\]]*&&")
 
 
 def _bad_pattern(pattern: object, syntax: str) -> Iterator[str]:
@@ -178,14 +179,19 @@ def _bad_pattern(pattern: object, syntax: str) -> Iterator[str]:
 def bad_regex(pattern: str) -> Iterator[str]:
     """Yield why a regular expression does not mean the same on every engine."""
     try:
-        re.compile(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)
+            re.compile(pattern)
     except re.error as error:
         yield f"{pattern!r} is not a regular expression: {error}"
         return
-    found = _NOT_PORTABLE.search(re.sub(r"\\\\", "", pattern))
-    if found is not None:
+    except FutureWarning:  # of what other languages read as a set within a set
+        found = ["a set within a set"]
+    else:
+        found = [repr(part.group()) for part in _NOT_PORTABLE.finditer(re.sub(r"\\\\", "", pattern))]
+    if found:
         yield (
-            f"{found.group()!r} in {pattern!r} is not understood alike by all engines; write it without, or use Rows "
+            f"{found[0]} in {pattern!r} is not understood alike by all engines; write it without, or use Rows "
             "with the engine's own function"
         )
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from attrs import frozen
 
 from dq.model.errors import MeasureError
+from dq.sql.engine import Engine
 
 
 @frozen
@@ -68,41 +69,35 @@ def columns_sql(dialect: str, table: Sequence[str]) -> str:
         dialect: SQLAlchemy's name; of one that is not known here, the standard's ``information_schema`` is asked.
         table: the parts of its name.
     """
+    engine = Engine(dialect)
+    named, literal = ".".join(map(engine.identifier, table)), engine.literal
     if dialect in ("duckdb", "spark"):
-        mark = '"' if dialect == "duckdb" else "`"
-        return "DESCRIBE " + ".".join(mark + part.replace(mark, mark * 2) + mark for part in table)
+        return f"DESCRIBE {named}"
     if dialect == "postgresql":
         # to_regclass follows the search path, and knows materialized views and partitioned tables.
-        named = _literal(".".join('"' + part.replace('"', '""') + '"' for part in table))
         return (
             "SELECT attname, format_type(atttypid, atttypmod), CASE WHEN attnotnull THEN 'NO' ELSE 'YES' END"
-            f" FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass({named}) AND attnum > 0"
+            f" FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass({literal(named)}) AND attnum > 0"
             " AND NOT attisdropped ORDER BY attnum"
         )
 
     if dialect == "sqlite":
-        arguments = ", ".join(_literal(part) for part in reversed(table[-2:]))
+        arguments = ", ".join(map(literal, reversed(table[-2:])))
         # Of keys only the alias of the row number is never NULL (sqlite.org/lang_createtable.html, "The PRIMARY KEY").
         return (
             "SELECT name, type, \"notnull\" = 0 AND NOT (pk = 1 AND upper(type) = 'INTEGER' AND max(pk) OVER () = 1)"
             f" FROM pragma_table_xinfo({arguments}) WHERE hidden <> 1 ORDER BY cid"
         )
 
-    backslash = dialect in ("mysql", "mariadb")
-    spelled = "column_type" if backslash else "data_type"
-    schema = _literal(table[-2], backslash=backslash) if len(table) > 1 else "database()" if backslash else None
+    of_mysql = dialect in ("mysql", "mariadb")
+    spelled = "column_type" if of_mysql else "data_type"
+    schema = literal(table[-2]) if len(table) > 1 else "database()" if of_mysql else None
     return (
         f"SELECT column_name, {spelled}, is_nullable FROM information_schema.columns"
-        f" WHERE table_name = {_literal(table[-1], backslash=backslash)}"
+        f" WHERE table_name = {literal(table[-1])}"
         + (f" AND table_schema = {schema}" if schema else "")
         + " ORDER BY ordinal_position"
     )
-
-
-def _literal(text: str, *, backslash: bool = False) -> str:
-    if backslash:
-        text = text.replace("\\", "\\\\")
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _nullable(said: object) -> bool | None:

@@ -166,7 +166,21 @@ TABLES = ("frequencies", "buckets", "columns")
 ROW_COUNTS = ("rows", "violations", "false", "unknown", "matches")
 """The forms that count rows by what they are themselves."""
 
+VALUE_COUNTS = ("distinct", "repeats", "unique")
+"""The functions that count values, or rows by their values."""
+
 _COUNTS = (*ROW_COUNTS, "duplicates", "query", "absentees")
+
+
+def absentees_of(measure: Measure) -> Absentees:
+    """Return the absent keys that a measure counts.
+
+    Raises:
+        TypeError: when it counts something else.
+    """
+    if not isinstance(measure.of, Absentees):
+        raise TypeError(f"a measure of {measure.form} counts no absent keys")
+    return measure.of
 
 
 def none_of(measure: Measure) -> object:
@@ -175,5 +189,5 @@ def none_of(measure: Measure) -> object:
         return ()
     if isinstance(measure.of, Elsewhere):
         return none_of(measure.of.of)
-    of_values = isinstance(measure.of, Stat) and measure.of.function in {"distinct", "repeats", "unique"}
+    of_values = isinstance(measure.of, Stat) and measure.of.function in VALUE_COUNTS
     return 0 if of_values or measure.form in _COUNTS else None

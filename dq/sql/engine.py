@@ -341,6 +341,7 @@ def _dialects() -> ModuleType:
 
 @lru_cache(maxsize=4096)
 def _identifier(engine: str, name: str) -> str:
+    _refuse_nul(name)
     glot = _glot(engine)
     if engine in _FOLDS_UPPER and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         return name
@@ -369,7 +370,14 @@ def _literal(engine: str, value: Scalar, kind: str) -> str:  # noqa: ARG001  # 1
     return _typed(engine, glot, value.isoformat(), "DATE")
 
 
+def _refuse_nul(text: str) -> None:
+    """Refuse what DuckDB would take for the end of the whole statement."""
+    if "\x00" in text:
+        raise GuardError("a name or a value holds a NUL character, which ends a statement")
+
+
 def _text(glot: str, value: str) -> str:
+    _refuse_nul(value)
     if glot not in _WRITTEN_HERE:
         return str(_dialects().text(value, glot))
     quote = "''"

@@ -20,7 +20,18 @@ from attrs import evolve, field, frozen
 from dq.model.errors import GuardError, MeasureError
 from dq.model.failing import MOST_ORGS
 from dq.model.interval import Interval
-from dq.model.measure import ROW_COUNTS, Absentees, Buckets, Elsewhere, Frequencies, Measure, NullsEqual, Stat
+from dq.model.measure import (
+    ROW_COUNTS,
+    VALUE_COUNTS,
+    Absentees,
+    Buckets,
+    Elsewhere,
+    Frequencies,
+    Measure,
+    NullsEqual,
+    Stat,
+    absentees_of,
+)
 from dq.model.predicate import OverRows, Predicate, Present, Scalar, Sql
 from dq.model.table import Table
 from dq.sql.engine import Engine
@@ -39,7 +50,6 @@ _QUARANTINED = ("dq_suite", "dq_check", "dq_from", "dq_to", "dq_at")
 MOST_TIED = 1_000
 """How many values are read that tie with the last of the most common ones."""
 
-_OF_VALUES = ("distinct", "repeats", "unique")
 _FUNCTIONS = {"min": "MIN({0})", "max": "MAX({0})", "sum": "SUM({0})"}
 
 
@@ -145,25 +155,27 @@ class Compiler:
         """Return whether the measure needs rows of two datasources at once, so that no single statement answers it."""
         return isinstance(measure.of, Absentees) and measure.of.other.datasource != self.table.datasource
 
-    def keys_of(self, measure: Measure, *, other: bool) -> str:
-        """Return the statement that lists the keys of a measure across two datasources, each once.
+    def keys_of(self, measure: Measure) -> tuple[str, str]:
+        """Return the statements that list the keys of a measure across two datasources, each once.
 
-        Args:
-            measure: of absent keys.
-            other: those of the other table, by its own compiler; else those of this one, after the group columns and
-                before the number of their rows.
+        The first is for this table: the group columns, the key, and the number of its rows; the second for the other
+        one: the key and the number of its rows.
 
         Raises:
             GuardError: when the user's SQL is refused, or values are to be compared by group.
         """
-        assert isinstance(measure.of, Absentees)  # noqa: S101  # by construction of the kinds
-        self._refuse_groups(measure.of)
-        columns = measure.of.other_columns if other else measure.of.columns
-        q = self.engine.identifier
-        listed = [q(c) for c in (columns if other else (*self.columns, *columns))]
-        where = self._where(None if other else measure.where, also=self._known(measure.of, columns))
-        grouping = ", ".join(self.engine.told_apart(listed))
-        return f"SELECT {', '.join(listed)}, COUNT(*) FROM {self._name()}{where} GROUP BY {grouping}"
+        of = absentees_of(measure)
+        other = self.at(of.other, ())
+        self._refuse_groups(of)
+        return (
+            self._keys_of(of.columns, measure.where, also=self._known(of, of.columns)),
+            other._keys_of(of.other_columns, None, also=other._known(of, of.other_columns)),
+        )
+
+    def _keys_of(self, columns: tuple[str, ...], where: str | None, *, also: str | None) -> str:
+        listed = [self.engine.identifier(c) for c in (*self.columns, *columns)]
+        source, grouping = f"{self._name()}{self._where(where, also=also)}", ", ".join(self.engine.told_apart(listed))
+        return f"SELECT {', '.join(listed)}, COUNT(*) FROM {source} GROUP BY {grouping}"
 
     def at(self, table: Table, columns: tuple[str, ...]) -> Compiler:
         """Return the compiler for another table of the same run."""
@@ -309,7 +321,7 @@ class Compiler:
                 if self.engine.has_quantiles_of_one_column:
                     return "quantile", measure.where, measure.of.columns
                 return ("quantile", measure.where) if self.engine.quantile("", 0) else measure
-            if function in _OF_VALUES or (function.startswith("stddev") and self.engine.name == "sqlite"):
+            if function in VALUE_COUNTS or (function.startswith("stddev") and self.engine.name == "sqlite"):
                 return measure
             return "scan"
         return measure
@@ -518,8 +530,7 @@ class Compiler:
         return None if of.of_values else self.predicates.good(Present(columns))
 
     def _absent(self, measure: Measure, columns: tuple[str, ...]) -> tuple[str, str]:
-        of = measure.of
-        assert isinstance(of, Absentees)  # noqa: S101  # by the caller
+        of = absentees_of(measure)
         other = self.at(of.other, ())
         q = self.engine.identifier
         listed = [q(c) for c in _names(self.columns, columns)]
@@ -535,8 +546,7 @@ class Compiler:
         return mine, f" WHERE {'' if of.negated else 'NOT '}EXISTS (SELECT 1 FROM {theirs} WHERE {alike})"
 
     def _difference(self, measure: Measure) -> str:
-        of = measure.of
-        assert isinstance(of, Absentees)  # noqa: S101  # by the caller
+        of = absentees_of(measure)
         self._refuse_groups(of)
         mine = self._values(of, of.columns, measure.where)
         theirs = self.at(of.other, ())._values(of, of.other_columns, None)
@@ -631,8 +641,12 @@ class Compiler:
         return f"SELECT {numbers} FROM ({texts} UNION ALL {others}) dq_t"
 
     def _is_text(self, column: str) -> str:
-        """Return whether a column is a text, on PostgreSQL; the sub-query has a type, and costs nothing."""
-        return f"PG_TYPEOF((SELECT {column} FROM {self._name()} LIMIT 0))::text IN ('text', 'character varying')"
+        """Return whether a column is a text, on PostgreSQL."""
+        return f"PG_TYPEOF({self._sample(column)})::text IN ('text', 'character varying')"
+
+    def _sample(self, column: str) -> str:
+        """Return no value, which has the type and the collation of the column, and costs nothing."""
+        return f"(SELECT {column} FROM {self._name()} LIMIT 0)"
 
     def _alone(self, stat: Stat, where: str | None) -> str:
         q = self.engine.identifier
@@ -663,7 +677,7 @@ class Compiler:
         collations than a database's own excepted. Of the two sub-queries only the one that is asked for is executed.
         """
         source = f"FROM {self._name()}{where}"
-        default = f"PG_COLLATION_FOR((SELECT {column} FROM {self._name()} LIMIT 0)) = '\"default\"'"
+        default = f"PG_COLLATION_FOR({self._sample(column)}) = '\"default\"'"
         return (
             f"SELECT CASE WHEN NOT {self._is_text(column)} THEN (SELECT COUNT(DISTINCT {column}) {source}) "
             f'WHEN {default} THEN (SELECT COUNT(DISTINCT {column}::text COLLATE "C") {source}) '
