@@ -28,10 +28,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from dq.alerting.channels import GROUP, build
 from dq.alerting.routing import GROUP_BY, LABELS, Matcher, Route, channel_named
+from dq.alerting.templates import Templates
 from dq.model.check import Suite
 from dq.model.errors import ConfigError, DeclarationError
 from dq.model.reconciliation import Reconciliation
@@ -68,12 +69,14 @@ class AlertConfig:
         channels: by name.
         route: the top of the tree.
         fallback: the channel that is told what another one could not be told.
+        templates: the user's own words, ``alerting/templates``.
         fingerprint: changes when the routes do; then the pump looks at every group again.
     """
 
     channels: Mapping[str, ChannelConfig]
     route: Route
     fallback: str | None = None
+    templates: Templates = field(kw_only=True, factory=Templates)
     fingerprint: str = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -124,7 +127,7 @@ def load_alerting(path: Path, where: str = "alerting/routes.toml") -> AlertConfi
         raise ConfigError(f"{where}: it cannot be read: {type(error).__name__}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: it is not TOML: {error}") from None
-    return parse_alerting(document, where, path.parent)
+    return evolve(parse_alerting(document, where, path.parent), templates=Templates.read(path.parent / "templates"))
 
 
 def parse_alerting(
