@@ -9,8 +9,8 @@ A message is told in the order in which a person on call asks:
     table                every finding, worst first
     note                 what is wrong with the message itself
 
-Where it does not fit, the end goes first: the last rows, then the query, then the last links, then the last facts, then
-the end of the summary. What is left out is counted.
+Where it does not fit, the end goes first: the last rows, then the query, then the last links, then the last facts. The
+summary gets half of the room at most. What is left out is counted.
 """
 
 from __future__ import annotations
@@ -100,14 +100,9 @@ def text(message: Message, limit: int | None = None) -> str:
     message = worded(message)
     if limit is None:
         return _text(message, message)
-    count = most(details(message), lambda n: len(_text(message, kept(message, n))) <= limit)
-    shown = kept(message, count)
-    whole = _text(message, shown)
-    if len(whole) > limit:
-        summary = clean(shown.summary).strip()
-        fitting = shortened(summary, max(0, len(summary) - (len(whole) - limit)))
-        whole = characters(_text(message, evolve(shown, summary=fitting)), limit)
-    return whole
+    usable = evolve(message, summary=shortened(clean(message.summary).strip(), limit // 2))
+    count = most(details(usable), lambda n: len(_text(message, kept(usable, n))) <= limit)
+    return characters(_text(message, kept(usable, count)), limit)
 
 
 def _clock(at: datetime) -> str:
