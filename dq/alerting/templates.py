@@ -110,7 +110,8 @@ class Templates:
 
     def of(self, name: str, type_: str) -> dict[str, Source]:
         """Return the templates of the channel ``name`` of that type, by what."""
-        found = {what: self.sources.get((name, what)) or self.sources.get((type_, what)) for what in WHATS}
+        shown = [what for what in WHATS if what != "html" or type_ == "email"]
+        found = {what: self.sources.get((name, what)) or self.sources.get((type_, what)) for what in shown}
         return {what: source for what, source in found.items() if source is not None}
 
     def problems(self, types: Mapping[str, str]) -> Iterator[str]:

@@ -237,7 +237,6 @@ def _html(text: str) -> str:
 
 def _row(tag: str, cells: Iterable[str]) -> str:
     style = "padding:4px 12px 4px 0;border-bottom:1px solid #d0d7de;text-align:left;vertical-align:top"
-    style += ";overflow-wrap:anywhere" if tag == "td" else ""
     shown = (f'<{tag} style="{style}">{_html(cell)}</{tag}>' for cell in cells)
     return f"<tr>{''.join(shown)}</tr>"
 
