@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
@@ -1014,3 +1015,46 @@ def test_the_receivers_end_with_their_parent(tmp_path):
     except AssertionError:
         os.kill(child, signal.SIGKILL)
         raise
+
+
+# -------------------------------------------------------------------------------------------------------------- secrets
+
+
+def kinds_of_trouble(receivers: Receivers, kind: str) -> Iterator[Callable[[], object]]:
+    """Every way in which a request can go, one after the other."""
+    target = receiver(receivers, kind)
+    echo = " ".join(secrets(receivers).values())
+    yield lambda: None
+    if kind == "email":
+        yield lambda: target.fail_next(550, body=echo)
+        yield lambda: target.fail_next(451, body=echo)
+    else:
+        for status in (200, 302, 400, 403, 404, 429, 500):
+            yield lambda status=status: target.fail_next(status, {"Location": "/services/elsewhere"}, echo)
+        said = json.dumps({"ok": False, "error": echo, "message": echo, "result": "x"})
+        yield lambda: target.fail_next(200, {}, said)
+    yield lambda: target.fail_next(0)
+    yield target.stop
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_no_secret_is_in_a_log_an_error_or_a_repr_whatever_happens(receivers, kind, caplog, capfd):
+    caplog.set_level(0)
+    made = channel(receivers, kind)
+    said = [repr(made), str(made)]
+    reference = {"ts": "1.000000", "channel": "C1"}
+    for prepare in kinds_of_trouble(receivers, kind):
+        prepare()
+        receipt = made.send(evolve(MESSAGE, reference=reference))
+        said += [repr(receipt), receipt.error]
+    said += [logging.Formatter().format(record) for record in caplog.records]
+    said += [repr(vars(record)) for record in caplog.records]
+    said += capfd.readouterr()
+    everything = "\n".join(said)
+    planted = [getattr(made, name) for name in made.secrets if isinstance(getattr(made, name), str)]
+    planted += [*getattr(made, "headers", {}).values()]
+    assert planted or kind == "email"
+    for secret in filter(None, planted):
+        assert secret not in everything
+        for part in re.split(r"[/:?=& ]", secret):
+            assert len(part) < 10 or part not in everything, part

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from dq.checks.plan import scan_ids as scans
 
 if TYPE_CHECKING:
+    from dq.app.announcing import announce
     from dq.app.backtesting import backtests
     from dq.app.closing import close, due, gate, pump, sla_check
     from dq.app.diagnosing import Finding, doctor
@@ -38,6 +39,7 @@ __all__ = [
     "Problem",
     "Statement",
     "Suggestion",
+    "announce",
     "backtests",
     "close",
     "doctor",
@@ -75,6 +77,7 @@ __all__ = [
 _WHERE = {
     name: module
     for module, names in {
+        "announcing": ("announce",),
         "backtesting": ("backtests",),
         "closing": ("close", "due", "gate", "pump", "sla_check"),
         "diagnosing": ("Finding", "doctor"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import logging
 import re
 import socket
 import time
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +27,12 @@ _BODY_BYTES = 64 * 1024
 _LONGEST_WAIT = 86_400.0
 # The EC2 metadata service over IPv6; all others live in the link-local ranges, which are refused as a whole.
 _METADATA_V6 = ipaddress.ip_network("fd00:ec2::/32")
+
+
+# urllib3 logs the path of every request at DEBUG, and the path of a webhook is its secret.
+_SENDING: ContextVar[bool] = ContextVar("sending", default=False)
+for _logger in ("connection", "connectionpool", "poolmanager", "response", "util.retry"):
+    logging.getLogger(f"urllib3.{_logger}").addFilter(lambda _record: not _SENDING.get())
 
 
 class UnreachableError(Exception):
@@ -125,6 +133,7 @@ def post(url: str, body: bytes, *, timeout: float, headers: Mapping[str, str] | 
     host = urlsplit(url).hostname or ""
     if _is_metadata(host):
         raise UnreachableError("the address is that of a cloud metadata service, which is never called", retry=False)
+    sending = _SENDING.set(True)
     try:
         with requests.post(
             url,
@@ -153,6 +162,8 @@ def post(url: str, body: bytes, *, timeout: float, headers: Mapping[str, str] | 
         raise UnreachableError(
             f"the request failed ({type(error).__name__})", retry=not isinstance(error, ValueError)
         ) from None
+    finally:
+        _SENDING.reset(sending)
 
 
 def safe(text: str, secrets: Iterable[str] = ()) -> str:
