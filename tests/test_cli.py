@@ -162,8 +162,8 @@ def test_every_command_teaches(path: str, command: object) -> None:
 def test_the_commands_are_those_that_are_promised() -> None:
     assert {path for path, _ in ALL} == {
         "dq", "dq init", "dq lint", "dq explain", "dq run", "dq reconcile", "dq report", "dq history", "dq sla",
-        "dq sla check", "dq alerts", "dq alerts pump", "dq db", "dq db upgrade", "dq doctor", "dq suggest",
-        "dq selfcheck",
+        "dq sla check", "dq alerts", "dq alerts pump", "dq announce", "dq db", "dq db upgrade", "dq doctor",
+        "dq suggest", "dq selfcheck",
         "dq backtest", "dq reference", "dq reference list", "dq reference show", "dq reference record",
         "dq reference remove",
     }  # fmt: skip

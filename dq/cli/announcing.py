@@ -22,7 +22,7 @@ def _link(_context: click.Context, _option: click.Parameter, values: tuple[str, 
     epilog=teach(
         """
 dq announce "loader 1.4.2 is deployed" --to deploys
-dq announce "back-fill of May begins" --to team --subject orders --link "Ticket=https://tickets.example.org/7"
+dq announce "back-fill begins" --to team --link Ticket=https://example.org/7
 """,
         {0: "it was sent", 2: EXIT_CODES[2], 3: "the store could not be used", 4: EXIT_CODES[4]},
     ),
