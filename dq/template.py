@@ -1,7 +1,8 @@
 """The Jinja environments: sandboxes that know no undefined names.
 
-Two doors lead in. `render_sql` renders what people wrote in a predicate, a ``where=`` or a query, before the guard
-reads it; what it may cost is bounded. `render_html` renders the templates that come with dq, and escapes every value.
+Three doors lead in. `render_sql` renders what people wrote in a predicate, a ``where=`` or a query, before the guard
+reads it, and `render_text` what they wrote for messages; what these may cost is bounded. `render_html` renders the
+templates that come with dq, and escapes every value.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from jinja2 import nodes as ast
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
 
 from dq.model.errors import UsageError
 
@@ -55,10 +57,26 @@ def render_sql(text: str, context: Mapping[str, object]) -> str:
         UsageError: for an undefined name, wrong syntax, something the sandbox forbids, or a text that would be huge or
             take long.
     """
-    if not any(mark in text for mark in _MARKS):
-        return text
+    return _told(text, context, _SQL) if any(mark in text for mark in _MARKS) else text
+
+
+def render_text(text: str, context: Mapping[str, object], *, html: bool = False) -> str:
+    """Return ``text``, the user's template for a message, with its Jinja rendered.
+
+    Args:
+        text: the template.
+        context: the names that it may use. Nothing in it can be changed by the template.
+        html: it is HTML: every value is escaped.
+
+    Raises:
+        UsageError: as ``render_sql``.
+    """
+    return _told(text, context, _PAGE if html else _SQL)
+
+
+def _told(text: str, context: Mapping[str, object], environment: Environment) -> str:
     try:
-        return _rendered(text, context)
+        return _rendered(text, context, environment)
     except TemplateSyntaxError as error:
         raise UsageError(f"the template is not valid Jinja (line {error.lineno}): {_line(error.message)}") from None
     except UndefinedError as error:
@@ -134,12 +152,13 @@ class _Meter:
 _METER: ContextVar[_Meter] = ContextVar("meter")
 
 
-def _rendered(text: str, context: Mapping[str, object]) -> str:
+def _rendered(text: str, context: Mapping[str, object], environment: Environment) -> str:
     if len(text) > MAX_SOURCE:
         raise SecurityError(f"it is longer than {MAX_SOURCE:,} characters")
     token = _METER.set(_Meter())
     try:
-        template = Template.from_code(_SQL, _SQL.compile(_metered(_SQL.parse(text))), {**_SQL.globals})
+        code = environment.compile(_metered(environment.parse(text), environment))
+        template = Template.from_code(environment, code, {**environment.globals})
         pieces: list[str] = []
         length = 0
         for piece in template.generate(**context):
@@ -152,7 +171,7 @@ def _rendered(text: str, context: Mapping[str, object]) -> str:
         _METER.reset(token)
 
 
-def _metered(tree: ast.Template) -> ast.Template:
+def _metered(tree: ast.Template, environment: Environment) -> ast.Template:
     """Return ``tree`` with what repeats, joins, compares or looks up led through filters that ask the meter."""
     for node in list(tree.find_all(ast.Node)):
         for name, value in list(node.iter_fields()):
@@ -174,8 +193,14 @@ def _metered(tree: ast.Template) -> ast.Template:
             node.arg = _through("dq weigh", node.arg)
         elif isinstance(node, ast.Output):
             # The fixed text is written as often as a loop or a macro says; as a value it is counted each time.
-            node.nodes = [ast.Const(n.data) if isinstance(n, ast.TemplateData) else n for n in node.nodes]
+            node.nodes = [_fixed(n.data, environment) if isinstance(n, ast.TemplateData) else n for n in node.nodes]
+    # Jinja gives each node that it parses its environment; those made here need theirs.
+    tree.set_environment(environment)
     return tree
+
+
+def _fixed(text: str, environment: Environment) -> ast.Expr:
+    return ast.MarkSafe(ast.Const(text)) if environment.autoescape else ast.Const(text)
 
 
 def _joined(concat: ast.Concat) -> ast.Filter:
@@ -183,7 +208,7 @@ def _joined(concat: ast.Concat) -> ast.Filter:
 
 
 def _through(name: str, value: ast.Node) -> ast.Filter:
-    return ast.Filter(value, name, [], [], None, None, lineno=value.lineno, environment=_SQL)
+    return ast.Filter(value, name, [], [], None, None, lineno=value.lineno)
 
 
 @frozen
@@ -222,7 +247,8 @@ def _concat(parts: Sequence[object]) -> str:
 @pass_context  # so that Jinja does not do it once, when it compiles, for what a loop repeats
 def _finalize(_context: Context, value: object) -> str:
     """Count what the template puts out, wherever it goes: to the text, into a variable or the value of a macro."""
-    return str(_METER.get().weigh(value))
+    weighed = _METER.get().weigh(value)
+    return weighed if isinstance(weighed, Markup) else str(weighed)
 
 
 def _ask_for_join(between: object, items: Any) -> Any:
@@ -321,8 +347,8 @@ def _range(*args: int) -> range:
     return numbers
 
 
-def _sql_environment() -> Environment:
-    environment = _Sandbox(undefined=StrictUndefined, autoescape=False, finalize=_finalize)
+def _metered_environment(*, autoescape: bool) -> Environment:
+    environment = _Sandbox(undefined=StrictUndefined, autoescape=autoescape, finalize=_finalize)
     for name in ("lipsum", "cycler", "joiner"):
         del environment.globals[name]
     environment.globals["range"] = _range
@@ -337,7 +363,8 @@ def _sql_environment() -> Environment:
     return environment
 
 
-_SQL = _sql_environment()
+_SQL = _metered_environment(autoescape=False)
+_PAGE = _metered_environment(autoescape=True)
 _HTML = ImmutableSandboxedEnvironment(
     undefined=StrictUndefined, autoescape=True, loader=FunctionLoader(_source), trim_blocks=True, lstrip_blocks=True
 )

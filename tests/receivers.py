@@ -1,8 +1,8 @@
-"""Loopback receivers that behave like the vendors: SMTP, Slack, PagerDuty Events v2 and VictorOps REST.
+"""Loopback receivers that behave like the vendors: SMTP, Slack, PagerDuty Events v2, VictorOps REST, a signed webhook.
 
-They listen on 127.0.0.1 only, on ports that the system picks, check every payload against ``tests/contracts``, keep the
-state that a vendor keeps (which alerts are open), and can be told to fail or to hang. The tests use ``Receivers``;
-the demo runs them as a process of their own::
+They listen on 127.0.0.1 only, on ports that the system picks, check every payload against ``tests/contracts`` (or the
+folder that ``DQ_CONTRACTS`` names), keep the state that a vendor keeps (which alerts are open, what a channel shows
+now), and can be told to fail or to hang. The tests use ``Receivers``; the demo runs them as a process of their own::
 
     python -m tests.receivers --dir DIR --ports-file FILE
 """
@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import hashlib
+import hmac
 import ipaddress
 import json
 import os
@@ -38,8 +40,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 HOST = "127.0.0.1"
-CONTRACTS = Path(__file__).with_name("contracts")
-NAMES = ("smtp", "slack", "pagerduty", "victorops")
+CONTRACTS = Path(os.environ.get("DQ_CONTRACTS") or Path(__file__).with_name("contracts"))
+DOCUMENT = Path(__file__).parents[1] / "dq" / "alerting" / "channels" / "webhook.schema.json"
+NAMES = ("smtp", "slack", "pagerduty", "victorops", "webhook")
 
 Reply = tuple[int, str]
 
@@ -121,14 +124,18 @@ class Alert:
     Attributes:
         open: whether it is open now.
         opens: how often it was opened.
+        acked: whether somebody is on it, while it is open.
         repeats: triggers that joined it while it was open.
+        acks: how often it was acknowledged while it was open.
         resolves: how often it was resolved.
-        orphans: resolves that came while it was not open; the vendor drops them.
+        orphans: resolves and acknowledgements that came while it was not open; the vendor drops them.
     """
 
     open: bool = False
+    acked: bool = False
     opens: int = 0
     repeats: int = 0
+    acks: int = 0
     resolves: int = 0
     orphans: int = 0
 
@@ -137,18 +144,25 @@ class Alert:
         if self.open:
             self.repeats += 1
         else:
-            self.open, self.opens = True, self.opens + 1
+            self.open, self.acked, self.opens = True, False, self.opens + 1
+
+    def acknowledge(self) -> None:
+        """Note that somebody is on it, or do nothing."""
+        if self.open:
+            self.acked, self.acks = True, self.acks + 1
+        else:
+            self.orphans += 1
 
     def resolve(self) -> None:
         """Close it, or do nothing."""
         if self.open:
-            self.open, self.resolves = False, self.resolves + 1
+            self.open, self.acked, self.resolves = False, False, self.resolves + 1
         else:
             self.orphans += 1
 
 
 class Receiver:
-    """What all four have in common.
+    """What all have in common.
 
     Attributes:
         hang: while true, nothing is answered.
@@ -449,10 +463,13 @@ class HttpReceiver(Receiver):
 
 
 class SlackReceiver(HttpReceiver):
-    """Slack's incoming webhook and ``chat.postMessage``.
+    """Slack's incoming webhook, and of its Web API ``chat.postMessage`` and ``chat.update``.
 
     Attributes:
-        posts: the messages that were posted; those of a bot have ``channel``.
+        posts: the messages that were posted, as they were then; those of a bot have ``channel``.
+        shown: what a bot's messages say now, by channel and timestamp. A test may take one away.
+        replies: what was said in threads.
+        edits: what messages were edited to.
         token: the bot token that it knows.
     """
 
@@ -464,6 +481,9 @@ class SlackReceiver(HttpReceiver):
 
     def __init__(self, recorder: Recorder) -> None:
         self.posts: list[dict[str, Any]] = []
+        self.shown: dict[tuple[str, str], dict[str, Any]] = {}
+        self.replies: list[dict[str, Any]] = []
+        self.edits: list[dict[str, Any]] = []
         super().__init__(recorder)
 
     @property
@@ -479,35 +499,50 @@ class SlackReceiver(HttpReceiver):
     _path = "/services/T00000000/B00000000/loopbackloopbackloopback"
 
     def take(self, path: str, headers: Mapping[str, str], raw: bytes, document: Any) -> tuple[bool, Reply]:
-        """Post a message."""
+        """Post a message, reply to one, or edit one."""
         if path == self._path:
-            problem = self._problem("slack_incoming_webhook", document)
-            return self._post(document, problem, (400, problem), (200, "ok"))
-        if path == "/api/chat.postMessage":
-            problem = self._problem("slack_chat_post_message", document)
-            if headers.get("Authorization") != f"Bearer {self.token}":
-                problem = "invalid_auth"
-            said = {"ok": True, "channel": (document or {}).get("channel"), "ts": f"1700000000.{len(self.posts):06}"}
-            refusal = json.dumps({"ok": False, "error": problem})
-            return self._post(document, problem, (200, refusal), (200, json.dumps(said)))
-        return False, (404, "no_service")
+            if problem := self._problem("slack_incoming_webhook", document):
+                return False, (400, problem)
+            self.posts.append(document)
+            return True, (200, "ok")
+        if path not in ("/api/chat.postMessage", "/api/chat.update"):
+            return False, (404, "no_service")
+        problem = self._problem("slack_chat_post_message", document)
+        if headers.get("Authorization") != f"Bearer {self.token}":
+            problem = "invalid_auth"
+        if problem:
+            return False, (200, json.dumps({"ok": False, "error": problem}))
+        # A bot may post to a name; all else goes by the id that it was told then.
+        channel = document["channel"]
+        channel = f"C0{channel[1:].upper()}" if channel.startswith("#") else channel
+        ts = f"1700000000.{len(self.posts) + len(self.replies):06}"
+        if path == "/api/chat.update":
+            ts = document.get("ts", "")
+            if (channel, ts) not in self.shown:
+                return False, (200, json.dumps({"ok": False, "error": "message_not_found"}))
+            self.shown[channel, ts] = document
+            self.edits.append(document)
+        elif "thread_ts" in document:
+            if (channel, document["thread_ts"]) not in self.shown:
+                return False, (200, json.dumps({"ok": False, "error": "thread_not_found"}))
+            self.replies.append(document)
+        else:
+            self.shown[channel, ts] = document
+            self.posts.append(document)
+        return True, (200, json.dumps({"ok": True, "channel": channel, "ts": ts}))
 
     def state(self) -> dict[str, Any]:
-        """Return the number of posts."""
-        return {**super().state(), "posts": len(self.posts)}
-
-    def _post(self, document: Any, problem: str, refusal: Reply, success: Reply) -> tuple[bool, Reply]:
-        if problem:
-            return False, refusal
-        self.posts.append(document)
-        return True, success
+        """Return the number of posts, replies and edits."""
+        counts = {"posts": len(self.posts), "replies": len(self.replies), "edits": len(self.edits)}
+        return {**super().state(), **counts}
 
     def _problem(self, schema: str, document: Any) -> str:
         if document is None:
             return "invalid_payload"
         if not valid(schema, document):
             return "invalid_blocks"
-        return "msg_blocks_too_long" if sum(map(len, _texts(document.get("blocks", [])))) > self._TEXT else ""
+        said = sum(map(len, _texts(document.get("blocks", []))))
+        return "msg_blocks_too_long" if schema == "slack_chat_post_message" and said > self._TEXT else ""
 
 
 class PagerDutyReceiver(HttpReceiver):
@@ -516,6 +551,7 @@ class PagerDutyReceiver(HttpReceiver):
     Attributes:
         events: the accepted events.
         alerts: by routing key and dedup key.
+        changes: the accepted change events.
     """
 
     name = "pagerduty"
@@ -523,6 +559,7 @@ class PagerDutyReceiver(HttpReceiver):
     def __init__(self, recorder: Recorder) -> None:
         self.events: list[dict[str, Any]] = []
         self.alerts: dict[tuple[str, str], Alert] = {}
+        self.changes: list[dict[str, Any]] = []
         super().__init__(recorder)
 
     @property
@@ -531,24 +568,36 @@ class PagerDutyReceiver(HttpReceiver):
         return f"http://{HOST}:{self.port}/v2/enqueue"
 
     @property
+    def change_url(self) -> str:
+        """The address for change events."""
+        return f"http://{HOST}:{self.port}/v2/change/enqueue"
+
+    @property
     def open_keys(self) -> set[str]:
         """The dedup keys of the open alerts."""
         return {key for (_, key), alert in self.alerts.items() if alert.open}
 
     def take(self, path: str, headers: Mapping[str, str], raw: bytes, document: Any) -> tuple[bool, Reply]:
-        """Trigger, acknowledge or resolve."""
-        if path != "/v2/enqueue":
+        """Trigger, acknowledge or resolve; or note a change."""
+        kinds = {"/v2/enqueue": "pagerduty_events_v2_alert", "/v2/change/enqueue": "pagerduty_events_v2_change"}
+        kind = kinds.get(path)
+        if kind is None:
             return False, (404, "")
-        if len(raw) > _schema("pagerduty_events_v2_alert")["x-max-body-bytes"]:
+        if len(raw) > _schema(kind)["x-max-body-bytes"]:
             return False, (413, "")
-        if not valid("pagerduty_events_v2_alert", document):
+        if not valid(kind, document):
             said = {"status": "invalid event", "message": "Event object is invalid", "errors": ["it breaks the schema"]}
             return False, (400, json.dumps(said))
+        if kind == "pagerduty_events_v2_change":
+            self.changes.append(document)
+            return True, (202, json.dumps({"status": "success", "message": "Change event processed"}))
         key = document.get("dedup_key") or f"generated-{len(self.events)}"
         alert = self.alerts.setdefault((document["routing_key"], key), Alert())
         match document["event_action"]:
             case "trigger":
                 alert.trigger()
+            case "acknowledge":
+                alert.acknowledge()
             case "resolve":
                 alert.resolve()
         self.events.append(document)
@@ -589,7 +638,7 @@ class VictorOpsReceiver(HttpReceiver):
         return {key for key, alert in self.alerts.items() if alert.open}
 
     def take(self, path: str, headers: Mapping[str, str], raw: bytes, document: Any) -> tuple[bool, Reply]:
-        """Open, note or recover."""
+        """Open, acknowledge, note or recover."""
         start, _, routing_key = path.rpartition("/")
         if start != self._path or not routing_key:
             return False, (404, "")
@@ -599,6 +648,8 @@ class VictorOpsReceiver(HttpReceiver):
         match document["message_type"]:
             case "CRITICAL" | "WARNING":
                 self.alerts.setdefault(key, Alert()).trigger()
+            case "ACKNOWLEDGEMENT":
+                self.alerts.setdefault(key, Alert()).acknowledge()
             case "RECOVERY":
                 self.alerts.setdefault(key, Alert()).resolve()
         self.events.append(document)
@@ -610,9 +661,55 @@ class VictorOpsReceiver(HttpReceiver):
         return {**super().state(), **_alerts(self.alerts)}
 
 
+class WebhookReceiver(HttpReceiver):
+    """An endpoint of one's own, which trusts what is signed and no older than five minutes.
+
+    Attributes:
+        documents: the accepted documents.
+        keys: what is not well, by what it was last told.
+        secret: what the sender signs with.
+    """
+
+    name = "webhook"
+    secret = "loopback-signing-secret"
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.documents: list[dict[str, Any]] = []
+        self.keys: set[str] = set()
+        super().__init__(recorder)
+
+    @property
+    def url(self) -> str:
+        """The address for documents."""
+        return f"http://{HOST}:{self.port}/hooks/loopback-path-0000"
+
+    def take(self, path: str, headers: Mapping[str, str], raw: bytes, document: Any) -> tuple[bool, Reply]:
+        """Take a document, if it is signed and valid."""
+        if path != "/hooks/loopback-path-0000":
+            return False, (404, "")
+        given = dict(part.partition("=")[::2] for part in headers.get("Dq-Signature", "").split(","))
+        signed = hmac.new(self.secret.encode(), f"{given.get('t')}.".encode() + raw, hashlib.sha256).hexdigest()
+        fresh = given.get("t", "").isdecimal() and abs(time.time() - int(given["t"])) <= 300
+        if not (fresh and hmac.compare_digest(signed, given.get("v1", ""))):
+            return False, (401, "")
+        schema = json.loads(DOCUMENT.read_text(encoding="utf-8"))
+        if len(raw) > schema["x-max-body-bytes"] or not jsonschema.Draft202012Validator(schema).is_valid(document):
+            return False, (400, "")
+        self.documents.append(document)
+        if document["status"] in ("firing", "acknowledged"):
+            self.keys.add(document["key"])
+        elif document["status"] == "resolved":
+            self.keys.discard(document["key"])
+        return True, (204, "")
+
+    def state(self) -> dict[str, Any]:
+        """Return the keys of what is not well."""
+        return {**super().state(), "open": sorted(self.keys)}
+
+
 @define(eq=False)
 class Receivers:
-    """The four receivers; a context manager that stops them.
+    """All receivers; a context manager that stops them.
 
     Attributes:
         record_to: a directory for what was accepted, see ``Recorder``.
@@ -627,6 +724,7 @@ class Receivers:
     slack: SlackReceiver = field(init=False)
     pagerduty: PagerDutyReceiver = field(init=False)
     victorops: VictorOpsReceiver = field(init=False)
+    webhook: WebhookReceiver = field(init=False)
     _directory: tempfile.TemporaryDirectory[str] = field(init=False, factory=tempfile.TemporaryDirectory)
 
     def __attrs_post_init__(self) -> None:
@@ -635,7 +733,8 @@ class Receivers:
         self.slack = SlackReceiver(recorder)
         self.pagerduty = PagerDutyReceiver(recorder)
         self.victorops = VictorOpsReceiver(recorder)
-        recorder.receivers = (self.smtp, self.slack, self.pagerduty, self.victorops)
+        self.webhook = WebhookReceiver(recorder)
+        recorder.receivers = tuple(getattr(self, name) for name in NAMES)
 
     def stop(self) -> None:
         """Stop all of them."""
@@ -648,8 +747,9 @@ class Receivers:
         return {
             "smtp": {"host": self.smtp.host, "port": self.smtp.port, "ca_file": self.smtp.ca_file},
             "slack": {"webhook": self.slack.webhook, "base_url": self.slack.base_url, "token": self.slack.token},
-            "pagerduty": {"url": self.pagerduty.url},
+            "pagerduty": {"url": self.pagerduty.url, "change_url": self.pagerduty.change_url},
             "victorops": {"url": self.victorops.url},
+            "webhook": {"url": self.webhook.url, "secret": self.webhook.secret},
         }
 
     def __enter__(self) -> Self:
@@ -709,7 +809,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _alerts(alerts: Mapping[str, Alert]) -> dict[str, Any]:
-    counts = ("open", "opens", "repeats", "resolves", "orphans")
+    counts = ("open", "acked", "opens", "repeats", "acks", "resolves", "orphans")
     return {
         "open": sorted(key for key, alert in alerts.items() if alert.open),
         "alerts": {key: {name: getattr(alert, name) for name in counts} for key, alert in alerts.items()},

@@ -284,6 +284,14 @@ def test_a_secret_in_the_clear_is_refused_and_not_repeated(secret: str) -> None:
     assert "CANARY" not in str(caught.value)
 
 
+@pytest.mark.parametrize("line", ['headers = { X = "CANARY" }', 'headers = "CANARY"', 'headers = { X = ["CANARY"] }'])
+def test_a_header_in_the_clear_is_refused_and_not_repeated(line: str) -> None:
+    hook = f'\n[channels.hook]\ntype = "webhook"\nurl = "env:A"\nsecret = "env:B"\n{line}\n'
+    with pytest.raises(ConfigError, match=r"alerting/routes.toml: channels\.hook\.headers") as caught:
+        parse(GOOD + hook)
+    assert "CANARY" not in str(caught.value)
+
+
 def test_a_file_that_is_not_there_routes_nothing_and_one_that_is_no_toml_is_refused(tmp_path: Path) -> None:
     assert load_alerting(tmp_path / "routes.toml") == AlertConfig.empty()
     (tmp_path / "routes.toml").write_text("[route\n")

@@ -25,10 +25,10 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from dq.alerting.channels import GROUP, Channel, build, http
+from dq.alerting.channels import GROUP, Channel, build, http, webhook
 from dq.alerting.channels.email import Email, compose
 from dq.model.errors import ConfigError
-from dq.model.message import Message
+from dq.model.message import CHANGED, Message
 from dq.model.severity import Severity
 from tests.receivers import HOST, Receivers, certificate, valid
 
@@ -52,7 +52,9 @@ MESSAGE = Message(
     at=AT,
 )
 RESOLVED = evolve(MESSAGE, status="resolved", title="prod - orders: well again")
-VENDORS = ("slack", "slack-bot", "pagerduty", "victorops")
+ACKNOWLEDGED = evolve(MESSAGE, status="acknowledged")
+TOKEN = "Bearer canary-of-a-header-0123456789"
+VENDORS = ("slack", "slack-bot", "pagerduty", "pagerduty_change", "victorops", "webhook")
 ALL = ("email", *VENDORS)
 
 
@@ -69,6 +71,9 @@ def secrets(receivers: Receivers) -> dict[str, str]:
         "pagerduty": ROUTING_KEY,
         "victorops": receivers.victorops.url,
         "password": PASSWORD,
+        "hook": receivers.webhook.url,
+        "signing": receivers.webhook.secret,
+        "header": TOKEN,
     }
 
 
@@ -91,7 +96,9 @@ def declared(receivers: Receivers, kind: str) -> dict[str, object]:
             **web,
         },
         "pagerduty": {"routing_key": "env:pagerduty", "url": receivers.pagerduty.url, **web},
+        "pagerduty_change": {"routing_key": "env:pagerduty", "url": receivers.pagerduty.change_url, **web},
         "victorops": {"url": "env:victorops", "routing_key": "sales/team?", **web},
+        "webhook": {"url": "env:hook", "secret": "env:signing", "headers": {"X-Team-Token": "env:header"}, **web},
     }[kind]
 
 
@@ -101,6 +108,7 @@ def channel(receivers: Receivers, kind: str, **changed: object) -> Channel:
 
     def resolve(reference: str) -> str:
         prefix, _, name = reference.partition(":")
+        known.update(short="x" * 15, lines="a\r\nX-Evil: 1")
         if prefix != "env" or name not in known:
             raise ConfigError(f"{reference} is not set")
         return known[name]
@@ -110,9 +118,8 @@ def channel(receivers: Receivers, kind: str, **changed: object) -> Channel:
 
 
 def receiver(receivers: Receivers, kind: str):
-    return {"email": receivers.smtp, "slack": receivers.slack, "slack-bot": receivers.slack}.get(
-        kind
-    ) or getattr(receivers, kind)
+    names = {"email": "smtp", "slack-bot": "slack", "pagerduty_change": "pagerduty"}
+    return getattr(receivers, names.get(kind, kind))
 
 
 def assert_tells_nothing(text: str, receivers: Receivers) -> None:
@@ -129,7 +136,8 @@ def assert_tells_nothing(text: str, receivers: Receivers) -> None:
 
 
 def test_the_channels_of_dq_come_through_the_entry_points():
-    assert {"email", "slack", "pagerduty", "victorops"} <= {point.name for point in entry_points(group=GROUP)}
+    known = {"email", "slack", "pagerduty", "pagerduty_change", "victorops", "webhook"}
+    assert known <= {point.name for point in entry_points(group=GROUP)}
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -138,7 +146,9 @@ def test_a_built_channel_is_one_and_shows_no_secret(receivers, kind):
     assert isinstance(made, Channel)
     assert made.name == "team"
     assert made.pages is (kind in {"pagerduty", "victorops"})
+    assert made.rate == {"slack": (1, 1.0), "pagerduty": (120, 60.0)}.get(re.split("[-_]", kind)[0], (0, 0.0))
     shown = repr(made)
+    assert TOKEN not in shown
     for name in made.secrets:
         value = getattr(made, name)
         assert not value or value not in shown
@@ -191,6 +201,17 @@ def test_the_kind_may_stand_in_the_name(receivers):
         ("pagerduty", {"url": "https://127.0.0.1/a b"}, "channels.team.url: has characters"),
         ("victorops", {"routing_key": ""}, "channels.team.routing_key: must be a text that is not empty"),
         ("victorops", {"url": "env:bot"}, "channels.team.url: is not an address"),
+        ("webhook", {"secret": None}, "channels.team.secret: is missing"),
+        ("webhook", {"secret": "hunter2"}, "channels.team.secret: is a secret and must be a reference"),
+        ("webhook", {"secret": "env:short"}, "channels.team.secret: the secret has less than 16 characters"),
+        ("webhook", {"url": "https://x.org/"}, "channels.team.url: is a secret and must be"),
+        ("webhook", {"url": "env:signing"}, "channels.team.url: is not an address"),
+        ("webhook", {"headers": "X: y"}, "channels.team.headers: must be a table"),
+        ("webhook", {"headers": {"X-A": TOKEN}}, "channels.team.headers.X-A: is a secret and must be a reference"),
+        ("webhook", {"headers": {"X-A": "env:nothing"}}, "channels.team.headers.X-A: env:nothing is not set"),
+        ("webhook", {"headers": {"X-A": "env:lines"}}, "channels.team.headers.X-A: the secret has characters"),
+        ("webhook", {"headers": {"dq-signature": "env:header"}}, "channels.team.headers.dq-signature: is not a header"),
+        ("webhook", {"headers": {"X A": "env:header"}}, "channels.team.headers.X A: is not a header"),
         ("victorops", {"type": "pager"}, "channels.team.type: no installed package offers 'pager'"),
         ("victorops", {"type": 7}, "channels.team.type: must be a text"),
     ],
@@ -236,7 +257,7 @@ def test_a_plug_in_of_another_package_is_a_channel(tmp_path, monkeypatch):
     (tmp_path / "acme_siren.py").write_text(
         "from dq.model.message import Receipt\n"
         "class Siren:\n"
-        "    name, pages, secrets = 'siren', True, ()\n"
+        "    name, pages, rate, secrets = 'siren', True, (0, 0.0), ()\n"
         "    @classmethod\n"
         "    def of(cls, name, settings, resolve):\n"
         "        assert settings == {'volume': 11}\n"
@@ -281,6 +302,125 @@ def test_slack_bot_gives_the_timestamp_back(receivers):
     assert headers["Authorization"] == f"Bearer {receivers.slack.token}"
 
 
+def chat(receivers: Receivers):
+    """A bot, and how a pump uses it: each message gets the reference of the last receipt."""
+    team = channel(receivers, "slack-bot", channel="#team")
+    reference: dict[str, str] = {}
+
+    def tell(message: Message):
+        nonlocal reference
+        receipt = team.send(evolve(message, reference=reference))
+        reference = dict(receipt.reference) if receipt.delivered else reference
+        return receipt
+
+    return tell
+
+
+WORSE = evolve(MESSAGE, title="prod - orders: 3 checks fail", facts=((CHANGED, "1 new"),))
+
+
+def test_a_bot_keeps_one_message_and_one_thread_for_a_group(receivers):
+    tell, slack = chat(receivers), receivers.slack
+    first = tell(MESSAGE)
+    for message in (WORSE, ACKNOWLEDGED, RESOLVED):
+        assert tell(message).delivered
+    assert [post["channel"] for post in slack.posts] == ["#team"]
+    ((where, shown),) = slack.shown.items()
+    assert where == ("C0TEAM", first.reference["ts"])
+    assert shown["blocks"][0]["text"]["text"] == "✅ prod - orders: well again - resolved"
+    assert [reply["thread_ts"] for reply in slack.replies] == [where[1]] * 3
+    said = [reply["text"] for reply in slack.replies]
+    assert said[0].startswith("🔴 prod - orders: 3 checks fail\n1 new\n")
+    assert said[1].startswith("👀 prod - orders: 2 checks fail - acknowledged")
+    assert said[2].startswith("✅ prod - orders: well again - resolved")
+    tell(MESSAGE)  # the next incident of the group
+    assert len(slack.posts) == len(slack.shown) == 2
+    assert len(slack.replies) == 3
+
+
+def test_an_event_never_edits_a_message(receivers):
+    tell = chat(receivers)
+    tell(MESSAGE)
+    tell(evolve(MESSAGE, status="event", title="prod - orders: a digest"))
+    assert (len(receivers.slack.posts), receivers.slack.edits, receivers.slack.replies) == (2, [], [])
+
+
+@pytest.mark.parametrize(
+    "error", ["message_not_found", "edit_window_closed", "cant_update_message", "channel_not_found", "not_in_channel"]
+)
+def test_what_cannot_be_edited_is_posted_anew_and_is_the_thread_from_then_on(receivers, error):
+    tell, slack = chat(receivers), receivers.slack
+    first = tell(MESSAGE)
+    slack.fail_next(200, {}, json.dumps({"ok": False, "error": error}))
+    second = tell(WORSE)
+    assert second.delivered
+    assert second.reference["ts"] != first.reference["ts"]
+    assert len(slack.posts) == 2
+    assert tell(RESOLVED).delivered
+    assert "resolved" in slack.shown["C0TEAM", second.reference["ts"]]["text"]
+    assert [reply["thread_ts"] for reply in slack.replies] == [second.reference["ts"]]
+
+
+def test_a_message_that_was_deleted_is_posted_anew(receivers):
+    tell, slack = chat(receivers), receivers.slack
+    tell(MESSAGE)
+    slack.shown.clear()
+    assert tell(WORSE).delivered
+    (shown,) = slack.shown.values()
+    assert "3 checks fail" in shown["text"]
+
+
+def test_a_reply_that_is_refused_for_good_makes_a_new_message_so_that_somebody_is_notified(receivers):
+    tell, slack = chat(receivers), receivers.slack
+    tell(MESSAGE)
+    fails = iter([None, json.dumps({"ok": False, "error": "restricted_action_thread_locked"})])
+    take, slack.take = slack.take, lambda *args: (False, (200, said)) if (said := next(fails, None)) else take(*args)
+    assert tell(WORSE).delivered
+    assert (len(slack.edits), len(slack.replies), len(slack.posts)) == (1, 0, 2)
+
+
+@pytest.mark.parametrize("step", [0, 1], ids=["the edit", "the reply"])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(0, ""), (500, ""), (429, ""), (200, '{"ok": false, "error": "internal_error"}'), (200, "<html>")],
+)
+def test_an_edit_or_a_reply_that_may_pass_is_tried_again_and_nothing_is_posted_anew(receivers, step, status, body):
+    tell, slack = chat(receivers), receivers.slack
+    first = tell(MESSAGE)
+    answers = iter([*[None] * step, (False, (status, body))])
+    take, slack.take = slack.take, lambda *args: next(answers, None) or take(*args)
+    receipt = tell(WORSE)
+    assert (receipt.delivered, receipt.retry) == (False, True)
+    assert tell(WORSE).reference["ts"] == first.reference["ts"]
+    assert len(slack.posts) == len(slack.replies) == 1
+    assert "3 checks fail" in slack.shown["C0TEAM", first.reference["ts"]]["text"]
+
+
+def test_an_edit_that_http_refuses_is_not_posted_anew(receivers):
+    tell, slack = chat(receivers), receivers.slack
+    tell(MESSAGE)
+    slack.fail_next(403)
+    receipt = tell(WORSE)
+    assert (receipt.delivered, receipt.retry) == (False, False)
+    assert len(slack.requests) == 2
+
+
+def test_a_lost_answer_to_an_edit_or_a_reply_doubles_no_message(receivers):
+    tell, slack = chat(receivers), receivers.slack
+    tell(MESSAGE)
+    take, lost = slack.take, [True, False, True]
+
+    def forgets(*args):
+        accepted, answer = take(*args)
+        return accepted, (0, "") if lost and lost.pop(0) else answer
+
+    slack.take = forgets
+    receipts = [tell(WORSE) for _ in range(3)]
+    assert [receipt.delivered for receipt in receipts] == [False, False, True]
+    assert len(slack.posts) == len(slack.shown) == 1
+    assert len(slack.replies) == 2  # the one whose answer was lost is said again
+
+
 def test_slack_bot_with_a_wrong_token_is_refused_for_good(receivers):
     receivers.slack.token = "xoxb-another"
     made = channel(receivers, "slack-bot", token="env:pagerduty")
@@ -296,6 +436,66 @@ def test_pagerduty_opens_joins_and_resolves_under_one_key(receivers):
     alert = receivers.pagerduty.alerts[ROUTING_KEY, MESSAGE.key]
     assert (alert.opens, alert.repeats, alert.resolves, alert.orphans) == (2, 1, 1, 1)
     assert receivers.pagerduty.open_keys == {MESSAGE.key}
+
+
+@pytest.mark.parametrize("kind", ["pagerduty", "victorops"])
+def test_a_pager_is_told_that_somebody_is_on_it(receivers, kind):
+    oncall, vendor = channel(receivers, kind), receiver(receivers, kind)
+    for message in (MESSAGE, ACKNOWLEDGED, MESSAGE):
+        assert oncall.send(message).delivered
+    (alert,) = vendor.alerts.values()
+    assert (alert.open, alert.acked, alert.opens, alert.acks, alert.orphans) == (True, True, 1, 1, 0)
+    assert oncall.send(RESOLVED).delivered
+    assert (alert.open, alert.acked, alert.resolves) == (False, False, 1)
+
+
+def test_a_deploy_marker_opens_nothing(receivers):
+    deploys = channel(receivers, "pagerduty_change")
+    marker = evolve(MESSAGE, status="event", title="prod - orders 1.4.2 is deployed", severity=Severity.INFO)
+    assert deploys.send(marker).delivered
+    assert deploys.send(ACKNOWLEDGED).delivered  # no change: nothing is sent
+    (change,) = receivers.pagerduty.changes
+    assert change["payload"]["summary"] == "prod - orders 1.4.2 is deployed"
+    assert change["links"][0]["href"] == "https://example.org/runbooks/orders"
+    assert receivers.pagerduty.alerts == {}
+
+
+def test_a_webhook_is_signed_and_known_when_it_comes_again(receivers):
+    hook = channel(receivers, "webhook")
+    receipts = [hook.send(message) for message in (MESSAGE, MESSAGE, ACKNOWLEDGED, RESOLVED)]
+    assert all(receipt.delivered for receipt in receipts), receipts
+    documents = receivers.webhook.documents
+    assert [document["status"] for document in documents] == ["firing", "firing", "acknowledged", "resolved"]
+    assert documents[0] == documents[1]
+    assert len({document["id"] for document in documents}) == 3
+    assert receivers.webhook.keys == set()
+    _, headers = receivers.webhook.requests[0]
+    assert headers["X-Team-Token"] == TOKEN
+    assert headers["Content-Type"].startswith("application/json")
+
+
+def test_a_webhook_with_another_secret_is_refused_for_good(receivers):
+    receipt = evolve(channel(receivers, "webhook"), secret="another secret of ours").send(MESSAGE)
+    assert (receipt.delivered, receipt.retry, receipt.error) == (False, False, "HTTP 401")
+
+
+def test_the_verification_that_the_docs_show_takes_what_dq_signs_and_nothing_else():
+    page = (Path(__file__).parents[1] / "docs" / "operate.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```python\n(import hashlib.*?)```", page, re.DOTALL)
+    names: dict[str, Callable[..., bool]] = {}
+    exec(shown, names)
+    is_from_dq = names["is_from_dq"]
+    body, secret = webhook.payload(MESSAGE), "a secret that both know"
+    header = webhook.signature(secret, body, AT)
+    now = AT.timestamp()
+    assert is_from_dq(secret, header, body, now)
+    assert is_from_dq(secret, header, body, now + 299)
+    assert not is_from_dq(secret, header, body, now + 301)
+    assert not is_from_dq(secret, header, body + b" ", now)
+    assert not is_from_dq("another secret", header, body, now)
+    assert not is_from_dq(secret, header.replace("t=1", "t=2"), body, now)
+    for nonsense in ("", "t=,v1=", "v1", "t=x,v1=00", header.replace("v1", "v0")):
+        assert not is_from_dq(secret, nonsense, body, now)
 
 
 def test_victorops_opens_and_recovers_under_one_entity(receivers):
@@ -322,7 +522,7 @@ def test_an_event_for_a_pager_is_a_mistake_of_the_caller(receivers, kind):
     assert receiver(receivers, kind).received == []
 
 
-@pytest.mark.parametrize("kind", ["email", "slack", "slack-bot"])
+@pytest.mark.parametrize("kind", ["email", "slack", "slack-bot", "pagerduty_change", "webhook"])
 def test_an_event_is_told(receivers, kind):
     assert channel(receivers, kind).send(evolve(MESSAGE, status="event", severity=Severity.INFO)).delivered
 
@@ -534,7 +734,7 @@ def test_too_many_requests_says_when_to_come_back(receivers, kind, after, second
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_refused(receivers, kind, status):
     with Receivers() as elsewhere:
-        target = getattr(elsewhere, kind.partition("-")[0])
+        target = receiver(elsewhere, kind)
         receiver(receivers, kind).fail_next(status, {"Location": f"http://{HOST}:{target.port}/anything"})
         receipt = channel(receivers, kind).send(MESSAGE)
         assert target.requests == []  # nor was a token handed on
@@ -619,6 +819,8 @@ def test_an_endless_answer_is_not_read_for_ever(receivers):
         ("pagerduty", 400, '{"message": "invalid", "errors": ["no summary"]}', "HTTP 400: invalid; no summary"),
         ("pagerduty", 400, '{"message": 7, "errors": 8}', "HTTP 400"),
         ("pagerduty", 400, "[]", "HTTP 400"),
+        ("pagerduty_change", 400, '{"message": "no summary"}', "HTTP 400: no summary"),
+        ("webhook", 410, "gone away", "HTTP 410"),
         ("victorops", 200, '{"result": "failure", "message": "no such route"}', "no such route"),
         ("victorops", 200, '{"result": "failure"}', "the result is not success"),
     ],
@@ -676,7 +878,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(receivers, kind, tmp_p
         def do_POST(self) -> None:
             arrived.append(self.path)
             content = b'{"ok": true, "result": "success"}'
-            self.send_response(202 if kind == "pagerduty" else 200)
+            self.send_response(202 if kind.startswith("pagerduty") else 200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -764,7 +966,7 @@ def test_what_is_accepted_is_recorded_in_order(tmp_path):
     assert valid("pagerduty_events_v2_alert", json.loads((tmp_path / "seen/002-pagerduty.json").read_text()))
     state = json.loads((tmp_path / "seen/state.json").read_text())
     assert state["pagerduty"]["open"] == state["victorops"]["open"] == [MESSAGE.key]
-    assert state["slack"] == {"received": 2, "posts": 1}
+    assert state["slack"] == {"received": 2, "posts": 1, "replies": 0, "edits": 0}
 
 
 def start_receivers(tmp_path: Path, *more: str) -> tuple[subprocess.Popen[bytes], dict[str, Mapping[str, object]]]:
@@ -830,3 +1032,46 @@ def test_the_receivers_end_with_their_parent(tmp_path):
     except AssertionError:
         os.kill(child, signal.SIGKILL)
         raise
+
+
+# -------------------------------------------------------------------------------------------------------------- secrets
+
+
+def kinds_of_trouble(receivers: Receivers, kind: str) -> Iterator[Callable[[], object]]:
+    """Every way in which a request can go, one after the other."""
+    target = receiver(receivers, kind)
+    echo = " ".join(secrets(receivers).values())
+    yield lambda: None
+    if kind == "email":
+        yield lambda: target.fail_next(550, body=echo)
+        yield lambda: target.fail_next(451, body=echo)
+    else:
+        for status in (200, 302, 400, 403, 404, 429, 500):
+            yield lambda status=status: target.fail_next(status, {"Location": "/services/elsewhere"}, echo)
+        said = json.dumps({"ok": False, "error": echo, "message": echo, "result": "x"})
+        yield lambda: target.fail_next(200, {}, said)
+    yield lambda: target.fail_next(0)
+    yield target.stop
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_no_secret_is_in_a_log_an_error_or_a_repr_whatever_happens(receivers, kind, caplog, capfd):
+    caplog.set_level(0)
+    made = channel(receivers, kind)
+    said = [repr(made), str(made)]
+    reference = {"ts": "1.000000", "channel": "C1"}
+    for prepare in kinds_of_trouble(receivers, kind):
+        prepare()
+        receipt = made.send(evolve(MESSAGE, reference=reference))
+        said += [repr(receipt), receipt.error]
+    said += [logging.Formatter().format(record) for record in caplog.records]
+    said += [repr(vars(record)) for record in caplog.records]
+    said += capfd.readouterr()
+    everything = "\n".join(said)
+    planted = [getattr(made, name) for name in made.secrets if isinstance(getattr(made, name), str)]
+    planted += [*getattr(made, "headers", {}).values()]
+    assert planted or kind == "email"
+    for secret in filter(None, planted):
+        assert secret not in everything
+        for part in re.split(r"[/:?=& ]", secret):
+            assert len(part) < 10 or part not in everything, part

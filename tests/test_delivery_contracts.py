@@ -1,24 +1,24 @@
-"""The channels against the vendors' contracts in ``tests/contracts``: payloads, limits and what every answer means."""
+"""What a message becomes in each medium: valid by the contracts, in one order, and what is left out is counted."""
 
 from __future__ import annotations
 
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import chain
 
+import jsonschema
 import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dq.alerting.channels import pagerduty, plain, slack, truncate, victorops
-from dq.alerting.channels.http import RETRY
-from dq.model.message import Message, Status
+from dq.alerting.channels import pagerduty, plain, slack, truncate, victorops, webhook
+from dq.alerting.channels.email import body_html
+from dq.model.message import CHANGED, Message, Status
 from dq.model.severity import Severity
-from tests.receivers import CONTRACTS, Receivers, _texts, valid
+from tests.receivers import DOCUMENT, _texts, valid
 
 AT = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
 KEY = "0123456789abcdef0123456789abcdef"
@@ -36,120 +36,15 @@ MESSAGE = Message(
     rows=(("1", "74"), ("5", "42757")),
     omitted=3,
     links=(("Runbook", "https://example.org/runbooks/orders"),),
+    query="SELECT org, missing\nFROM orders",
     since=AT,
     at=AT,
 )
-
-
-def cases(name: str) -> list[dict]:
-    return [json.loads(row) for row in (CONTRACTS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
-def rules() -> dict:
-    return json.loads((CONTRACTS / "delivery_rules.json").read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="module")
-def receivers() -> Iterator[Receivers]:
-    with Receivers() as running:
-        yield running
-
-
-# ------------------------------------------------------------------------------------------------------------- examples
-
-
-@pytest.mark.parametrize("case", cases("payload_examples"), ids=lambda case: f"{case['id']} {case['why']}")
-def test_payload_examples_agree_with_the_schemas(case):
-    assert valid(case["schema"], case["body"]) is case["valid"]
-
-
-# -------------------------------------------------------------------------------------------------------------- answers
-
-
-def senders(receivers: Receivers, service: str) -> list:
-    """The real channels that speak to the receiver which models ``service``."""
-    webhook = slack.Slack("chat", webhook=receivers.slack.webhook)
-    bot = slack.Slack("chat", token=receivers.slack.token, channel="C1", base_url=receivers.slack.base_url)
-    return {
-        "pagerduty": [(receivers.pagerduty, pagerduty.PagerDuty("oncall", KEY, receivers.pagerduty.url))],
-        "splunk_oncall": [(receivers.victorops, victorops.VictorOps("oncall", receivers.victorops.url, "team"))],
-        "slack": [(receivers.slack, webhook), (receivers.slack, bot)],
-        "slack_webhook": [(receivers.slack, webhook)],
-    }[service]
-
-
-@pytest.mark.parametrize("case", cases("delivery_cases"), ids=lambda case: f"{case['id']} {case['service']}")
-def test_every_answer_means_what_the_vendor_says(receivers, case):
-    answer, expected = case["response"], case["expected"]
-    headers = dict(answer.get("headers", {}))
-    if "content_type" in answer:
-        headers["Content-Type"] = answer["content_type"]
-    for receiver, channel in senders(receivers, case["service"]):
-        receiver.fail_next(0 if answer.get("network_error") else answer["status"], headers, answer.get("body", ""))
-        receipt = channel.send(MESSAGE)
-        assert (receipt.delivered, receipt.retry) == (expected["delivered"], expected["retry"]), receipt
-        assert bool(receipt.error) is not receipt.delivered
-        assert (receipt.after or 0) >= expected.get("wait_at_least_s", 0)
-
-
-def test_the_rules_in_the_code_are_the_vendors_table():
-    table = rules()
-    delivered = {
-        "pagerduty": pagerduty.DELIVERED,
-        "slack_webhook": slack.DELIVERED,
-        "splunk_oncall": victorops.DELIVERED,
-    }
-    for service, rule in table.items():
-        assert set(rule["retry"]) <= RETRY, service
-        assert not RETRY & set(rule.get("never_retry", ())), service
-        if service in delivered:
-            assert delivered[service] == set(rule["success"])
-    # What dq adds to the tables are further server errors (such as a proxy's 520), nothing else.
-    assert {status for status in RETRY if status < 500} == {429}
-    bot = table["slack_chat_post_message"]
-    assert set(bot["transient_errors"]) == slack.TRANSIENT
-    assert not slack.TRANSIENT & set(bot["permanent_errors"])
-
-
-@pytest.mark.parametrize("error", rules()["slack_chat_post_message"]["permanent_errors"])
-def test_a_bot_does_not_repeat_what_slack_refuses_for_good(receivers, error):
-    _, bot = senders(receivers, "slack")[1]
-    receivers.slack.fail_next(200, {"Content-Type": "application/json"}, json.dumps({"ok": False, "error": error}))
-    receipt = bot.send(MESSAGE)
-    assert (receipt.delivered, receipt.retry) == (False, False)
-    assert error in receipt.error
-
-
-@pytest.mark.parametrize("error", rules()["slack_chat_post_message"]["transient_errors"])
-def test_a_bot_repeats_what_slack_refuses_for_now(receivers, error):
-    _, bot = senders(receivers, "slack")[1]
-    receivers.slack.fail_next(200, {"Retry-After": "7"}, json.dumps({"ok": False, "error": error}))
-    receipt = bot.send(MESSAGE)
-    assert (receipt.delivered, receipt.retry, receipt.after) == (False, True, 7)
-
-
-@pytest.mark.parametrize("service", ["pagerduty", "splunk_oncall"])
-def test_a_page_that_a_proxy_answered_is_repeated(receivers, service):
-    _, pager = senders(receivers, service)[0]
-    receiver = receivers.pagerduty if service == "pagerduty" else receivers.victorops
-    receiver.fail_next(200, body="<html>sign in</html>")
-    receipt = pager.send(MESSAGE)
-    assert (receipt.delivered, receipt.retry) == (False, True)
+ACKNOWLEDGED = evolve(MESSAGE, status="acknowledged")
+RESOLVED = evolve(MESSAGE, status="resolved")
 
 
 # ----------------------------------------------------------------------------------------------------------- truncation
-
-
-@pytest.mark.parametrize("case", cases("truncation_cases"), ids=lambda case: case["id"])
-def test_truncation_cases(case):
-    cut = truncate.characters if case["unit"] == "characters" else truncate.utf8_bytes
-    out = cut(case["input"], case["limit"])
-    size = len(out) if case["unit"] == "characters" else len(out.encode())
-    assert size <= case["limit"]
-    assert (out != case["input"]) is case["truncated"]
-    assert case["input"].startswith(out.removesuffix(truncate.ELLIPSIS))
-    if case["limit"] > 3 or not case["truncated"]:
-        assert out == case["alertmanager_output"]
 
 
 @given(st.text(), st.integers(0, 40))
@@ -222,6 +117,9 @@ def messages(draw: st.DrawFn, status: Status = "firing") -> Message:
         rows=tuple(draw(st.lists(_ROW, max_size=6))) * draw(st.sampled_from([1, 90])),
         omitted=draw(st.integers(0, 9)),
         links=tuple(draw(st.lists(_LINK, max_size=8))),
+        query=draw(_NASTY),
+        body=draw(st.one_of(st.just(""), _NASTY)),
+        note=draw(_NASTY),
         since=draw(st.sampled_from([None, AT])),
         at=AT,
     )
@@ -236,6 +134,8 @@ HUGE = evolve(
     rows=tuple(tuple(f"{row}-{column} 🚀" for column in range(12)) for row in range(500)),
     omitted=1_000_000,
     links=tuple((f"link {i:>055}", f"https://example.org/{i:>072}") for i in range(30)),
+    query="SELECT 1 -- " + "q" * 50_000,
+    note="n" * 5_000,
 )
 EMPTY = Message(
     key="k", status="firing", severity=Severity.INFO, environment="", subject="", title="", summary="", at=AT
@@ -254,7 +154,8 @@ def check_slack(message: Message) -> dict:
     assert body["text"]
     json.dumps(body, ensure_ascii=False).encode()
     spoken = "".join(chain(_texts(body["blocks"]), [body["text"]]))
-    marked_up = "".join(chain(_texts(body["blocks"][1:]), [body["text"]]))  # the header is plain text
+    plain_text = ("header", "actions")
+    marked_up = "".join(chain(_texts([b for b in body["blocks"] if b["type"] not in plain_text]), [body["text"]]))
     assert not re.search("<(?!https?://|mailto:)", marked_up)
     assert not [c for c in spoken if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"]
     return body
@@ -268,6 +169,21 @@ def check_pagerduty(message: Message) -> dict:
     return body
 
 
+def check_change(message: Message) -> dict:
+    raw = pagerduty.change(message, KEY)
+    assert len(raw) <= 512_000
+    assert valid("pagerduty_events_v2_change", json.loads(raw))
+    return json.loads(raw)
+
+
+def check_webhook(message: Message) -> dict:
+    raw = webhook.payload(message)
+    body = json.loads(raw)
+    assert len(raw) <= 256_000
+    jsonschema.validate(body, json.loads(DOCUMENT.read_text()), jsonschema.Draft202012Validator)
+    return body
+
+
 def check_victorops(message: Message) -> dict:
     body = victorops.payload(message)
     assert valid("splunk_oncall_rest", body)
@@ -275,21 +191,31 @@ def check_victorops(message: Message) -> dict:
     return body
 
 
-@given(messages() | messages("resolved") | messages("event"))
+@given(messages() | messages("resolved") | messages("event") | messages("acknowledged"))
 @settings(max_examples=60, deadline=None)
 def test_slack_payloads_of_any_message_are_valid(message):
     check_slack(message)
+    assert 0 < len(slack.reply(message)["text"]) <= 1_000
+    assert not re.search("<", slack.reply(message)["text"])
+
+
+@given(messages() | messages("resolved") | messages("event") | messages("acknowledged"))
+@settings(max_examples=40, deadline=None)
+def test_documents_of_any_message_are_valid(message):
+    check_webhook(message)
+    check_change(message)
 
 
 @pytest.mark.slow
-@given(messages() | messages("resolved"))
+@given(messages() | messages("resolved") | messages("acknowledged"))
 @settings(max_examples=60, deadline=None)
 def test_pager_payloads_of_any_message_are_valid(message):
-    fires = message.status == "firing"
+    words = {"firing": "trigger", "acknowledged": "acknowledge", "resolved": "resolve"}
     body = check_pagerduty(message)
-    assert body["event_action"] == ("trigger" if fires else "resolve")
+    assert body["event_action"] == words[message.status]
     assert body["dedup_key"] == check_victorops(message)["entity_id"]
-    assert (check_victorops(message)["message_type"] == "RECOVERY") is not fires
+    ends = {"acknowledged": "ACKNOWLEDGEMENT", "resolved": "RECOVERY"}
+    assert (check_victorops(message)["message_type"] in ends.values()) is (message.status in ends)
 
 
 @given(messages())
@@ -299,29 +225,37 @@ def test_a_resolve_has_the_key_of_its_trigger(message):
     assert check_pagerduty(message)["dedup_key"] == check_pagerduty(resolved)["dedup_key"]
 
 
-@pytest.mark.parametrize("status", ["firing", "resolved"])
+@pytest.mark.parametrize("status", ["firing", "acknowledged", "resolved"])
 @pytest.mark.parametrize("message", [HUGE, EMPTY], ids=["huge", "empty"])
 def test_the_largest_and_the_smallest_message(message, status):
     message = evolve(message, status=status)
     check_slack(message)
     check_pagerduty(message)
     check_victorops(message)
+    check_change(message)
+    check_webhook(message)
 
 
 def test_slack_says_how_much_it_left_out():
     body = check_slack(HUGE)
-    table = next(text for text in _texts(body["blocks"]) if text.startswith("```"))
+    _, table = (text for text in _texts(body["blocks"]) if text.startswith("```"))
     shown = table.count("\n") - 2
     context = body["blocks"][-1]["elements"][0]["text"]
     assert 0 < shown < 500
     assert f"{1_000_000 + 500 - shown:,} further rows left out" in context
     assert "20 further facts left out" in context
-    assert "25 further links left out" in context
+    assert "20 further links left out" in context
+    summary, query = body["blocks"][1]["text"]["text"], body["blocks"][4]["text"]["text"]
+    for said, total, known in ((summary, 50_000, "S"), (query, 50_012, "q")):
+        left = int(re.search(r"\(([\d,]+) characters left out\)", said)[1].replace(",", ""))
+        assert left == total - (said.count(known) + (12 if known == "q" else 0))
 
 
 def test_a_table_in_slack_stays_in_its_box():
-    body = check_slack(evolve(MESSAGE, columns=("a",), rows=(("``` <!channel> ``` *x*",),)))
-    table = next(text for text in _texts(body["blocks"]) if text.startswith("```"))
+    hostile = "``` <!channel> ``` *x*"
+    body = check_slack(evolve(MESSAGE, columns=("a",), rows=((hostile,),), query=f"SELECT `a` -- {hostile}"))
+    query, table = (text for text in _texts(body["blocks"]) if text.startswith("```"))
+    assert query.split("```") == ["", "\nSELECT `a` -- ''' &lt;!channel&gt; ''' *x*\n", ""]
     assert table.split("```") == ["", "\na\n''' &lt;!channel&gt; ''' *x*\n", ""]
 
 
@@ -332,9 +266,77 @@ def test_pagerduty_drops_rows_before_anything_else_and_says_so():
     assert 200 < shown < 256  # 2,000 bytes each in 512,000
     assert details["left out"] == f"{3 + 500 - shown} further rows left out"
     assert details["owner"] == "sales-data"
-    gone = check_pagerduty(evolve(wide, facts={"f": "x" * 600_000}))["payload"]
-    assert list(gone["custom_details"]) == ["left out"]
-    assert gone["summary"] == MESSAGE.title
+    gone = check_pagerduty(evolve(wide, facts={"f": "é" * 300_000}))
+    assert list(gone["payload"]["custom_details"]) == ["summary", "since", "left out"]
+    missing = "503 further rows left out; 1 further fact left out; 1 further link left out; the query left out"
+    assert gone["payload"]["custom_details"]["left out"] == missing
+    assert (gone["payload"]["summary"], gone["links"]) == (MESSAGE.title, [])
+
+
+def test_the_end_of_a_message_goes_first_and_the_beginning_is_cut_last():
+    big = evolve(
+        MESSAGE,
+        facts=tuple((f"fact {i}", "f" * 90) for i in range(9)),
+        links=tuple((f"link {i}", "https://example.org/" + "l" * 70) for i in range(9)),
+        query="Q" * 300,
+        rows=tuple((f"row {i}", "r" * 90) for i in range(40)),
+        omitted=0,
+    )
+    seen = set()
+    for limit in range(len(plain.text(big)), 400, -41):
+        said = plain.text(big, limit)
+        assert len(said) <= limit
+        counts = [len(re.findall(rf"^{what} \d", said, re.MULTILINE)) for what in ("fact", "link", "row")]
+        facts, links, rows = counts
+        query = "Q" * 300 in said
+        assert facts == 9 or not links
+        assert links == 9 or not query
+        assert query or not rows
+        for count, total, what in zip(counts, (9, 9, 40), ("fact", "link", "row"), strict=True):
+            missing = total - count
+            assert (f"{missing} further {what}{'s' if missing > 1 else ''} left out" in said) is (missing > 0)
+        assert ("the query left out" in said) is not query
+        seen.add((facts == 9, links == 9, query, rows == 40))
+    assert len(seen) == 5  # everything, then without rows, query, links, facts
+    long = plain.text(evolve(MESSAGE, summary="s" * 30_000), 20_480)
+    assert len(long) <= 20_480
+    assert re.search(r"s… \(19,7\d\d characters left out\)\n\nState", long)
+    assert plain.text(MESSAGE).partition("State")[2] == long.partition("State")[2]
+
+
+def positions(text: str) -> list[int]:
+    what = ("2 checks fail", "customer is known", "sales-data", "runbooks/orders", "FROM orders", "42757", "further")
+    found = [text.find(words) for words in what]
+    assert -1 not in found, text
+    return found
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        plain.text,
+        body_html,
+        lambda m: json.dumps(slack.payload(m)["blocks"]),
+        lambda m: victorops.payload(m)["state_message"],
+        lambda m: webhook.payload(m).decode(),
+    ],
+    ids=["text", "html", "slack", "victorops", "webhook"],
+)
+def test_every_medium_tells_in_the_order_of_the_questions(told):
+    found = positions(told(MESSAGE))
+    assert found == sorted(found)
+    assert told(evolve(MESSAGE, note="the template is broken")).rfind("the template is broken") > found[-1]
+
+
+def test_the_words_of_a_template_stand_in_place_of_the_rest():
+    message = evolve(MESSAGE, body="*Look* at <orders>")
+    for said in (plain.text(message), json.dumps(check_slack(message)), body_html(message)):
+        assert "Look" in said
+        assert "runbooks/orders" in said
+        for other in ("customer is known", "sales-data", "42757", "FROM orders", "left out"):
+            assert other not in said
+    assert "*Look* at &lt;orders&gt;" in set(_texts(check_slack(message)["blocks"]))
+    assert check_pagerduty(message)["payload"]["custom_details"]["summary"] == "*Look* at <orders>"
 
 
 def test_victorops_drops_rows_before_anything_else_and_says_so():
@@ -343,7 +345,7 @@ def test_victorops_drops_rows_before_anything_else_and_says_so():
     shown = said.count("x" * 100)
     assert 100 < shown < 205
     assert f"{3 + 500 - shown} further rows left out" in said
-    assert said.endswith("Runbook: https://example.org/runbooks/orders")
+    assert "Runbook: https://example.org/runbooks/orders" in said
     assert "owner: sales-data" in said
 
 
@@ -386,19 +388,20 @@ def test_the_payloads_word_for_word():
                 "owner": "sales-data",
                 "interval": "2026-11-19",
                 "since": "2026-11-20T06:30:00+00:00",
+                "query": "SELECT org, missing\nFROM orders",
                 "table": [["org", "missing"], ["1", "74"], ["5", "42757"]],
                 "left out": "3 further rows left out",
             },
         },
         "links": [{"href": "https://example.org/runbooks/orders", "text": "Runbook"}],
     }
-    resolved = evolve(MESSAGE, status="resolved")
-    assert check_pagerduty(resolved) == {
-        "routing_key": KEY,
-        "event_action": "resolve",
-        "dedup_key": "prod/suite/orders",
-    }
-    recovery = check_victorops(resolved)
+    for message, action in ((RESOLVED, "resolve"), (ACKNOWLEDGED, "acknowledge")):
+        expected = {"routing_key": KEY, "event_action": action, "dedup_key": "prod/suite/orders"}
+        assert check_pagerduty(message) == expected
+    acknowledgement = check_victorops(ACKNOWLEDGED)
+    assert acknowledgement["message_type"] == "ACKNOWLEDGEMENT"
+    assert acknowledgement["entity_display_name"] == "prod - orders: 2 checks fail - acknowledged"
+    recovery = check_victorops(RESOLVED)
     assert recovery["message_type"] == "RECOVERY"
     assert recovery["entity_id"] == "prod/suite/orders"
     assert recovery["entity_display_name"] == "prod - orders: 2 checks fail - resolved"
@@ -407,14 +410,80 @@ def test_the_payloads_word_for_word():
         "prod - orders: 2 checks fail\n\n"
         "customer is known: 12 of 900 rows are NULL.\n\n"
         "State: critical since 2026-11-20 06:30 UTC\nowner: sales-data\ninterval: 2026-11-19\n\n"
-        "org | missing\n1 | 74\n5 | 42757\n3 further rows left out\n\n"
-        "Runbook: https://example.org/runbooks/orders"
+        "Runbook: https://example.org/runbooks/orders\n\n"
+        "Query:\nSELECT org, missing\nFROM orders\n\n"
+        "org | missing\n1 | 74\n5 | 42757\n3 further rows left out"
     )
-    posted = check_slack(resolved)
+    posted = check_slack(RESOLVED)
     assert posted["blocks"][0]["text"]["text"] == "✅ prod - orders: 2 checks fail - resolved"
     assert "*owner*\nsales-data" in set(_texts(posted["blocks"]))
     assert "```\norg  missing\n1    74\n5    42757\n```" in set(_texts(posted["blocks"]))
-    assert "<https://example.org/runbooks/orders|Runbook>" in set(_texts(posted["blocks"]))
+    (buttons,) = [block for block in posted["blocks"] if block["type"] == "actions"]
+    assert buttons["elements"] == [
+        {
+            "type": "button",
+            "text": {"type": "plain_text", "text": "Runbook", "emoji": True},
+            "url": "https://example.org/runbooks/orders",
+            "action_id": "link-0",
+        }
+    ]
+    assert check_slack(ACKNOWLEDGED)["blocks"][0]["text"]["text"] == "👀 prod - orders: 2 checks fail - acknowledged"
+    assert check_change(evolve(MESSAGE, status="event")) == {
+        "routing_key": KEY,
+        "payload": {
+            "summary": "prod - orders: 2 checks fail",
+            "source": "prod/orders",
+            "timestamp": "2026-11-20T06:30:00+00:00",
+            "custom_details": check_pagerduty(MESSAGE)["payload"]["custom_details"],
+        },
+        "links": [{"href": "https://example.org/runbooks/orders", "text": "Runbook"}],
+    }
+    assert check_webhook(MESSAGE) == {
+        "version": 1,
+        "id": check_webhook(MESSAGE)["id"],
+        "key": "prod/suite/orders",
+        "status": "firing",
+        "severity": "critical",
+        "environment": "prod",
+        "subject": "orders",
+        "title": "prod - orders: 2 checks fail",
+        "summary": "customer is known: 12 of 900 rows are NULL.",
+        "since": "2026-11-20T06:30:00+00:00",
+        "at": "2026-11-20T06:30:00+00:00",
+        "facts": [{"label": "owner", "value": "sales-data"}, {"label": "interval", "value": "2026-11-19"}],
+        "links": [{"text": "Runbook", "url": "https://example.org/runbooks/orders"}],
+        "query": "SELECT org, missing\nFROM orders",
+        "table": {"columns": ["org", "missing"], "rows": [["1", "74"], ["5", "42757"]], "omitted": 3},
+        "left_out": ["3 further rows left out"],
+        "note": "",
+    }
+    assert len({check_webhook(message)["id"] for message in (MESSAGE, ACKNOWLEDGED, RESOLVED)}) == 3
+
+
+def test_a_mail_to_somebody_is_a_link_in_slack_because_a_button_cannot_be_one():
+    links = (("Call", "mailto:oncall@example.org"), ("Run", "https://example.org/run"), ("Bad", "javascript:alert(1)"))
+    body = check_slack(evolve(MESSAGE, links=links))
+    (buttons,) = [block["elements"] for block in body["blocks"] if block["type"] == "actions"]
+    assert [button["url"] for button in buttons] == ["https://example.org/run"]
+    assert "<mailto:oncall@example.org|Call>" in set(_texts(body["blocks"]))
+    assert "1 further link left out" in body["blocks"][-1]["elements"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("message", "told", "loud"),
+    [
+        (evolve(MESSAGE, facts=((CHANGED, "1 new"),)), "4", False),
+        (evolve(MESSAGE, facts=((CHANGED, "1 worse"),)), "3", True),
+        (evolve(MESSAGE, facts=((CHANGED, "1 milder"),)), "", False),
+        (MESSAGE, "4", True),  # nothing changed: it is told again so that somebody sees it
+        (ACKNOWLEDGED, "2", False),
+        (RESOLVED, "2", False),
+    ],
+)
+def test_a_reply_stands_in_the_channel_when_it_is_worse_or_a_reminder(message, told, loud):
+    said = slack.reply(evolve(message, reference={"severity": told}))
+    assert said["reply_broadcast"] is loud
+    assert len(said["text"]) <= 1_000
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_the_extras_are_there() -> None:
 def test_every_entry_point_of_dq_loads() -> None:
     expected = {
         "console_scripts": {"dq"},
-        "dq.channels": {"email", "pagerduty", "slack", "victorops"},
+        "dq.channels": {"email", "pagerduty", "pagerduty_change", "slack", "victorops", "webhook"},
         "dq.secrets": {"env", "file"},
     }
     for group, names in expected.items():

@@ -44,6 +44,7 @@ from dq.alerting.channels import GROUP, build
 from dq.alerting.inhibit import InhibitRule
 from dq.alerting.matcher import Matcher, parse_matchers
 from dq.alerting.routing import ALL, LABELS, Escalation, Route, channel_named
+from dq.alerting.templates import Templates
 from dq.alerting.times import TimeInterval, parse_time_interval
 from dq.model.check import Suite
 from dq.model.errors import ConfigError, DeclarationError
@@ -83,6 +84,7 @@ class AlertConfig:
         fallback: the channel that is told what another one could not be told.
         time_intervals: by the name that routes call them; a moment is inside when one of them has it.
         inhibit_rules: what makes other incidents no news.
+        templates: the user's own words, ``alerting/templates``.
         fingerprint: changes when the routes do; then the pump looks at every group again.
     """
 
@@ -91,6 +93,7 @@ class AlertConfig:
     fallback: str | None = None
     time_intervals: Mapping[str, tuple[TimeInterval, ...]] = field(factory=dict)
     inhibit_rules: tuple[InhibitRule, ...] = ()
+    templates: Templates = field(kw_only=True, factory=Templates)
     fingerprint: str = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -142,7 +145,7 @@ def load_alerting(path: Path, where: str = "alerting/routes.toml") -> AlertConfi
         raise ConfigError(f"{where}: it cannot be read: {type(error).__name__}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: it is not TOML: {error}") from None
-    return parse_alerting(document, where, path.parent)
+    return evolve(parse_alerting(document, where, path.parent), templates=Templates.read(path.parent / "templates"))
 
 
 def parse_alerting(

@@ -18,6 +18,7 @@ from sqlalchemy.sql.expression import ColumnElement
 from dq.alerting import messages
 from dq.alerting.channels import Channel, build
 from dq.alerting.config import AlertConfig
+from dq.alerting.templates import worded
 from dq.alerting.upsert import insert_or_lock
 from dq.model.errors import DqError
 from dq.model.message import Message, Receipt
@@ -48,6 +49,7 @@ class BrokenChannel:
     """
 
     secrets: ClassVar[tuple[str, ...]] = ()
+    rate: ClassVar[tuple[int, float]] = (0, 0.0)
     name: str
     pages: bool
     error: str
@@ -142,15 +144,24 @@ class Wire:
     problems: list[str] = field(factory=list)
 
     def send(self, channel: Channel | BrokenChannel, message: Message) -> Receipt:
-        """Send once; whatever the channel does short of ending the process becomes a receipt."""
+        """Send once, in the user's own words where there are any.
+
+        Whatever the channel does short of ending the process becomes a receipt.
+        """
+        declared = self.config.channels.get(channel.name)
+        sources = self.config.templates.of(channel.name, declared.type) if declared else {}
+        dressed, useless = worded(message, sources)
+        self.problems += useless
         try:
-            receipt = channel.send(message)
+            receipt = channel.send(dressed)
         except ValueError as error:  # the message cannot be meant for this channel; see Channel.send
             _log.warning("the channel %s refuses a %s message: %s", channel.name, message.status, type(error).__name__)
             return Receipt(delivered=False, error=f"it refuses the message: {type(error).__name__}")
         except Exception as error:  # noqa: BLE001  # a plug-in's trouble must not stop the others
             # Its text may hold an address or a secret, so only its type is told.
             return Receipt(delivered=False, retry=True, error=type(error).__name__)
+        if receipt.delivered and receipt.error:  # it arrived, but not at everybody
+            self.problems.append(f"the channel {channel.name}: {receipt.error}")
         return receipt if receipt.delivered else evolve(receipt, error=receipt.error or "it gave no reason")
 
     def count(self, receipt: Receipt) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         silenced,
         unacknowledge,
     )
+    from dq.app.announcing import announce
     from dq.app.backtesting import backtests
     from dq.app.closing import close, due, gate, pump, sla_check
     from dq.app.diagnosing import Finding, doctor
@@ -57,6 +58,7 @@ __all__ = [
     "Suggestion",
     "acknowledge",
     "alerts",
+    "announce",
     "backtests",
     "channel_types",
     "close",
@@ -113,6 +115,7 @@ _WHERE = {
             "silenced",
             "unacknowledge",
         ),
+        "announcing": ("announce",),
         "backtesting": ("backtests",),
         "closing": ("close", "due", "gate", "pump", "sla_check"),
         "diagnosing": ("Finding", "doctor"),

@@ -67,6 +67,7 @@ def doctor(project: Project) -> tuple[Finding, ...]:
             told.append(
                 Finding("broken" if problem else "ok", f"channel {name}", problem or alerting.channels[name].type)
             )
+        told += [Finding("warn", "templates", sentence) for sentence in alerting.templates.problems(alerting.types)]
         if not alerting.channels:
             told.append(Finding("warn", "channels", f"{ROUTES} has none: nobody will be told"))
     except DqError as error:

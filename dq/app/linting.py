@@ -61,6 +61,11 @@ def lint(project: Project) -> tuple[Problem, ...]:
         alerting = alerting_of(project)
     except DqError as error:
         told.append(Problem("error", str(error)))
+    if alerting is not None:
+        told += [
+            Problem("error", sentence, file=sentence.partition(":")[0])
+            for sentence in alerting.templates.problems(alerting.types)
+        ]
     interval = Interval.of_day(judgement_time().date() - timedelta(days=1))
     for declared in all_declared(project):
         told += _of_declared(project, declared, interval, alerting)

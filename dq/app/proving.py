@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal
 from attrs import define, evolve, frozen
 from sqlalchemy.engine import Engine
 
-from dq.alerting.channels import Channel, pagerduty, plain, slack, victorops
+from dq.alerting.channels import Channel, pagerduty, plain, slack, victorops, webhook
 from dq.alerting.config import AlertConfig
 from dq.alerting.fold import Measured, News, apply_findings, news_of
 from dq.alerting.incidents import short_key
@@ -440,6 +440,8 @@ def _payload(type_: str, message: Message) -> Any:
             return json.loads(pagerduty.payload(message, "***"))
         case "victorops":
             return victorops.payload(message)
+        case "webhook":
+            return json.loads(webhook.payload(message))
         case "email":
             return {"subject": plain.headline(message, 250), "text": plain.text(message)}
         case _:

@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from dq.cli.alerts import alerts
+from dq.cli.announcing import announce
 from dq.cli.assist import selfcheck, suggest
 from dq.cli.declare import explain, init, lint
 from dq.cli.measure import history, reconcile, report, run
@@ -58,7 +59,7 @@ def cli(context: click.Context) -> None:
 
 _PROJECT = (init, suggest, lint, explain)
 _RUNS = (run, reconcile, report, history, backtest, reference)
-for _command in (*_PROJECT, *_RUNS, sla, alerts, db, doctor, selfcheck):
+for _command in (*_PROJECT, *_RUNS, sla, alerts, announce, db, doctor, selfcheck):
     cli.add_command(_command)
 
 

@@ -12,6 +12,9 @@ from dq.model.severity import Severity
 
 Status = Literal["firing", "acknowledged", "resolved", "event"]
 
+CHANGED = "Changed"
+"""The label of the fact that says what is new since the last message; a message that repeats the last one has none."""
+
 
 def _pairs(value: Mapping[str, str] | tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     return tuple((str(k), str(v)) for k, v in (value.items() if isinstance(value, Mapping) else value))
@@ -33,10 +36,13 @@ class Message:
         facts: short label and value pairs, most important first.
         columns, rows: a small table (worst first); empty where there is none.
         omitted: how many further rows were left out of the table.
-        links: text and address pairs.
+        links: text and address pairs: what to do (runbook), where to look (DAG run, report).
+        query: how to reproduce it: the statement that lists what is wrong; empty where there is none.
         since: when it began.
         at: when the message was decided.
         html, text: a finished body for e-mail (the discrepancy report); other media ignore it.
+        body: the words of the user's own template; every medium tells them in place of summary, facts, query and table.
+        note: told last: what is wrong with the message itself, e.g. a template that does not render.
         reference: what the vendor calls the message that it was last sent under this key, e.g. Slack's timestamp.
     """
 
@@ -54,8 +60,11 @@ class Message:
     rows: tuple[tuple[str, ...], ...] = ()
     omitted: int = 0
     links: tuple[tuple[str, str], ...] = field(default=(), converter=_pairs)
+    query: str = ""
     html: str = ""
     text: str = ""
+    body: str = ""
+    note: str = ""
     reference: Mapping[str, str] = {}
 
 

@@ -19,11 +19,13 @@ class Channel(Protocol):
     """A medium with its settings. A plug-in is one class like this, offered as an entry point of ``dq.channels``.
 
     Attributes:
-        pages: it wakes people: it knows ``firing`` and ``resolved`` and is never given an ``event``.
+        pages: it wakes people: it knows ``firing``, ``acknowledged`` and ``resolved`` and is never given an ``event``.
+        rate: at most how many messages in how many seconds, as the vendor wants it; ``(0, 0.0)``: as many as there are.
         secrets: the settings that must be references such as ``env:NAME``.
     """
 
     pages: ClassVar[bool]
+    rate: ClassVar[tuple[int, float]]
     secrets: ClassVar[tuple[str, ...]]
 
     @property
@@ -47,6 +49,10 @@ class Channel(Protocol):
 
     def send(self, message: Message) -> Receipt:
         """Send ``message`` once and return what came of it.
+
+        ``message.reference`` is the reference of the last receipt under the same key while the group is open: a medium
+        that can edit or thread does so. One that cannot show an acknowledgement returns a delivered receipt without a
+        request.
 
         Trouble of the network or the vendor is a receipt, never an exception; retrying is the outbox's affair.
 

@@ -32,31 +32,41 @@ _COLOURS = {
     Severity.ERROR: "#bc4c00",
     Severity.CRITICAL: "#b42318",
 }
-_WELL = "#1a7f37"
+_STATES = {"acknowledged": "#57606a", "resolved": "#1a7f37"}
 
 
 def body_html(message: Message) -> str:
     """Return the message as one HTML document with inline styles, without script or remote content."""
-    colour = _WELL if message.status == "resolved" else _COLOURS[message.severity]
-    paragraphs = [part for part in clean(message.summary).split("\n") if part.strip()]
+    message = plain.worded(message)
+    colour = _STATES.get(message.status) or _COLOURS[message.severity]
+    title, query = _html(plain.headline(message, 1_000)), clean(message.query).strip()
+    pill = f"display:inline-block;padding:2px 10px;border-radius:10px;background:{colour};color:#fff;font-weight:600"
     parts = [
-        f'<h1 style="font-size:18px;margin:0 0 4px">{_html(plain.headline(message, 1_000))}</h1>',
-        f'<p style="margin:0 0 12px;color:{colour};font-weight:bold">{_html(plain.state(message))}</p>',
-        *(f'<p style="margin:0 0 12px">{_html(part)}</p>' for part in paragraphs),
+        f'<h1 style="font-size:18px;line-height:1.35;margin:0 0 8px">{title}</h1>',
+        f'<p style="margin:0 0 16px"><span style="{pill}">{_html(plain.state(message))}</span></p>',
+        *(f'<p style="margin:0 0 16px">{_html(part)}</p>' for part in _paragraphs(message)),
     ]
     if message.facts:
-        parts.append(_table(_row("td", fact) for fact in message.facts))
+        parts.append(_table(_fact(*fact) for fact in message.facts))
+    if message.links:
+        parts.append(f'<p style="margin:0 0 16px">{"".join(_link(*link) for link in message.links)}</p>')
+    if query:
+        box = "margin:0;padding:12px;background:#f6f8fa;border-radius:6px;font-size:12px;white-space:pre-wrap"
+        parts.append(_heading("How to reproduce") + f'<pre style="{box};word-break:break-word">{_html(query)}</pre>')
     if message.rows:
+        parts.append(_heading("Findings, worst first"))
         parts.append(_table([_row("th", message.columns), *(_row("td", cells) for cells in message.rows)]))
-    if message.omitted > 0:
-        parts.append(f'<p style="margin:0 0 12px;color:#57606a">{_html(plain.left_out(message.omitted))}</p>')
-    parts += [f'<p style="margin:0 0 4px">{_link(text, address)}</p>' for text, address in message.links]
-    style = "margin:0;padding:16px;font:14px/1.5 -apple-system,Segoe UI,Roboto,sans-serif;color:#1f2328"
+    small = "margin:12px 0 0;color:#57606a;font-size:12px"
+    notes = (*plain.left_out(message, message), message.note)
+    parts += [f'<p style="{small}">{_html(note)}</p>' for note in notes if note]
+    font = "font:14px/1.5 -apple-system,Segoe UI,Roboto,Helvetica,Arial,sans-serif;color:#1f2328"
+    card = f"max-width:720px;margin:0 auto;padding:16px;background:#fff;border-top:4px solid {colour}"
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{_html(plain.headline(message, 1_000))}</title></head>"
-        f'<body style="{style}">{"".join(parts)}</body></html>'
+        f"<title>{title}</title></head>"
+        f'<body style="margin:0;padding:12px;background:#f6f8fa;{font}">'
+        f'<div style="{card}">{"".join(parts)}</div></body></html>'
     )
 
 
@@ -116,6 +126,7 @@ class Email:
     ca_file: str = ""
     timeout: float = 10.0
     pages: ClassVar[bool] = False
+    rate: ClassVar[tuple[int, float]] = (0, 0.0)  # a mail server says 4xx when it has enough
     secrets: ClassVar[tuple[str, ...]] = ("password",)
 
     @classmethod
@@ -225,17 +236,32 @@ def _html(text: str) -> str:
 
 
 def _row(tag: str, cells: Iterable[str]) -> str:
-    style = "padding:4px 8px;border-bottom:1px solid #d0d7de;text-align:left;vertical-align:top"
+    style = "padding:4px 12px 4px 0;border-bottom:1px solid #d0d7de;text-align:left;vertical-align:top"
     shown = (f'<{tag} style="{style}">{_html(cell)}</{tag}>' for cell in cells)
     return f"<tr>{''.join(shown)}</tr>"
 
 
+def _fact(label: str, value: str) -> str:
+    left = "padding:3px 16px 3px 0;color:#57606a;white-space:nowrap;vertical-align:top"
+    right = "padding:3px 0;vertical-align:top;word-break:break-word"
+    return f'<tr><td style="{left}">{_html(label)}</td><td style="{right}">{_html(value)}</td></tr>'
+
+
+def _heading(text: str) -> str:
+    return f'<h2 style="font-size:13px;color:#57606a;margin:16px 0 6px">{_html(text)}</h2>'
+
+
+def _paragraphs(message: Message) -> list[str]:
+    return [part for part in clean(message.summary).split("\n") if part.strip()]
+
+
 def _table(rows: Iterable[str]) -> str:
-    return f'<table style="border-collapse:collapse;margin:0 0 12px">{"".join(rows)}</table>'
+    return f'<table style="border-collapse:collapse;margin:0 0 16px">{"".join(rows)}</table>'
 
 
 def _link(text: str, address: str) -> str:
     shown = _html(line(text) or line(address))
     if not address.startswith(("https://", "http://", "mailto:")):
-        return f"{shown}: {_html(address)}"
-    return f'<a href="{_html(address)}">{shown}</a>'
+        return f"{shown}: {_html(address)}<br>"
+    button = "display:inline-block;margin:0 8px 8px 0;padding:6px 14px;border:1px solid #d0d7de;border-radius:6px"
+    return f'<a href="{_html(address)}" style="{button};color:#0969da;text-decoration:none">{shown}</a>'

@@ -116,6 +116,20 @@ class Settings:
             raise self.error(key, "is a secret and must be a reference such as env:NAME or file:PATH")
         return self._resolved(key, reference)
 
+    def secrets(self, key: str) -> dict[str, str]:
+        """Return the secrets of ``key``, a table of references by name; none by default.
+
+        Raises:
+            ConfigError: when it is no such table, or one of them refers to nothing.
+        """
+        table = self.values.get(key, {})
+        if not isinstance(table, Mapping):
+            raise self.error(key, 'must be a table such as { Authorization = "env:NAME" }')
+        for name, reference in table.items():
+            if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
+                raise self.error(f"{key}.{name}", "is a secret and must be a reference such as env:NAME or file:PATH")
+        return {name: self._resolved(f"{key}.{name}", reference) for name, reference in table.items()}
+
     def _resolved(self, key: str, reference: str) -> str:
         try:
             value = self.resolve(reference).strip()

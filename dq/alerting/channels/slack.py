@@ -1,4 +1,21 @@
-"""Slack: an incoming webhook, or ``chat.postMessage`` with a bot token.
+"""Slack: an incoming webhook, or a bot token with one thread for each group of incidents.
+
+A webhook posts every message anew. A bot edits the first message that it posted under a key to the present state, and
+says in its thread what changed. ``Message.reference`` is what Slack called that first message (``ts``, ``channel``):
+
+    reference    1. chat.update             2. reply in the thread      then, and the receipt
+    ---------    -----------------------    ------------------------    ---------------------------------------
+    none         -                          -                           post anew: that receipt
+    known        done                       done                        delivered, the same reference
+    known        done                       may pass, or no answer      that receipt: both are tried again
+    known        done                       refused for good            post anew: that receipt
+    known        may pass, or no answer     -                           that receipt: it is tried again
+    known        refused for good           -                           post anew: that receipt
+
+Delivery is at least once. The edit comes first because it can be repeated without harm; what a lost answer can double
+is a reply, or the first message. *Refused for good* is an answer of Slack itself, such as ``message_not_found``,
+``edit_window_closed`` or ``cant_update_message``; an edit notifies nobody, so without a reply nobody would know. After
+a resolved message there is no reference: what comes next under the key is posted anew. An event is always posted anew.
 
 Limits: docs.slack.dev/reference/block-kit/blocks. The limit on all block text together is in no documentation: 9,597
 characters were seen accepted and 11,341 rejected (slackapi/bolt-js issue 2867), so dq stays below 9,500.
@@ -13,15 +30,15 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 from urllib.request import Request
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from slack_sdk import WebClient
 from slack_sdk.webhook import WebhookClient, WebhookResponse
 
 from dq.alerting.channels import Resolve, plain
 from dq.alerting.channels.http import RETRY, Answer, UnreachableError, post, safe
 from dq.alerting.channels.settings import Settings
-from dq.alerting.channels.truncate import ELLIPSIS, characters, clean, line, most
-from dq.model.message import Message, Receipt
+from dq.alerting.channels.truncate import ELLIPSIS, characters, clean, line, most, shortened
+from dq.model.message import CHANGED, Message, Receipt
 from dq.model.severity import Severity
 
 BASE_URL = "https://slack.com/api/"
@@ -34,46 +51,72 @@ _HEADER = 150
 _SUMMARY = 2_000
 _FACTS = 10
 _FACT = 240
-_TABLE = 2_900
+_BUTTONS = 10
+_BUTTON = 40
+_MAILS = 2
+_MAIL = 160
+_QUERY = 800
+_TABLE = 2_000
 _CELL = 60
-_LINKS = 5
-_LINK = 160
 _CONTEXT = 300
+_NOTE = 200
 _FALLBACK = 500
+_REPLY = 1_000
+_ADDRESS = 3_000
 
 _MARKS = {Severity.INFO: "🔵", Severity.WARNING: "🟡", Severity.ERROR: "🟠", Severity.CRITICAL: "🔴"}
-_WELL = "✅"
+_STATES = {"acknowledged": "👀", "resolved": "✅"}
+# What the receipt keeps beside Slack's own reference: the severity that was told.
+_SEVERITY = "severity"
 
 
 def payload(message: Message) -> dict[str, Any]:
-    """Return ``text`` and ``blocks`` within Slack's limits: headline, summary, facts, table, links, state.
+    """Return ``text`` and ``blocks`` within Slack's limits, in the order of a message.
 
-    Of a table as many rows are shown as fit, of the facts ten; what is left out is counted.
+    Of the table as many rows are shown as fit, of facts and links ten; what is left out is counted.
     """
-    mark = _WELL if message.status == "resolved" else _MARKS[message.severity]
-    head = f"{mark} {plain.headline(message, _HEADER - len(mark) - 1)}"
+    whole = plain.worded(message)
+    head = f"{_mark(whole)} {plain.headline(whole, _HEADER - 2)}"
     blocks: list[dict[str, Any]] = [{"type": "header", "text": {"type": "plain_text", "text": head, "emoji": True}}]
-    if summary := escaped(clean(message.summary).strip(), _SUMMARY):
+    summary = _fitting(clean(whole.summary).strip(), _SUMMARY)
+    if summary:
         blocks.append({"type": "section", "text": _mrkdwn(summary)})
-    if message.facts:
-        fields = [_mrkdwn(_fact(label, value)) for label, value in message.facts[:_FACTS]]
-        blocks.append({"type": "section", "fields": fields})
-    rows = most(len(message.rows), lambda n: len(_table(message, n)) <= _TABLE)
+    facts = whole.facts[:_FACTS]
+    if facts:
+        blocks.append({"type": "section", "fields": [_mrkdwn(_fact(label, value)) for label, value in facts]})
+    buttons = [(pair, button) for pair in whole.links if (button := _button(*pair))][:_BUTTONS]
+    if buttons:
+        elements = [{**button, "action_id": f"link-{number}"} for number, (_, button) in enumerate(buttons)]
+        blocks.append({"type": "actions", "elements": elements})
+    mails = [(pair, mail) for pair in whole.links if (mail := _mail(*pair))][:_MAILS]
+    if mails:
+        blocks.append({"type": "section", "text": _mrkdwn(" · ".join(mail for _, mail in mails))})
+    if query := _fitting(clean(whole.query).strip().replace("```", "'''"), _QUERY):
+        blocks.append({"type": "section", "text": _mrkdwn(f"```\n{query}\n```")})
+    rows = most(len(whole.rows), lambda n: len(_table(whole, n)) <= _TABLE)
     if rows:
-        blocks.append({"type": "section", "text": _mrkdwn(_table(message, rows))})
-    links = [link for link in (_link(*pair) for pair in message.links) if link]
-    if links[:_LINKS]:
-        blocks.append({"type": "section", "text": _mrkdwn(" · ".join(links[:_LINKS]))})
-    notes = [
-        plain.state(message),
-        plain.left_out(message.omitted + len(message.rows) - rows),
-        _more(len(message.facts) - _FACTS, "fact"),
-        _more(len(message.links) - len(links[:_LINKS]), "link"),
-        line(message.subject),
-    ]
-    blocks.append({"type": "context", "elements": [_mrkdwn(escaped(" · ".join(n for n in notes if n), _CONTEXT))]})
-    fallback = escaped("\n".join(part for part in (head, clean(message.summary).strip()) if part), _FALLBACK)
+        blocks.append({"type": "section", "text": _mrkdwn(_table(whole, rows))})
+    shown = evolve(whole, facts=facts, rows=whole.rows[:rows], links=tuple(pair for pair, _ in (*buttons, *mails)))
+    notes = [plain.state(whole), *plain.left_out(whole, shown), line(whole.subject)]
+    context = [escaped(" · ".join(note for note in notes if note), _CONTEXT), escaped(line(whole.note), _NOTE)]
+    blocks.append({"type": "context", "elements": [_mrkdwn(text) for text in context if text]})
+    fallback = escaped("\n".join(part for part in (head, clean(whole.summary).strip()) if part), _FALLBACK)
     return {"text": fallback, "blocks": blocks}
+
+
+def reply(message: Message) -> dict[str, Any]:
+    """Return what is said in the thread when the first message has been edited: what changed.
+
+    Only those who follow the thread see a reply. One that tells of something worse than before, or that repeats what
+    still holds, stands in the channel too.
+    """
+    changed = [line(value) for label, value in message.facts if label == CHANGED]
+    summary = clean(plain.worded(message).summary).strip()
+    words = [f"{_mark(message)} {plain.headline(message, _HEADER - 2)}", *changed, summary]
+    before = message.reference.get(_SEVERITY, "")
+    worse = before.isdecimal() and int(message.severity) > int(before)
+    loud = message.status == "firing" and (worse or not changed)
+    return {"text": _fitting("\n".join(word for word in words if word), _REPLY), "reply_broadcast": loud}
 
 
 def escaped(text: str, limit: int) -> str:
@@ -130,6 +173,8 @@ class Slack:
     base_url: str = BASE_URL
     timeout: float = 10.0
     pages: ClassVar[bool] = False
+    # One message a second and channel (docs.slack.dev/apis/web-api/rate-limits). An edit counts apart from it.
+    rate: ClassVar[tuple[int, float]] = (1, 1.0)
     secrets: ClassVar[tuple[str, ...]] = ("webhook", "token")
 
     @classmethod
@@ -153,16 +198,32 @@ class Slack:
         return cls(name, token=token, channel=channel, base_url=base_url, timeout=timeout)
 
     def send(self, message: Message) -> Receipt:
-        """Post ``message``; see ``Channel.send``. A second try after a lost answer posts it twice."""
-        body = payload(message)
+        """Post ``message``, or edit the first one and reply; see ``Channel.send`` and the table above."""
         try:
             if self.webhook:
-                answer = _Webhook(self.webhook, self.timeout).post(body)
-            else:
-                answer = _Web(self.token, self.base_url, self.timeout).post({"channel": self.channel, **body})
+                return classify(_Webhook(self.webhook, self.timeout).post(payload(message)), (self.webhook,))
+            return self._tell(message)
         except UnreachableError as error:
             return error.receipt
-        return classify(answer, tuple(filter(None, (self.webhook, self.token))))
+
+    def _tell(self, message: Message) -> Receipt:
+        body = payload(message)
+        web = _Web(self.token, self.base_url, self.timeout)
+        known = {_SEVERITY: str(int(message.severity))}
+        first = {key: message.reference[key] for key in ("channel", "ts") if message.reference.get(key)}
+        if len(first) == 2 and message.status != "event":
+            answer = web.post("chat.update", {**first, **body})
+            if _done(answer):
+                answer = web.post("chat.postMessage", _in_thread(first, reply(message)))
+            receipt = classify(answer, (self.token,))
+            if receipt.delivered:
+                return evolve(receipt, reference={} if message.status == "resolved" else {**first, **known})
+            if receipt.retry or answer.status not in DELIVERED:
+                return receipt
+        receipt = classify(web.post("chat.postMessage", {"channel": self.channel, **body}), (self.token,))
+        if not receipt.delivered or message.status == "resolved":
+            return evolve(receipt, reference={})
+        return evolve(receipt, reference={**receipt.reference, **known})
 
 
 # The clients of slack-sdk build the requests. Their transport (urllib) follows redirects and hands the token on to the
@@ -201,8 +262,9 @@ class _Web(WebClient):
         self._seconds = timeout
         self._answer = Answer(status=0)
 
-    def post(self, body: dict[str, Any]) -> Answer:
-        self.chat_postMessage(**body, unfurl_links=False, unfurl_media=False)
+    def post(self, method: str, body: dict[str, Any]) -> Answer:
+        unfurl = {"unfurl_links": False, "unfurl_media": False} if method == "chat.postMessage" else {}
+        self.api_call(method, json={**body, **unfurl})
         return self._answer
 
     def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:
@@ -215,6 +277,26 @@ def _transfer(url: str, request: Request, timeout: float) -> Answer:
     body = request.data
     assert isinstance(body, bytes)  # noqa: S101  # both clients send JSON
     return post(url, body, timeout=timeout, headers={key.title(): value for key, value in request.header_items()})
+
+
+def _done(answer: Answer) -> bool:
+    return classify(answer).delivered
+
+
+def _in_thread(first: Mapping[str, str], said: Mapping[str, Any]) -> dict[str, Any]:
+    return {"channel": first["channel"], "thread_ts": first["ts"], **said}
+
+
+def _mark(message: Message) -> str:
+    return _STATES.get(message.status) or _MARKS[message.severity]
+
+
+def _fitting(text: str, limit: int) -> str:
+    """Return ``text`` escaped, or its beginning and how much is left out, in at most ``limit`` characters."""
+    if len(escaped(text, sys.maxsize)) <= limit:
+        return escaped(text, sys.maxsize)
+    room = most(limit, lambda n: len(escaped(shortened(text, n), sys.maxsize)) <= limit)
+    return escaped(shortened(text, room), limit)
 
 
 def _mrkdwn(text: str) -> dict[str, Any]:
@@ -234,14 +316,19 @@ def _table(message: Message, rows: int) -> str:
     return "```\n" + escaped("\n".join(lines), sys.maxsize) + "\n```"
 
 
-def _link(text: str, address: str) -> str:
+def _button(text: str, address: str) -> dict[str, Any]:
     target = line(address)
-    if not target.startswith(("https://", "http://", "mailto:")) or re.search(r"[<>|\s]", target):
+    if not target.startswith(("https://", "http://")) or re.search(r"[<>|\s]", target) or len(target) > _ADDRESS:
+        return {}
+    label = characters(line(text), _BUTTON) or "link"
+    return {"type": "button", "text": {"type": "plain_text", "text": label, "emoji": True}, "url": target}
+
+
+def _mail(text: str, address: str) -> str:
+    """Return the link to an address for mail, which a button cannot have."""
+    target = line(address)
+    if not target.startswith("mailto:") or re.search(r"[<>|\s]", target):
         return ""
     shown = escaped(line(text).replace("|", "/") or "link", 60)
     link = f"<{target.replace('&', '&amp;')}|{shown}>"
-    return link if len(link) <= _LINK else ""
-
-
-def _more(count: int, what: str) -> str:
-    return "" if count <= 0 else f"{count:,} further {what}{'' if count == 1 else 's'} left out"
+    return link if len(link) <= _MAIL else ""

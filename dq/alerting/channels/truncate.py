@@ -27,6 +27,18 @@ def characters(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + ELLIPSIS if limit > 0 else ""
 
 
+def shortened(text: str, limit: int) -> str:
+    """Return ``text``, or its beginning and how much of it is left out, in at most ``limit`` characters."""
+    if len(text) <= limit:
+        return text
+    room = limit - len(_cut(len(text)))
+    return text[:room].rstrip() + _cut(len(text) - room) if room > 0 else characters(text, limit)
+
+
+def _cut(count: int) -> str:
+    return f"{ELLIPSIS} ({count:,} characters left out)"
+
+
 def utf8_bytes(text: str, limit: int) -> str:
     """Return ``text``, or its beginning and an ellipsis, in at most ``limit`` bytes of UTF-8.
 

@@ -26,6 +26,7 @@ _STATE_MESSAGE = 20_480
 _NAME = 255
 # CRITICAL opens an incident; WARNING opens one or not, by account setting; INFO stands in the time line only. An error
 # has to wake somebody whatever the account's setting is, therefore it is CRITICAL.
+_ENDS = {"acknowledged": "ACKNOWLEDGEMENT", "resolved": "RECOVERY"}
 _TYPES = {
     Severity.INFO: "INFO",
     Severity.WARNING: "WARNING",
@@ -35,7 +36,7 @@ _TYPES = {
 
 
 def payload(message: Message) -> dict[str, str | int]:
-    """Return the body of the request: RECOVERY for a resolved message, otherwise a type by severity.
+    """Return the body of the request: RECOVERY, ACKNOWLEDGEMENT, or for a firing message a type by severity.
 
     Raises:
         ValueError: when the message is an event, or has no key.
@@ -44,7 +45,7 @@ def payload(message: Message) -> dict[str, str | int]:
         raise ValueError("an event is not for a pager")
     since = message.since or message.at
     return {
-        "message_type": "RECOVERY" if message.status == "resolved" else _TYPES[message.severity],
+        "message_type": _ENDS.get(message.status) or _TYPES[message.severity],
         "entity_id": identity(message.key),
         "entity_display_name": plain.headline(message, _NAME),
         "state_message": plain.text(message, _STATE_MESSAGE),
@@ -91,6 +92,7 @@ class VictorOps:
     routing_key: str
     timeout: float = 10.0
     pages: ClassVar[bool] = True
+    rate: ClassVar[tuple[int, float]] = (0, 0.0)  # the vendor names none
     secrets: ClassVar[tuple[str, ...]] = ("url",)
 
     @classmethod
@@ -102,7 +104,7 @@ class VictorOps:
         return cls(name, url, routing_key, timeout)
 
     def send(self, message: Message) -> Receipt:
-        """Open, update or recover; see ``Channel.send``."""
+        """Open, update, acknowledge or recover; see ``Channel.send``."""
         document = payload(message)
         body = json.dumps(document, ensure_ascii=False).encode()
         try:

@@ -1,0 +1,57 @@
+"""Announcing: what a person or a deployment tells, once, through the channels that dq knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from dq.alerting.pump import PumpReport, enqueue_event
+from dq.app.session import transaction
+from dq.app.telling import ROUTES, alerting_of, deliver
+from dq.model.errors import UsageError
+from dq.model.message import Message
+from dq.model.severity import Severity
+from dq.plugins import suggest
+from dq.project import Project
+
+
+def announce(
+    project: Project, text: str, *, to: Iterable[str], subject: str = "dq", links: Iterable[tuple[str, str]] = ()
+) -> PumpReport:
+    """Tell ``text`` once, e.g. that a version was deployed; what cannot be sent now is sent by the next pump.
+
+    Args:
+        project: whose channels and environment.
+        text: one line, e.g. ``"loader 1.4.2 is deployed"``.
+        to: names of channels; for deploy markers one of type ``pagerduty_change``.
+        subject: what it is about, e.g. a suite; with the environment it is the source of a change event.
+        links: text and address pairs.
+
+    Raises:
+        UsageError: when there is nothing to tell, or a channel does not exist or is a pager.
+    """
+    channels = tuple(dict.fromkeys(to))
+    known = alerting_of(project).channels
+    if not text.strip() or not channels:
+        raise UsageError("nothing is announced: give a text and at least one channel")
+    for name in channels:
+        if name not in known:
+            raise UsageError(f"{ROUTES} has no channel {name!r}; {suggest(name, tuple(sorted(known)))}")
+        if known[name].pages:
+            raise UsageError(f"the channel {name!r} is a pager, which takes no news that is told once")
+    now = datetime.now(UTC)
+    message = Message(
+        key=f"{project.environment}/announced/{subject}",
+        status="event",
+        severity=Severity.INFO,
+        environment=project.environment,
+        subject=subject,
+        title=f"{project.environment.upper()} - {subject}: {text}",
+        summary="",
+        at=now,
+        links=tuple(links),
+    )
+    with transaction(project) as connection:
+        for name in channels:
+            enqueue_event(connection, name, message, f"announced/{subject}/{text}/{now.isoformat()}")
+    return deliver(project)
