@@ -97,6 +97,16 @@ def _server():  # noqa: ANN202  # the tests' own type
     return server
 
 
+def end_sessions(database: Database) -> None:
+    """End what a contender that was given up left running in the server: it would slow the others down."""
+    if database.engine == "postgres":
+        with psycopg.connect(database.target, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+
 def sent_to(database: Database, work: Callable[[], object]) -> list[str]:
     """Return what PostgreSQL received while ``work`` was done."""
     name = database.target.rsplit("/", 1)[1]

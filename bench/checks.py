@@ -21,7 +21,7 @@ from typing import Any
 
 import _peers
 from _curves import curves
-from _databases import Database, counted, in_duckdb, in_postgres, sent_to
+from _databases import Database, counted, end_sessions, in_duckdb, in_postgres, sent_to
 from _orders import CHECKS, some, verdict
 from _report import DOCUMENT, publish, table
 from attrs import field, frozen
@@ -179,6 +179,8 @@ class Bench:
             check=True, capture_output=True, text=True, env=environment, cwd=self.folder,
         )  # fmt: skip
         done = json.loads(launched.stdout)
+        if done["code"] == KILLED:
+            end_sessions(self.large)
         if done["code"] not in (0, 1, KILLED) or (done["code"] == 1 and command[1].endswith("_contender.py")):
             # 1 is what commands end with when a check fails, as some do on purpose.
             sys.exit(f"{contender.name} on {self.large.engine} ended with {done['code']}: {errors.read_text()[-3000:]}")

@@ -273,7 +273,7 @@ def _after(answer: Answer, incident: Incident | None, finding: Finding, now: dat
     )
     if incident is None:
         return fresh
-    kept = ("id", "opened_at", "changed_at", "pending", "acked_at", "acked_by", "acked_severity")
+    kept = ("id", "opened_at", "changed_at", "told_at", "muted", "pending", "acked_at", "acked_by", "acked_severity")
     same = evolve(fresh, **{name: getattr(incident, name) for name in kept})
     return incident if same == incident else evolve(same, changed_at=now)
 

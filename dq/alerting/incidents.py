@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import select
@@ -16,6 +16,7 @@ from dq.model.interval import Interval
 from dq.model.severity import Outcome, Severity
 from dq.store.schema import incident as table
 
+_CHUNK = 500
 KEY_LIMIT = 255
 """Characters of a key: PagerDuty's limit for a dedup_key, and that of our own columns."""
 
@@ -55,6 +56,7 @@ def to_row(incident: Incident) -> dict[str, Any]:
         "threshold": incident.threshold[:200],
         "labels": _dump(incident.labels),
         "links": _dump(incident.links),
+        "query": incident.query or None,
         "interval_start": incident.interval.start,
         "interval_end": incident.interval.end,
         "opened_at": incident.opened_at,
@@ -80,11 +82,14 @@ def from_row(row: Any) -> Incident:
         threshold=row.threshold,
         labels=json.loads(row.labels),
         links=json.loads(row.links),
+        query=row.query or "",
         interval=Interval(row.interval_start, row.interval_end),
         opened_at=row.opened_at,
         changed_at=row.changed_at,
         ended_at=row.ended_at,
         ended=cast("Ended | None", row.ended),
+        told_at=row.told_at,
+        muted=row.muted,
         pending=row.pending,
         acked_at=row.acked_at,
         acked_by=row.acked_by,
@@ -101,6 +106,21 @@ def read_open(connection: Connection, condition: ColumnElement[bool]) -> tuple[I
     """Return the open incidents that satisfy ``condition`` (on ``dq_incident``), oldest first."""
     query = select(table).where(condition, table.c.ended_at.is_(None)).order_by(table.c.id)
     return tuple(from_row(row) for row in connection.execute(query))
+
+
+def read_by_id(connection: Connection, ids: Iterable[int]) -> tuple[Incident, ...]:
+    """Return the incidents with these ids, oldest first."""
+    found: list[Incident] = []
+    for some in in_chunks(sorted(ids)):
+        query = select(table).where(table.c.id.in_(some)).order_by(table.c.id)
+        found += [from_row(row) for row in connection.execute(query)]
+    return tuple(found)
+
+
+def in_chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Yield ``ids`` in pieces that fit into one statement of every store."""
+    for start in range(0, len(ids), _CHUNK):
+        yield ids[start : start + _CHUNK]
 
 
 def open_orgs(connection: Connection, environment: str, kind: str, subject: str) -> dict[str, frozenset[str]]:

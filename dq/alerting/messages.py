@@ -1,6 +1,7 @@
 """Messages: incidents as one neutral message, in the order in which a person on call asks.
 
-What is wrong, since when, how bad (observed against threshold), for which orgs, what changed, who owns it, what to do.
+What is wrong, since when, how bad (observed against threshold), for which orgs, what changed, who owns it and who is on
+it, what to do, how to reproduce it.
 """
 
 from __future__ import annotations
@@ -16,18 +17,34 @@ from dq.alerting.incidents import worst_first
 from dq.alerting.reason import State
 from dq.model.duration import format_duration
 from dq.model.incident import Incident
-from dq.model.message import Message
+from dq.model.message import CHANGED, Message
 from dq.model.severity import Outcome, Severity
 
 WORST_NAMED = 10
 """How many orgs and table rows a message names before it counts the others."""
+
+CHANGED_NAMED = 5
+"""How many incidents each clause of what changed names before it counts the others."""
+
+ORGS = "_orgs"
+"""The label of how many orgs the check looked at."""
 
 _NOUNS = {"suite": ("check", "checks"), "reconciliation": ("stage", "stages"), "sla": ("partition", "partitions")}
 _WELL = {"sla": ("has arrived", "have arrived")}
 _FAILS = {"suite": ("fails", "fail"), "reconciliation": ("differs", "differ"), "sla": ("is late", "are late")}
 
 
-def firing(key: str, incidents: Iterable[Incident], told: State, at: datetime) -> Message:
+def firing(
+    key: str,
+    incidents: Iterable[Incident],
+    told: State,
+    at: datetime,
+    *,
+    gone: Sequence[Incident] = (),
+    passed: Sequence[Incident] = (),
+    acknowledged: bool = False,
+    escalated: timedelta = timedelta(0),
+) -> Message:
     """Return the message that says what is wrong now.
 
     Args:
@@ -35,6 +52,10 @@ def firing(key: str, incidents: Iterable[Incident], told: State, at: datetime) -
         incidents: what is open; at least one.
         told: what the channel was last told; empty: nothing.
         at: when the message is decided.
+        gone: what it was told of and is over, or no longer told there.
+        passed: what came and went since, and nobody was told.
+        acknowledged: all that is new is that somebody is on it.
+        escalated: for how long nobody acknowledged, where that is why it is told there.
     """
     worst = worst_first(incidents)
     parts = _by_part(worst)
@@ -42,7 +63,6 @@ def firing(key: str, incidents: Iterable[Incident], told: State, at: datetime) -
     since = min(i.opened_at for i in worst)
     orgs = _orgs(worst)
     facts = [
-        ("Severity", str(first.severity)),
         ("Since", f"{_clock(since)} ({_lasted(since, at)})"),
         ("Partition", _newest_partition(worst)),
     ]
@@ -52,14 +72,18 @@ def firing(key: str, incidents: Iterable[Incident], told: State, at: datetime) -
         )
     if orgs:
         facts.append(("Orgs", _named(orgs)))
-    if told and (changed := _changed(told, {i.id: int(i.severity) for i in worst})):
-        facts.append(("Changed", changed))
+    if told and (changed := _changed(told, worst, gone, passed)):
+        facts.append((CHANGED, changed))
+    if escalated:
+        facts.append(("Escalated", f"nobody acknowledged within {format_duration(escalated)}"))
     if owner := _owner(worst):
         facts.append(("Owner", owner))
+    if on_it := dict.fromkeys(f"{i.acked_by}, {_clock(i.acked_at)}" for i in worst if i.acked and i.acked_at):
+        facts.append(("Acknowledged by", "; ".join(on_it)))
     columns, rows = _table(worst)
     return Message(
         key=key,
-        status="firing",
+        status="acknowledged" if acknowledged else "firing",
         severity=first.severity,
         environment=first.key.environment,
         subject=first.key.subject,
@@ -72,6 +96,7 @@ def firing(key: str, incidents: Iterable[Incident], told: State, at: datetime) -
         rows=rows,
         omitted=max(len(worst) - WORST_NAMED, 0),
         links=_links(worst),
+        query=next((i.query for i in worst if i.query), ""),
     )
 
 
@@ -225,13 +250,21 @@ def _what(parts: Mapping[str, Sequence[Incident]], orgs: Sequence[str]) -> str:
     first = next(iter(parts.values()))[0]
     if len(parts) == 1:
         words = f"{first.key.part} {_verb(first, 1)}"
-        return f"{words} for {f'org {orgs[0]}' if len(orgs) == 1 else f'{len(orgs)} orgs'}" if orgs else words
+        return f"{words} for {_counted(orgs, first)}" if orgs else words
     counts: dict[str, list[Incident]] = {}
     for incidents in parts.values():
         counts.setdefault(_verb(incidents[0], 2), []).append(incidents[0])
     noun = _NOUNS[first.key.kind]
     clauses = [f"{len(same)} {noun[len(same) > 1]} {_verb(same[0], len(same))}" for same in counts.values()]
     return ", ".join(clauses)
+
+
+def _counted(orgs: Sequence[str], first: Incident) -> str:
+    looked_at = first.labels.get(ORGS, "")
+    if len(orgs) > 1 and looked_at == str(len(orgs)):
+        return f"all {looked_at} orgs"
+    count = "1 org" if len(orgs) == 1 else f"{len(orgs)} orgs"
+    return f"org {orgs[0]}" if len(orgs) == 1 else f"{count} of {looked_at}" if looked_at else count
 
 
 def _well_again(ended: Sequence[Incident]) -> str:
@@ -292,15 +325,24 @@ def _table(worst: Sequence[Incident]) -> tuple[tuple[str, ...], tuple[tuple[str,
     return columns, rows
 
 
-def _changed(told: State, desired: State) -> str:
-    both = told.keys() & desired.keys()
-    counts = (
-        ("new", len(desired.keys() - told.keys())),
-        ("worse", sum(desired[i] > told[i] for i in both)),
-        ("milder", sum(desired[i] < told[i] for i in both)),
-        ("recovered or no longer told here", len(told.keys() - desired.keys())),
+def _changed(told: State, shown: Sequence[Incident], gone: Sequence[Incident], passed: Sequence[Incident]) -> str:
+    both = [i for i in shown if i.id in told]
+    clauses = (
+        ("new", [i for i in shown if i.id not in told]),
+        ("worse", [i for i in both if i.severity > told[i.id]]),
+        ("milder", [i for i in both if i.severity < told[i.id]]),
+        ("recovered", [i for i in gone if i.ended == "recovered"]),
+        ("no longer declared", [i for i in gone if i.ended == "vanished"]),
+        ("no longer told here", [i for i in gone if i.ended_at is None]),
+        ("came and went", list(passed)),
     )
-    return ", ".join(f"{count} {word}" for word, count in counts if count)
+    return "; ".join(f"{len(some)} {word}: {_some(some)}" for word, some in clauses if some)
+
+
+def _some(incidents: Sequence[Incident]) -> str:
+    names = [f"{i.key.part} (org {i.labels.get('org', i.key.org)})" if i.key.org else i.key.part for i in incidents]
+    others = len(names) - CHANGED_NAMED
+    return ", ".join(names[:CHANGED_NAMED]) + (f" and {others} other{'s' * (others > 1)}" if others > 0 else "")
 
 
 def _lasted(since: datetime, until: datetime) -> str:

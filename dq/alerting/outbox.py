@@ -18,6 +18,7 @@ from sqlalchemy.sql.expression import ColumnElement
 from dq.alerting import messages
 from dq.alerting.channels import Channel, build
 from dq.alerting.config import AlertConfig
+from dq.alerting.flow import FAILURES, note_answer, take_turn
 from dq.alerting.templates import worded
 from dq.alerting.upsert import insert_or_lock
 from dq.model.errors import DqError
@@ -27,13 +28,13 @@ from dq.store.schema import outbox
 LEASE = timedelta(seconds=60)
 """How long a claim holds; renewed before every send, and longer than one takes with the default time-outs."""
 
-FIRST_WAIT = timedelta(seconds=5)
+FIRST_WAIT = timedelta(seconds=1)
 LONGEST_WAIT = timedelta(minutes=10)
 LONGEST_ASKED = timedelta(hours=1)
 """No ``Retry-After`` silences a channel for longer."""
 
-TRIES_BEFORE_FALLBACK = 6
-"""After so many failed tries, about three minutes, the fallback channel is told; the tries go on."""
+TRIES_BEFORE_FALLBACK = 8
+"""After so many failed tries, about two minutes, the fallback channel is told; the tries go on."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,8 +85,12 @@ def backoff(attempts: int, after: float | None, jitter: float) -> timedelta:
         jitter: from 0 to 1, so that many pumps do not come back at once.
     """
     longest: timedelta = min(FIRST_WAIT * 2 ** min(attempts - 1, 20), LONGEST_WAIT)
-    asked = timedelta(seconds=min(max(after or 0, 0), LONGEST_ASKED.total_seconds()))
-    return max(longest * (0.5 + jitter / 2), asked)
+    return max(longest * (0.5 + jitter / 2), asked(after))
+
+
+def asked(after: float | None) -> timedelta:
+    """Return for how long a vendor wants to be left alone, up to ``LONGEST_ASKED``."""
+    return timedelta(seconds=min(max(after or 0, 0), LONGEST_ASKED.total_seconds()))
 
 
 def lease_is_free(until: Any, now: datetime) -> ColumnElement[bool]:
@@ -93,7 +98,9 @@ def lease_is_free(until: Any, now: datetime) -> ColumnElement[bool]:
     return or_(until.is_(None), until < now, until > now + 2 * LEASE)
 
 
-def enqueue_event(connection: Connection, channel: str, message: Message, idempotency: str) -> bool:
+def enqueue_event(
+    connection: Connection, channel: str, message: Message, idempotency: str, not_before: datetime | None = None
+) -> bool:
     """Put a message that is told once into the outbox, in the transaction of the caller.
 
     Args:
@@ -101,6 +108,7 @@ def enqueue_event(connection: Connection, channel: str, message: Message, idempo
         channel: the name of the channel.
         message: with status ``event``.
         idempotency: what makes the event unique; a second one with the same channel and text is dropped.
+        not_before: it is told then; None: at once.
 
     Returns:
         Whether it is new (or another transaction puts it there at this very moment).
@@ -114,6 +122,7 @@ def enqueue_event(connection: Connection, channel: str, message: Message, idempo
         "channel": channel,
         "message": messages.dump_message(message),
         "created_at": message.at,
+        "next_at": not_before,
     }
     insert_or_lock(connection, outbox, row, ("idempotency",))
     return True
@@ -132,6 +141,7 @@ class Wire:
         owner: the name under which this pump holds leases.
         counts: tries by what came of them.
         problems: what a person must mend.
+        again: what was told, or ended, changes what other groups are to be told: there is more to do at once.
     """
 
     engine: Engine
@@ -142,6 +152,12 @@ class Wire:
     owner: str
     counts: dict[str, int] = field(factory=lambda: {"sent": 0, "failed": 0, "dead": 0})
     problems: list[str] = field(factory=list)
+    again: bool = False
+
+    def turn(self, connection: Connection, name: str) -> tuple[datetime, str] | None:
+        """Take the next turn of the channel ``name``; see ``flow.take_turn``."""
+        rate = getattr(self.channels[name], "rate", (0, 0.0))  # one of the user's own may have none
+        return take_turn(connection, self.environment, name, rate, self.clock())
 
     def send(self, channel: Channel | BrokenChannel, message: Message) -> Receipt:
         """Send once, in the user's own words where there are any.
@@ -164,9 +180,19 @@ class Wire:
             self.problems.append(f"the channel {channel.name}: {receipt.error}")
         return receipt if receipt.delivered else evolve(receipt, error=receipt.error or "it gave no reason")
 
-    def count(self, receipt: Receipt) -> None:
-        """Count what came of one try."""
+    def answered(self, channel: str, message: Message, receipt: Receipt) -> None:
+        """Count what came of one try, and close or open the channel accordingly; the fallback hears that it is closed.
+
+        In a transaction of its own: it holds for all groups, and nothing waits for it.
+        """
         self.counts["sent" if receipt.delivered else "failed" if receipt.retry else "dead"] += 1
+        if channel not in self.channels or isinstance(self.channels[channel], BrokenChannel):
+            return
+        now = self.clock()
+        with self.engine.begin() as connection:
+            if note_answer(connection, self.environment, channel, receipt, now, asked(receipt.after)):
+                error = f"{FAILURES} tries in a row failed: {receipt.error}; all that it is to be told waits"
+                self.dead_letter(connection, channel, message, error, f"closed {now}", dead=False)
 
     def dead_letter(
         self, connection: Connection, channel: str, message: Message, error: str, unique: str, *, dead: bool = True
@@ -206,6 +232,11 @@ def tell_event(wire: Wire, event: int) -> None:
         lease = {"lease_until": now + LEASE, "lease_owner": wire.owner}
         if connection.execute(outbox.update().where(mine, _sendable(wire, now)).values(**lease)).rowcount != 1:
             return
+        turn = wire.turn(connection, row.channel) if row.channel in wire.channels else None
+        if turn is not None:
+            later = {"next_at": turn[0], "error": turn[1], "lease_until": None, "lease_owner": None}
+            connection.execute(outbox.update().where(mine).values(**later))
+            return
     message = messages.load_message(row.message)
     channel = wire.channels.get(row.channel)
     if channel is None:
@@ -214,9 +245,9 @@ def tell_event(wire: Wire, event: int) -> None:
         receipt = Receipt(delivered=False, error="the channel is a pager, which takes no news that is told once")
     else:
         receipt = wire.send(channel, message)
-    wire.count(receipt)
     with wire.engine.begin() as connection:
         _settle(wire, connection, row, message, receipt)
+    wire.answered(row.channel, message, receipt)
 
 
 def _sendable(wire: Wire, now: datetime) -> ColumnElement[bool]:

@@ -1,9 +1,13 @@
 """The pump: what every channel should know now, derived under a lease, sent, and settled.
 
     claim    one transaction: take the group's lease; read its incidents and what its channels were told; derive what
-             each should know; write *trying*
+             each should know, by ``look``; write *trying*
     send     outside of any transaction; pagers first
     settle   one transaction per channel: *told*, or when to try again
+    release  one transaction: when to look at it again
+
+A group is what is leased: the incidents of one subject. What a coarser ``group_by`` brings together from several
+subjects is one more group of its environment, looked at after them.
 
 A pump that dies anywhere leaves a lease that runs out and a *trying* that the next pump tells again. A pump that was
 held up for so long that it lost its lease leaves its late message as *trying* too, because nobody knows whether it came
@@ -17,21 +21,24 @@ import logging
 import os
 import random
 import socket
+import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.expression import ColumnElement
 
-from dq.alerting import messages
+from dq.alerting import messages, silences
 from dq.alerting.channels import Channel
 from dq.alerting.config import AlertConfig
-from dq.alerting.incidents import from_row, of_subject, read_open
+from dq.alerting.incidents import from_row, group_key, in_chunks, of_subject, read_by_id, read_open
+from dq.alerting.look import Decision, Group, Known, untold
+from dq.alerting.mute import UPSTREAM, Mute, muter, upstream_of
 from dq.alerting.outbox import (
     LEASE,
     TRIES_BEFORE_FALLBACK,
@@ -44,19 +51,28 @@ from dq.alerting.outbox import (
     open_channels,
     tell_event,
 )
-from dq.alerting.reason import Reason, State, reason
-from dq.alerting.routing import Target, targets
+from dq.alerting.reason import Reason, State
+from dq.alerting.routing import Place, Target, is_shared, places, shares
+from dq.alerting.times import muted_by_time, next_change
 from dq.alerting.upsert import insert_or_lock
-from dq.model.incident import Incident
+from dq.model.incident import Incident, IncidentKey
 from dq.model.message import Message, Receipt
-from dq.model.severity import Severity
+from dq.model.severity import Outcome, Severity
 from dq.store.schema import alert_group, outbox
 from dq.store.schema import incident as incident_table
 from dq.store.schema import told as told_table
 
 __all__ = ["PumpReport", "enqueue_event", "open_channels", "pump"]
 
-_CHUNK = 500
+SHARED = "~"
+"""The kind of the group with what a coarser ``group_by`` brings together; no subject has it."""
+
+LONGEST_STAY = timedelta(seconds=60)
+"""However patient a pump is, and however much there is to send one by one, it leaves the rest to the next one."""
+
+_ROUNDS = 4
+"""How often one pass looks for what its own look at one group means for others."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -76,6 +92,7 @@ class PumpReport:
         waiting: what a channel still does not know after a failed try, now or earlier.
         problems: what a person must mend, a sentence each.
         reasons: why something is waiting, a sentence per channel and reason.
+        next_at: when there is something to do again, should nothing happen; None: nothing.
     """
 
     sent: int = 0
@@ -84,6 +101,7 @@ class PumpReport:
     waiting: int = 0
     problems: tuple[str, ...] = ()
     reasons: tuple[str, ...] = field(default=(), eq=False)  # words for people, no part of what was done
+    next_at: datetime | None = field(default=None, eq=False)
 
     @property
     def undelivered(self) -> bool:
@@ -98,6 +116,7 @@ def pump(
     *,
     environment: str,
     clock: Callable[[], datetime] = utc_now,
+    patience: timedelta = timedelta(0),
 ) -> PumpReport:
     """Tell every channel what it should know and does not; several pumps at once are safe.
 
@@ -107,50 +126,84 @@ def pump(
         channels: by name, as ``open_channels`` gives them.
         environment: only its groups and events are touched, so that stage never sends for prod.
         clock: the real time; only tests give another.
+        patience: how long to stay for what comes due next, the turn of a channel, a tick, another try; up to
+            ``LONGEST_STAY`` as long as each pass delivers something. Zero: one pass.
 
     Raises:
         SQLAlchemyError: when the store fails. What was sent by then and not settled is told again.
     """
     owner = f"{socket.gethostname()[:60]}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
     wire = Wire(engine, config, channels, environment, clock, owner)
-    for group in _due_groups(wire):
-        try:
-            _tell_group(wire, group)
-        except SQLAlchemyError:
-            raise
-        except Exception as error:  # noqa: BLE001  # one group that cannot be told must not silence the others
-            _log.info("the group %s cannot be told", group, exc_info=True)
-            wire.problems.append(f"the group {group} cannot be told: {type(error).__name__}")
-    for event in due_events(wire):
-        tell_event(wire, event)
+    began, before = clock(), 0
+    while True:
+        _pass(wire)
+        now, next_at = clock(), _next_at(wire)
+        stay = LONGEST_STAY if wire.counts["sent"] > before else patience
+        before = wire.counts["sent"]
+        if not patience or next_at is None or next_at > min(now + patience, began + stay):
+            break
+        time.sleep(max((next_at - now).total_seconds(), 0.05))
     waiting = _waiting(wire)
     reasons = dict.fromkeys(f"the channel {channel} waits to be told: {error}" for channel, error in waiting)
     problems = dict.fromkeys(wire.problems)
-    return PumpReport(**wire.counts, waiting=len(waiting), problems=tuple(problems), reasons=tuple(reasons))
+    return PumpReport(
+        **wire.counts, waiting=len(waiting), problems=tuple(problems), reasons=tuple(reasons), next_at=next_at
+    )
+
+
+def _pass(wire: Wire) -> None:
+    """Look once at all that is due, and at what that makes due."""
+    for _ in range(_ROUNDS):
+        wire.again = False
+        for shared in (False, True):
+            for group in _due_groups(wire, shared=shared):
+                try:
+                    _tell_group(wire, group)
+                except SQLAlchemyError:
+                    raise
+                except Exception as error:  # noqa: BLE001  # one group that cannot be told must not silence the others
+                    _log.info("the group %s cannot be told", group, exc_info=True)
+                    wire.problems.append(f"the group {group} cannot be told: {type(error).__name__}")
+        if not wire.again:
+            break
+    for event in due_events(wire):
+        tell_event(wire, event)
 
 
 @frozen
 class _Send:
-    """One message to be sent, with the state that it tells.
+    """One message to be sent, with what was decided.
 
     ``unsure`` says that the channel knows of something, or may: an earlier try was never settled.
     """
 
-    target: Target
-    state: State
+    decision: Decision
     message: Message
     trying: str
-    attempts: int
     unsure: bool
+
+    @property
+    def channel(self) -> str:
+        return self.decision.target.channel
 
 
 @frozen
 class _Claim:
-    """A group that this pump holds the lease of."""
+    """A group that this pump holds the lease of.
 
-    group: str
-    dirty: int
+    Attributes:
+        row: of the group, as it was.
+        group: what was looked at, with the incidents as they are after it.
+        sends: what is to be sent, pagers first.
+        look_at: when what mutes may be something else.
+        news: incidents or routes have changed since the last look, not only the time.
+    """
+
+    row: Any
+    group: Group
     sends: tuple[_Send, ...]
+    look_at: tuple[datetime, ...]
+    news: bool
 
 
 def _due(wire: Wire, now: datetime) -> ColumnElement[bool]:
@@ -159,11 +212,23 @@ def _due(wire: Wire, now: datetime) -> ColumnElement[bool]:
     return and_(c.environment == wire.environment, news, lease_is_free(c.lease_until, now))
 
 
-def _due_groups(wire: Wire) -> list[str]:
-    """Return the groups that nobody holds and that have news, a retry that is due, or new routes."""
-    query = select(alert_group.c.group_key).where(_due(wire, wire.clock())).order_by(alert_group.c.group_key)
+def _due_groups(wire: Wire, *, shared: bool) -> list[str]:
+    """Return the groups that nobody holds and that have news, are due, or have new routes."""
+    c = alert_group.c
+    kind = c.kind == SHARED if shared else c.kind != SHARED
+    query = select(c.group_key).where(_due(wire, wire.clock()), kind).order_by(c.group_key)
     with wire.engine.connect() as connection:
         return list(connection.execute(query).scalars())
+
+
+def _next_at(wire: Wire) -> datetime | None:
+    """Return when something is due that is not yet."""
+    o, g = outbox.c, alert_group.c
+    unsent = and_(o.environment == wire.environment, o.sent_at.is_(None), o.dead_at.is_(None))
+    with wire.engine.connect() as connection:
+        groups = connection.execute(select(func.min(g.due_at)).where(g.environment == wire.environment)).scalar()
+        events = connection.execute(select(func.min(o.next_at)).where(unsent)).scalar()
+    return min((at for at in (groups, events) if at is not None), default=None)
 
 
 def _tell_group(wire: Wire, group: str) -> None:
@@ -172,151 +237,333 @@ def _tell_group(wire: Wire, group: str) -> None:
         claim = _claim(wire, connection, group)
     if claim is None:
         return
+    if claim.news and claim.row.kind != SHARED:
+        _touch_what_depends(wire, claim)
     for number, send in enumerate(claim.sends):
         if number and not _renew(wire, group):
             return
-        receipt = wire.send(wire.channels[send.target.channel], send.message)
-        wire.count(receipt)
+        receipt = wire.send(wire.channels[send.channel], send.message)
         with wire.engine.begin() as connection:
-            _settle(wire, connection, claim, send, receipt)
+            _settle(wire, connection, group, send, receipt)
+        wire.answered(send.channel, send.message, receipt)
     with wire.engine.begin() as connection:
         _release(wire, connection, claim)
 
 
-def _claim(wire: Wire, connection: Connection, group: str) -> _Claim | None:
+# ------------------------------------------------------------------------------------------------------------- claim
+
+
+def _claim(wire: Wire, connection: Connection, key: str) -> _Claim | None:
     now = wire.clock()
-    mine = alert_group.c.group_key == group
+    mine = alert_group.c.group_key == key
     lease = {"lease_until": now + LEASE, "lease_owner": wire.owner}
     if connection.execute(alert_group.update().where(mine, _due(wire, now)).values(**lease)).rowcount != 1:
         return None
     row = connection.execute(select(alert_group).where(mine)).one()
+    shared = row.kind == SHARED
+    same_routes = row.routes == wire.config.fingerprint
+    news = row.dirty != row.seen or not same_routes
     subject = of_subject(row.environment, row.kind, row.subject)
-    wanted: dict[Target, list[Incident]] = {}
-    for incident in read_open(connection, subject):
-        for target in _targets(wire, incident):
-            wanted.setdefault(target, []).append(incident)
-    _tell_untold(wire, connection, group, subject, now)
-    rows = {
-        Target(told.channel, told.message_key): told
-        for told in connection.execute(select(told_table).where(told_table.c.group_key == group))
-    }
-    look = _Look(wire, connection, group, now, same_routes=row.routes == wire.config.fingerprint)
-    sends = [look.plan(target, wanted.get(target, []), rows.get(target)) for target in sorted({*wanted, *rows})]
-    claimed = sorted(
-        (send for send in sends if send is not None), key=lambda send: not wire.channels[send.target.channel].pages
+    incidents = read_open(connection, incident_table.c.environment == row.environment if shared else subject)
+    ended = () if shared else _ended_untold(connection, subject)
+    known = _known(connection, key)
+    listed = {incident.id for incident in (*incidents, *ended)}
+    others = read_by_id(connection, {id_ for one in known.values() for id_ in one.maybe} - listed)
+    mutes, until = _mutes(wire, connection, incidents, now)
+    group = Group(
+        config=wire.config,
+        incidents=[(i, _places(wire, i, shared=shared)) for i in incidents],
+        others=[(i, _places(wire, i, shared=shared)) for i in (*others, *ended)],
+        mutes=mutes,
+        known=known,
+        same_routes=same_routes,
     )
-    _mark_told(connection, {id_ for send in claimed for id_ in send.state}, now)
-    return _Claim(group, row.dirty, tuple(claimed))
+    if not shared and news and (shares(wire.config.route) or _has_shared(wire, connection)):
+        _look_at_shared(wire, connection)
+    decisions = group.look(now)
+    sends = [send for d in _pagers_first(wire, decisions) if (send := _act(wire, connection, key, d, now)) is not None]
+    told_now = {i.id for send in sends for i in send.decision.shown if i.told_at is None}
+    _mark_told(connection, told_now, now)
+    if not shared:
+        _note_mutes(wire, connection, group, now)
+    _tell_untold(wire, connection, key, ended, decisions, sends, now)
+    # Those that are being told have been told when the next look is taken: escalations count from here.
+    incidents_now = [(evolve(i, told_at=now) if i.id in told_now else i, p) for i, p in group.incidents]
+    group = evolve(group, incidents=incidents_now, same_routes=True)
+    return _Claim(row, group, tuple(sends), until, news)
 
 
-def _targets(wire: Wire, incident: Incident) -> frozenset[Target]:
-    found, problems = targets(wire.config.route, wire.config.types, incident)
+def _places(wire: Wire, incident: Incident, *, shared: bool) -> tuple[Place, ...]:
+    found, problems = places(wire.config.route, wire.config.types, incident)
     wire.problems.extend(problems)
-    return found
+    return tuple(place for place in found if is_shared(place.chosen.group_by) is shared)
 
 
-@frozen
-class _Look:
-    """One look at a group, in the transaction of the claim."""
-
-    wire: Wire
-    connection: Connection
-    group: str
-    now: datetime
-    same_routes: bool = field(kw_only=True)
-
-    def plan(self, target: Target, incidents: Sequence[Incident], row: Any) -> _Send | None:
-        """Return what ``target`` must be told and note that it is being tried; None when it must not be told now."""
-        told, trying = ({}, None) if row is None else (_state(row.told), _tried(row.trying))
-        desired = {incident.id: int(incident.severity) for incident in incidents}
-        dead = row is not None and row.dead_at is not None
-        if reason(told, trying, desired, dead=dead and self.same_routes) in (Reason.NOTHING, Reason.DEAD):
-            return None
-        if row is not None and not dead and row.next_at is not None and row.next_at > self.now:
-            return None
-        if incidents:
-            message = messages.firing(target.message_key, incidents, told, max(i.changed_at for i in incidents))
-        else:
-            message = self._resolved(row, {**told, **(trying or {})})
-        if target.channel not in self.wire.channels:
-            self._forget(target, message)
-            return None
-        # What was refused for good did not arrive; of any other try that was not settled nobody knows.
-        unsure = bool(told) or (bool(trying) and not dead) or (row is not None and _unsure(row.trying))
-        send = _Send(
-            target=target,
-            state=desired,
-            message=message,
-            trying=json.dumps({"by": self.wire.owner, "state": desired, "unsure": unsure}),
-            attempts=0 if row is None or dead else row.attempts,
-            unsure=unsure,
-        )
-        names = {"group_key": self.group, "channel": target.channel, "message_key": target.message_key}
-        insert_or_lock(self.connection, told_table, names)
-        values = {"trying": send.trying, "attempts": send.attempts, "next_at": None, "dead_at": None}
-        if incidents:  # a message that takes it back is made anew from this one, should it have to be repeated
-            values["message"] = messages.dump_message(message)
-        self.connection.execute(_told_row(self.group, target).values(**values))
-        return send
-
-    def _resolved(self, row: Any, before: State) -> Message:
-        known = _read(self.connection, before)
-        at = max((i.changed_at for i in known), default=self.now)
-        worst = Severity(max(before.values(), default=Severity.INFO))
-        return messages.resolved(messages.load_message(row.message), known, worst, at)
-
-    def _forget(self, target: Target, message: Message) -> None:
-        """Nobody can tell a channel that is not configured any more: say so once, elsewhere."""
-        error = "it is no longer in alerting/routes.toml; what it shows must be closed by hand"
-        self.wire.counts["dead"] += 1
-        self.wire.dead_letter(
-            self.connection, target.channel, message, error, f"{target.message_key} gone {message.at}"
-        )
-        gone = {"told": "{}", "trying": None, "attempts": 0, "next_at": None, "dead_at": None, "error": error}
-        self.connection.execute(_told_row(self.group, target).values(**gone))
-
-
-def _tell_untold(wire: Wire, connection: Connection, group: str, subject: ColumnElement[bool], now: datetime) -> None:
-    """Tell of incidents that ended before any channel was told, once and without paging."""
+def _ended_untold(connection: Connection, subject: ColumnElement[bool]) -> tuple[Incident, ...]:
     c = incident_table.c
-    query = (
-        select(incident_table)
-        .where(subject, c.told_at.is_(None), c.ended.in_(("recovered", "vanished")))
-        .order_by(c.id)
+    query = select(incident_table).where(subject, c.told_at.is_(None), c.ended.in_(("recovered", "vanished")))
+    return tuple(from_row(row) for row in connection.execute(query.order_by(c.id)))
+
+
+def _known(connection: Connection, key: str) -> dict[Target, Known]:
+    rows = connection.execute(select(told_table).where(told_table.c.group_key == key))
+    return {
+        Target(row.channel, row.message_key): Known(
+            told=_state(row.told),
+            # What waits for its turn was never on the wire; given up by a person, it counts as refused.
+            trying=None if _flag(row.trying, "unsent") and row.dead_at is None else _tried(row.trying),
+            unsure=_flag(row.trying, "unsure"),
+            dead=row.dead_at is not None,
+            told_at=row.told_at,
+            flushed_at=row.flushed_at,
+            acked_at=row.acked_at,
+            next_at=row.next_at,
+            attempts=row.attempts,
+            reference=json.loads(row.reference or "{}"),
+            message=row.message,
+        )
+        for row in rows
+    }
+
+
+def _mutes(
+    wire: Wire, connection: Connection, incidents: Sequence[Incident], now: datetime
+) -> tuple[dict[int, tuple[Mute, ...]], tuple[datetime, ...]]:
+    """Return what mutes ``incidents``, by id, and when silences among that end.
+
+    All is read after the lease was taken: whoever changes it makes the pump look again, see ``silences.touch``.
+    """
+    if not incidents:
+        return {}, ()
+    holding = [s for s in silences.listed(connection, wire.environment, now) if s.active(now)]
+    of = muter(holding, wire.config.inhibit_rules, _sources(wire, connection, incidents), now)
+    found = {incident.id: mutes for incident in incidents if (mutes := of(incident))}
+    silenced = any(mute.why == "silence" for mutes in found.values() for mute in mutes)
+    return found, tuple(s.ends_at for s in holding) if silenced else ()
+
+
+def _sources(wire: Wire, connection: Connection, incidents: Sequence[Incident]) -> Sequence[Incident]:
+    """Return what is open and may mute ``incidents``: all of it, with rules; else what they are made from."""
+    c = incident_table.c
+    if wire.config.inhibit_rules:
+        return read_open(connection, c.environment == wire.environment)
+    found: dict[str, tuple[Incident, ...]] = {}
+    unknown = {i.key.subject for i in incidents if i.outcome in (Outcome.NO_DATA, Outcome.UNMEASURED)}
+    ahead = unknown.union(*(upstream_of(incident) for incident in incidents))
+    while ahead:
+        read = read_open(connection, and_(c.environment == wire.environment, c.subject.in_(sorted(ahead))))
+        found |= {name: tuple(i for i in read if i.key.subject == name) for name in ahead}
+        ahead = {name for incident in read for name in upstream_of(incident)} - found.keys()
+    return [incident for some in found.values() for incident in some]
+
+
+def _note_mutes(wire: Wire, connection: Connection, group: Group, now: datetime) -> None:
+    """Write down what keeps incidents from being told: when one has ended, that says whether anybody missed it."""
+    changed: dict[str | None, list[int]] = {}
+    for incident, found in group.incidents:
+        mutes = group.mutes.get(incident.id, ())
+        hours = [muted_by_time(place.chosen, wire.config.time_intervals, now) is not None for place in found]
+        why = mutes[0].why if mutes else "time" if hours and all(hours) else None
+        if why != incident.muted:
+            changed.setdefault(why, []).append(incident.id)
+    for why, ids in changed.items():
+        for some in in_chunks(sorted(ids)):
+            connection.execute(incident_table.update().where(incident_table.c.id.in_(some)).values(muted=why))
+
+
+def _has_shared(wire: Wire, connection: Connection) -> bool:
+    c = alert_group.c
+    query = select(c.group_key).where(c.environment == wire.environment, c.kind == SHARED)
+    return connection.execute(query).first() is not None
+
+
+def _look_at_shared(wire: Wire, connection: Connection) -> None:
+    """Make the pump look at what several subjects share, whichever of them it was."""
+    key = f"{wire.environment}/{SHARED}"
+    names = {"environment": wire.environment, "kind": SHARED, "subject": ""}
+    insert_or_lock(connection, alert_group, {"group_key": key, **names})
+    dirty = {"dirty": alert_group.c.dirty + 1}
+    connection.execute(alert_group.update().where(alert_group.c.group_key == key).values(**dirty))
+
+
+def _pagers_first(wire: Wire, decisions: Iterable[Decision]) -> list[Decision]:
+    def calm(decision: Decision) -> bool:
+        channel = wire.channels.get(decision.target.channel)
+        return channel is None or not channel.pages
+
+    return sorted(decisions, key=lambda d: (calm(d), d.target))
+
+
+def _act(wire: Wire, connection: Connection, key: str, decision: Decision, now: datetime) -> _Send | None:
+    """Note what was decided, and return what is to be sent now; None: nothing."""
+    known, target = decision.known, decision.target
+    if not decision.due(now):
+        _keep(connection, key, decision)
+        return None
+    over = {"told": "{}", "trying": None, "attempts": 0, "next_at": None, "dead_at": None, "flushed_at": None}
+    if decision.quiet and not decision.desired:
+        connection.execute(_told_row(key, target).values(**over, acked_at=None, error=None))
+        return None
+    message = _message(decision, now)
+    if target.channel not in wire.channels:
+        # Nobody can tell a channel that is not configured any more: say so once, elsewhere.
+        error = "it is no longer in alerting/routes.toml; what it shows must be closed by hand"
+        wire.counts["dead"] += 1
+        wire.dead_letter(connection, target.channel, message, error, f"{target.message_key} gone {message.at}")
+        connection.execute(_told_row(key, target).values(**over, error=error))
+        return None
+    turn = wire.turn(connection, target.channel)
+    names = {"group_key": key, "channel": target.channel, "message_key": target.message_key}
+    insert_or_lock(connection, told_table, names)
+    values: dict[str, Any] = {"flushed_at": decision.flushed_at}
+    if decision.desired:  # a message that takes it back is made anew from this one, should it have to be repeated
+        values["message"] = messages.dump_message(message)
+    # What was refused for good did not arrive; of any other try that was not settled nobody knows.
+    unsure = bool(known.told) or (bool(known.trying) and not known.dead) or known.unsure
+    attempts = 0 if known.dead else known.attempts
+    tried = {"by": wire.owner, "state": decision.desired, "unsure": unsure}
+    if turn is not None:
+        # What was tried before and not settled stays so: that it waits for its turn does not settle it.
+        values |= {"next_at": turn[0], "error": turn[1], "dead_at": None}
+        if known.trying is None or known.dead:
+            values |= {"trying": json.dumps({**tried, "unsent": True}), "attempts": attempts}
+        connection.execute(_told_row(key, target).values(**values))
+        return None
+    trying = json.dumps(tried)
+    values |= {"trying": trying, "attempts": attempts, "next_at": None, "dead_at": None}
+    connection.execute(_told_row(key, target).values(**values))
+    return _Send(evolve(decision, known=evolve(known, attempts=attempts)), message, trying, unsure)
+
+
+def _keep(connection: Connection, key: str, decision: Decision) -> None:
+    """Note until when a message is put off, and where the ticks of its group begin."""
+    known, target = decision.known, decision.target
+    values: dict[str, Any] = {}
+    if known.trying is None and known.next_at != decision.when:
+        values |= {"next_at": decision.when, "error": None, "trying": None}
+    if known.flushed_at != decision.flushed_at:
+        values["flushed_at"] = decision.flushed_at
+    if known == Known() and decision.flushed_at is None:
+        return  # nothing is known of it, and nothing need be: it is decided anew
+    if values:
+        names = {"group_key": key, "channel": target.channel, "message_key": target.message_key}
+        insert_or_lock(connection, told_table, names)
+        connection.execute(_told_row(key, target).values(**values))
+
+
+def _message(decision: Decision, now: datetime) -> Message:
+    known = decision.known
+    before = None if known.message is None else messages.load_message(known.message)
+    reference = known.reference if known.maybe else {}
+    if not decision.desired and before is not None:
+        known_of = decision.gone
+        at = max((i.changed_at for i in known_of), default=now)
+        worst = Severity(max(known.maybe.values(), default=Severity.INFO))
+        return evolve(messages.resolved(before, known_of, worst, at), reference=reference)
+    # What is tried again is the same message: whoever got it already can tell.
+    again = before is not None and decision.reason is Reason.UNSETTLED and known.trying == decision.desired
+    message = messages.firing(
+        decision.target.message_key,
+        decision.shown or decision.held,
+        known.told,
+        before.at if again and before is not None else now,
+        gone=() if decision.quiet else decision.gone,
+        passed=decision.passed,
+        acknowledged=decision.acknowledges,
+        escalated=decision.escalated,
     )
-    untold = [from_row(row) for row in connection.execute(query)]
-    if not untold:
-        return
-    by_target: dict[Target, list[Incident]] = {}
-    for incident in untold:
-        routed = _targets(wire, incident)
-        quiet = [t for t in routed if t.channel in wire.channels and not wire.channels[t.channel].pages]
+    return evolve(message, reference=reference)
+
+
+def _tell_untold(
+    wire: Wire,
+    connection: Connection,
+    key: str,
+    ended: Sequence[Incident],
+    decisions: Sequence[Decision],
+    sends: Sequence[_Send],
+    now: datetime,
+) -> None:
+    """Tell of incidents that ended before any channel was told, once and without paging.
+
+    Where something is open they are part of its next message, and wait for it; elsewhere they are an event.
+    """
+    sent = {(send.decision.target, i.id) for send in sends for i in send.decision.passed}
+    waits = {i.id for d in decisions if d.when is not None and not d.due(now) for i in d.passed}
+    waits -= {id_ for _, id_ in sent}
+    events: dict[tuple[Target, datetime | None], list[Incident]] = {}
+    done: list[Incident] = []
+    for incident in ended:
+        if untold(incident) and incident.id in waits:
+            continue
+        done.append(incident)
+        if not untold(incident):
+            continue
+        routed = _routed(wire, incident, now)
+        quiet = {t: at for t, at in routed.items() if t.channel in wire.channels and not wire.channels[t.channel].pages}
         if routed and not quiet and wire.config.fallback is not None:
-            quiet = [Target(wire.config.fallback, group)]
-        for target in quiet:
-            by_target.setdefault(target, []).append(incident)
-    for target, incidents in sorted(by_target.items(), key=lambda item: item[0]):
+            quiet = {Target(wire.config.fallback, key): None}
+        for target, not_before in quiet.items():
+            if (target, incident.id) not in sent:
+                events.setdefault((target, not_before), []).append(incident)
+    for (target, not_before), incidents in sorted(events.items(), key=lambda item: item[0][0]):
         message = messages.episode(target.message_key, incidents, max(i.changed_at for i in incidents))
-        enqueue_event(connection, target.channel, message, "untold " + ",".join(str(i.id) for i in incidents))
-    ids = [i.id for i in untold]
-    for some in _chunks(ids):
+        unique = "untold " + ",".join(str(i.id) for i in incidents)
+        enqueue_event(connection, target.channel, message, unique, not_before)
+    c = incident_table.c
+    for some in in_chunks([i.id for i in done]):
         here = incident_table.update().where(c.id.in_(some))
         connection.execute(here.where(c.ended == "recovered").values(ended="recovered_untold", told_at=now))
         connection.execute(here.where(c.ended == "vanished").values(told_at=now))
 
 
+def _routed(wire: Wire, incident: Incident, now: datetime) -> dict[Target, datetime | None]:
+    """Return where ``incident`` would have been told at once, and when that may be, if it is not now."""
+    found: dict[Target, datetime | None] = {}
+    for place in places(wire.config.route, wire.config.types, incident)[0]:
+        if place.after or not place.chosen.send_resolved:
+            continue
+        closed = muted_by_time(place.chosen, wire.config.time_intervals, now) is not None
+        at = next_change(place.chosen, wire.config.time_intervals, now) if closed else None
+        earlier = found.get(place.target, at)
+        found[place.target] = None if at is None or earlier is None else min(at, earlier)
+    return found
+
+
 def _mark_told(connection: Connection, ids: Iterable[int], now: datetime) -> None:
     c = incident_table.c
-    for some in _chunks(sorted(ids)):
+    for some in in_chunks(sorted(ids)):
         connection.execute(incident_table.update().where(c.id.in_(some), c.told_at.is_(None)).values(told_at=now))
 
 
-def _read(connection: Connection, ids: Iterable[int]) -> list[Incident]:
-    found: list[Incident] = []
-    for some in _chunks(sorted(ids)):
-        query = select(incident_table).where(incident_table.c.id.in_(some)).order_by(incident_table.c.id)
-        found += [from_row(row) for row in connection.execute(query)]
-    return found
+# ------------------------------------------------------------------------------------------------- what it means to others
+
+
+def _touch_what_depends(wire: Wire, claim: _Claim) -> None:
+    """Make the pump look at what the incidents of this group may mute, or have muted.
+
+    Before the group is let go: a pump that dies in between finds it as it was, and does this again. Only news of
+    incidents does this, and it makes others due, not dirty, so that two that mute each other come to rest.
+    """
+    row, c = claim.row, incident_table.c
+    still_open = and_(c.environment == wire.environment, c.ended_at.is_(None))
+    wanted = select(c.kind, c.subject).where(still_open).distinct()
+    if not wire.config.inhibit_rules:
+        own = c.subject == row.subject if row.kind == "sla" else None
+        named = c.labels.contains(UPSTREAM, autoescape=True)
+        wanted = wanted.where(named if own is None else or_(named, own))
+    with wire.engine.begin() as connection:
+        subjects = sorted((found.kind, found.subject) for found in connection.execute(wanted))
+        keys = [group_key(IncidentKey(wire.environment, kind, subject, "")) for kind, subject in subjects]
+        now = wire.clock()
+        for key in keys:
+            if key != row.group_key:
+                mine = (alert_group.c.group_key == key, or_(alert_group.c.due_at.is_(None), alert_group.c.due_at > now))
+                connection.execute(alert_group.update().where(*mine).values(due_at=now))
+                wire.again = True
+
+
+# ------------------------------------------------------------------------------------------------- settle and release
 
 
 def _renew(wire: Wire, group: str) -> bool:
@@ -329,48 +576,59 @@ def _holds(wire: Wire, connection: Connection, group: str) -> bool:
     return connection.execute(alert_group.update().where(mine).values(lease_until=wire.clock() + LEASE)).rowcount == 1
 
 
-def _settle(wire: Wire, connection: Connection, claim: _Claim, send: _Send, receipt: Receipt) -> None:
+def _settle(wire: Wire, connection: Connection, group: str, send: _Send, receipt: Receipt) -> None:
     now = wire.clock()
-    row = _told_row(claim.group, send.target)
-    if not _holds(wire, connection, claim.group):
+    decision = send.decision
+    row = _told_row(group, decision.target)
+    if not _holds(wire, connection, group):
         # Another pump took over: whether its message or this one came last, nobody knows. So it is told again.
-        late = json.dumps({"by": f"late:{wire.owner}", "state": send.state, "unsure": True})
+        late = json.dumps({"by": f"late:{wire.owner}", "state": decision.desired, "unsure": True})
         connection.execute(row.values(trying=late, next_at=None, dead_at=None))
-        group = alert_group.update().where(alert_group.c.group_key == claim.group)
-        connection.execute(group.values(dirty=alert_group.c.dirty + 1))
+        again = alert_group.update().where(alert_group.c.group_key == group)
+        connection.execute(again.values(dirty=alert_group.c.dirty + 1))
         return
     settled: dict[str, Any] = {"attempts": 0, "next_at": None, "dead_at": None, "error": receipt.error or None}
-    unique = f"{send.target.message_key} {json.dumps(send.state)} {send.message.at}"
+    unique = f"{decision.target.message_key} {json.dumps(decision.desired)} {send.message.at}"
     if receipt.delivered:
         reference = json.dumps(dict(receipt.reference))
-        settled |= {"told": json.dumps(send.state), "trying": None, "told_at": now, "reference": reference}
+        settled |= {"told": json.dumps(decision.desired), "trying": None, "told_at": now, "reference": reference}
+        if not decision.desired:
+            settled |= {"flushed_at": None}
+        if decision.acknowledges or not decision.acked:
+            settled |= {"acked_at": now if decision.acknowledges else None}
     elif receipt.retry:
-        attempts = send.attempts + 1
+        attempts = decision.known.attempts + 1
         wait = backoff(attempts, receipt.after, random.random())  # noqa: S311  # jitter is no secret
         settled |= {"attempts": attempts, "next_at": now + wait}
         if attempts == TRIES_BEFORE_FALLBACK:
-            wire.dead_letter(connection, send.target.channel, send.message, receipt.error, unique, dead=False)
+            wire.dead_letter(connection, send.channel, send.message, receipt.error, unique, dead=False)
     else:
         # "Well again" for a channel that knows of nothing and takes nothing: there is nothing left to tell it.
-        over = not send.state and not send.unsure
+        over = not decision.desired and not send.unsure
         settled |= {"trying": None} if over else {"dead_at": now}
-        wire.dead_letter(connection, send.target.channel, send.message, receipt.error, unique)
+        wire.dead_letter(connection, send.channel, send.message, receipt.error, unique)
     connection.execute(row.where(told_table.c.trying == send.trying).values(**settled))
 
 
 def _release(wire: Wire, connection: Connection, claim: _Claim) -> None:
-    unsettled = select(func.min(told_table.c.next_at)).where(
-        told_table.c.group_key == claim.group, told_table.c.trying.is_not(None), told_table.c.dead_at.is_(None)
-    )
-    due_at = connection.execute(unsettled).scalar()
+    """Let the group go, until it has news or what is known by now makes it due."""
+    key, now = claim.row.group_key, wire.clock()
+    after = evolve(claim.group, known=_known(connection, key)).look(now)
+    ahead = [at for decision in after for at in (decision.when, *decision.look_at) if at is not None]
     connection.execute(
         alert_group.update()
-        .where(alert_group.c.group_key == claim.group, alert_group.c.lease_owner == wire.owner)
-        .values(seen=claim.dirty, routes=wire.config.fingerprint, due_at=due_at, lease_until=None, lease_owner=None)
+        .where(alert_group.c.group_key == key, alert_group.c.lease_owner == wire.owner)
+        .values(
+            seen=claim.row.dirty,
+            routes=wire.config.fingerprint,
+            due_at=min((*ahead, *claim.look_at), default=None),
+            lease_until=None,
+            lease_owner=None,
+        )
     )
 
 
-# ------------------------------------------------------------------------------------------------------------ events
+# ------------------------------------------------------------------------------------------------------ what waits
 
 
 def _waiting(wire: Wire) -> list[tuple[str, str]]:
@@ -382,7 +640,7 @@ def _waiting(wire: Wire) -> list[tuple[str, str]]:
     groups = told_table.join(alert_group, alert_group.c.group_key == t.group_key)
     ours = alert_group.c.environment == wire.environment
     states = select(t.channel, t.error).select_from(groups).where(ours, failing).order_by(t.channel)
-    unsent = and_(o.environment == wire.environment, o.sent_at.is_(None), o.dead_at.is_(None), o.next_at.is_not(None))
+    unsent = and_(o.environment == wire.environment, o.sent_at.is_(None), o.dead_at.is_(None), o.error.is_not(None))
     events = select(o.channel, o.error).where(unsent).order_by(o.channel)
     with wire.engine.connect() as connection:
         rows = [*connection.execute(states), *connection.execute(events)]
@@ -403,10 +661,5 @@ def _tried(text: str | None) -> dict[int, int] | None:
     return None if text is None else {int(id_): severity for id_, severity in json.loads(text)["state"].items()}
 
 
-def _unsure(text: str | None) -> bool:
-    return text is not None and bool(json.loads(text).get("unsure"))
-
-
-def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), _CHUNK):
-        yield ids[start : start + _CHUNK]
+def _flag(text: str | None, name: str) -> bool:
+    return text is not None and bool(json.loads(text).get(name))

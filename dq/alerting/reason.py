@@ -31,10 +31,10 @@ When it may be told, with Alertmanager's words (``group_wait``, ``group_interval
     reason                 not before
     ---------------------  -------------------------------------------------------------------------------
     unsettled              now; the pause after a failed try is the outbox's affair
-    first                  the first incident came, and the wait is over
+    first                  the first incident came, and the wait is over; if all was muted then, the next tick
     acknowledged           now
     repeat                 the first tick at which the repeat interval since the last message is over
-    anything else          the next tick: one interval, two intervals ... after the group was first told
+    anything else          the next tick: one interval, two intervals ... after the wait was over
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Pace:
 
     Attributes:
         began_at: when the first of what is open came; None: nothing is.
-        flushed_at: when the group was first told since then; None: it was not.
+        flushed_at: when the group could first be told since then; None: it could not yet, or there are no ticks.
         told_at: when it was last told; None: never.
         wait, interval: as the route says.
         repeat: how long after the last message it is repeated; None: never.
@@ -132,18 +132,17 @@ class Pace:
 
     def not_before(self, why: Reason, now: datetime) -> datetime:
         """Return the time before which ``why`` is not told; the second table above."""
-        if why is Reason.FIRST and self.began_at is not None:
-            return max(now, self.began_at + self.wait)
-        if why in (Reason.UNSETTLED, Reason.ACKNOWLEDGED, Reason.FIRST):
+        if why is Reason.FIRST and self.flushed_at is None:
+            return now if self.began_at is None else self.began_at + self.wait
+        if why in (Reason.UNSETTLED, Reason.ACKNOWLEDGED, Reason.REPEAT):
             return now
         return self.tick(now)
 
-    def repeat_at(self, now: datetime) -> datetime | None:
+    def repeat_at(self) -> datetime | None:
         """Return when what was told is repeated, should nothing change; None: never."""
         if self.repeat is None or self.told_at is None:
             return None
-        over = self.told_at + self.repeat
-        return self.tick(over) if over > now else max(self.tick(over), over)
+        return self.tick(self.told_at + self.repeat)
 
     def tick(self, at: datetime) -> datetime:
         """Return the first tick at ``at`` or after it."""

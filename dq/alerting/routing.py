@@ -39,7 +39,7 @@ from dq.model.severity import Severity
 __all__ = [
     "ABOVE", "ALL", "GROUP_BY", "LABELS", "Chosen", "Escalation", "Matcher", "Place", "Route", "Target", "all_match",
     "channel_named", "choose", "inherit", "is_shared", "labels_of", "message_key", "notified", "parse_matchers",
-    "places", "targets",
+    "places", "shares", "targets",
 ]  # fmt: skip
 
 GROUP_BY = ("environment", "subject")
@@ -269,6 +269,12 @@ def targets(route: Route, types: Mapping[str, str], incident: Incident) -> tuple
     """Return where ``incident`` is told at once, and the problems of ``places``, whose arguments it has."""
     found, problems = places(route, types, incident)
     return frozenset(place.target for place in found if not place.after), problems
+
+
+def shares(route: Route) -> bool:
+    """Return whether ``route``, or one below it, brings incidents of several subjects into one message."""
+    own = route.group_by is not None and is_shared(route.group_by)
+    return own or any(shares(child) for child in route.routes)
 
 
 def is_shared(group_by: Collection[str]) -> bool:

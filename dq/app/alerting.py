@@ -6,8 +6,6 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal
-
 from attrs import frozen
 from sqlalchemy import or_, select
 from sqlalchemy.engine import Connection
@@ -16,8 +14,8 @@ from dq import events
 from dq.alerting import acks, silences
 from dq.alerting.config import AlertConfig
 from dq.alerting.incidents import from_row, worst_first
-from dq.alerting.inhibit import inhibitor
-from dq.alerting.matcher import all_match, parse_matchers
+from dq.alerting.matcher import parse_matchers
+from dq.alerting.mute import Mute, muter
 from dq.alerting.routing import labels_of, places
 from dq.alerting.silences import Silence
 from dq.alerting.times import muted_by_time
@@ -50,21 +48,6 @@ class Told:
     key: str
     severity: Severity
     at: datetime | None
-
-
-@frozen
-class Mute:
-    """Why an incident is not told now.
-
-    Attributes:
-        why: a silence, another incident, the hour, or that it was bad too seldom.
-        by: which one, for people.
-        since: from when on a silence holds.
-    """
-
-    why: Literal["silence", "inhibited", "time", "pending"]
-    by: str
-    since: datetime | None = None
 
 
 @frozen
@@ -145,32 +128,15 @@ def mutes(
         incidents: what is open in one environment.
         now: the real time.
     """
-    labels = [labels_of(incident) for incident in incidents]
-    muting = [one for one in labels if any(all_match(rule.source, one) for rule in config.inhibit_rules)]
-    of = {id(one): incident for one, incident in zip(labels, incidents, strict=True)}
+    because = muter(holding, config.inhibit_rules, incidents, now)
     found = []
-    for incident, own in zip(incidents, labels, strict=True):
-        because = [Mute("silence", _who(s, now), s.starts_at) for s in holding if s.matches(own)]
-        source = inhibitor(config.inhibit_rules, own, muting)
-        if source is not None:
-            other = of[id(source)]
-            because.append(Mute("inhibited", f"incident {other.id} ({other.key.subject}: {other.key.part})"))
+    for incident in incidents:
         hours = [
             muted_by_time(p.chosen, config.time_intervals, now) for p in places(config.route, config.types, incident)[0]
         ]
-        if hours and all(hours):
-            because.append(Mute("time", ", ".join(dict.fromkeys(filter(None, hours)))))
-        if incident.pending is not None:
-            because.append(
-                Mute("pending", f"bad in {incident.pending.count('1')} of the last {len(incident.pending)} runs")
-            )
-        found.append(tuple(because))
+        closed = Mute("time", ", ".join(dict.fromkeys(filter(None, hours)))) if hours and all(hours) else None
+        found.append(because(incident) + ((closed,) if closed is not None else ()))
     return found
-
-
-def _who(silence: Silence, now: datetime) -> str:
-    day = "" if silence.ends_at.date() == now.date() else "%Y-%m-%d "
-    return f"silence {silence.id} ({silence.author}, until {silence.ends_at:{day}%H:%M}Z: {silence.comment})"
 
 
 def _told(connection: Connection, environment: str) -> dict[int, list[Told]]:

@@ -14,7 +14,7 @@ from dq import events
 from dq.alerting.fold import News, apply_findings, declared_labels, declared_links, news_of
 from dq.alerting.pump import PumpReport, enqueue_event
 from dq.app.session import Declared, all_declared, in_transaction, judgement_time, kind_of, start_run, transaction
-from dq.app.telling import deliver, deliver_quietly, report_message
+from dq.app.telling import PATIENCE, deliver, deliver_quietly, report_message
 from dq.checks.judge import unmeasured
 from dq.checks.plan import plan, scan_ids
 from dq.model.errors import StoreError, UsageError
@@ -321,15 +321,19 @@ def _check_sla(
     return verdicts, missed
 
 
-def pump(project: Project) -> PumpReport:
+def pump(project: Project, patience: timedelta = PATIENCE) -> PumpReport:
     """Deliver what has been decided, close what nobody closed, number new events.
+
+    Args:
+        project: whose environment.
+        patience: how long to stay for the turn of a channel and for another try; zero: not at all.
 
     Raises:
         ConfigError: when ``alerting/routes.toml`` is refused.
         StoreError: when the store cannot be used.
     """
     problems = _close_abandoned(project)
-    report = deliver(project)
+    report = deliver(project, patience)
     return evolve(report, problems=(*problems, *report.problems))
 
 

@@ -14,7 +14,7 @@ from dq.alerting.fold import declared_labels, declared_links
 from dq.alerting.incidents import from_row
 from dq.alerting.routing import LABELS, Place, Route, labels_of, places
 from dq.alerting.times import muted_by_time
-from dq.app.alerting import Mute, mutes
+from dq.app.alerting import mutes
 from dq.app.session import transaction
 from dq.app.telling import alerting_of
 from dq.model.check import Suite

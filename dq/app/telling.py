@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -27,6 +27,9 @@ from dq.reports.discrepancy import render
 
 ROUTES = Path("alerting") / "routes.toml"
 
+PATIENCE = timedelta(seconds=2)
+"""How long whoever sends at once stays for the turn of a channel and for a second try; the next pump does the rest."""
+
 
 def alerting_of(project: Project) -> AlertConfig:
     """Return what ``alerting/routes.toml`` says.
@@ -42,8 +45,12 @@ def secrets_of(project: Project) -> Callable[[str], str]:
     return lambda reference: project.secret(reference, str(ROUTES)).reveal()
 
 
-def deliver(project: Project) -> PumpReport:
+def deliver(project: Project, patience: timedelta = PATIENCE) -> PumpReport:
     """Deliver what has been decided, and number new events.
+
+    Args:
+        project: whose environment.
+        patience: as for ``dq.alerting.pump.pump``.
 
     Raises:
         ConfigError: when ``alerting/routes.toml`` is refused.
@@ -53,7 +60,7 @@ def deliver(project: Project) -> PumpReport:
     alerting = alerting_of(project)
     channels = open_channels(alerting, secrets_of(project))
     try:
-        report = pump_alerts(engine, alerting, channels, environment=project.environment)
+        report = pump_alerts(engine, alerting, channels, environment=project.environment, patience=patience)
         with suppress(IntegrityError), engine.begin() as connection:  # then another pump numbers them just now
             events.number(connection)
     except SQLAlchemyError as error:

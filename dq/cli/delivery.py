@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +36,10 @@ if TYPE_CHECKING:
     short_help="Send what channels should know and do not.",
     epilog=teach(
         """
-dq alerts pump                     once, e.g. from cron
+dq alerts pump                     once
+dq alerts pump --stay 50s          once a minute, e.g. from cron: short waits and second tries are sat out
 dq alerts pump --watch             until it is stopped, e.g. by systemd
-dq alerts pump --watch --every 15s
+dq alerts pump --watch --every 15s --health /run/dq/pump.json
 """,
         {
             0: "everything that is due was delivered",
@@ -47,38 +50,78 @@ dq alerts pump --watch --every 15s
     ),
 )
 @click.option("--watch", is_flag=True, help="Go on until SIGTERM (exit as after one pump) or Ctrl-C.")
-@duration_option("--every", "60s", "With --watch: how often.")
+@duration_option("--every", "60s", "With --watch: look at least that often; sooner when something is due.")
+@duration_option("--stay", "2s", "Without --watch: how long to stay for the turn of a channel and for another try.")
+@click.option(
+    "--health",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --watch: after each look, write when and what came of it into this file (JSON). "
+    "Older than twice --every: the pump hangs.",
+)
 @project_option
-def pump(*, watch: bool, every: timedelta, project_path: Path | None) -> int:
+def pump(*, watch: bool, every: timedelta, stay: timedelta, health: Path | None, project_path: Path | None) -> int:
     """Send what channels should know and do not: alerts, recoveries and reports whose time has come."""
-    from dq.model.errors import DqError
-
     project = open_project(project_path)
     if not watch:
-        return _pump_once(project)
+        if health is not None:
+            raise click.UsageError("--health is for --watch")
+        return _pump_once(project, stay)[0]
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     while True:
-        try:
-            code = _pump_once(project)
-        except DqError as error:
-            if error.exit_code != 3:
-                raise
-            # A store that restarts must not end the one process that pages.
-            say(f"dq: {error}")
-            code = 3
-        if stop.wait(every.total_seconds()):
+        code, next_at, said = _look(project)
+        if health is not None:
+            _write_health(health, code, said, every)
+        wait = every.total_seconds()
+        if next_at is not None:
+            wait = min(wait, max((next_at - datetime.now(UTC)).total_seconds(), _BREATH))
+        if stop.wait(wait):
             return code
 
 
-def _pump_once(project: Project) -> int:
+_BREATH = 0.2
+"""Seconds between two looks of ``--watch``, whatever is due."""
+
+
+def _look(project: Project) -> tuple[int, datetime | None, str]:
+    """Pump once for --watch: a store that restarts must not end the one process that pages."""
+    from dq.model.errors import DqError
+
+    try:
+        return _pump_once(project, timedelta(0))
+    except DqError as error:
+        if error.exit_code != 3:
+            raise
+        say(f"dq: {error}")
+        return 3, None, str(error)
+
+
+def _pump_once(project: Project, stay: timedelta) -> tuple[int, datetime | None, str]:
     from dq import app
 
-    report = app.pump(project)
+    report = app.pump(project, stay)
     for problem in (*report.problems, *report.reasons):
         warn(problem)
-    out(f"sent {report.sent}, failed {report.failed}, dead {report.dead}, waiting {report.waiting}")
-    return 4 if report.undelivered else 0
+    said = f"sent {report.sent}, failed {report.failed}, dead {report.dead}, waiting {report.waiting}"
+    out(said)
+    return 4 if report.undelivered else 0, report.next_at, said
+
+
+def _write_health(path: Path, code: int, said: str, every: timedelta) -> None:
+    """Replace the file at once, so that nobody reads half of it; a disk that is full must not end the pump."""
+    document = {
+        "at": datetime.now(UTC).isoformat(),
+        "pid": os.getpid(),
+        "exit_code": code,
+        "said": said,
+        "every_seconds": every.total_seconds(),
+    }
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(json.dumps(document) + "\n", encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        warn(f"the health file {path} cannot be written: {error.strerror}")
 
 
 OUTBOX = ("id", "channel", "key", "since", "tries", "next", "state", "message")

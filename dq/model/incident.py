@@ -56,6 +56,7 @@ class Finding:
         observed, threshold: the number and the rung, for people.
         labels: what routes match on: suite, check, org, severity, owner, environment, kind, tags.
         links: runbook and the like, by text.
+        query: the statement that lists what is wrong; empty where there is none.
     """
 
     key: IncidentKey
@@ -67,6 +68,7 @@ class Finding:
     threshold: str = ""
     labels: Mapping[str, str] = {}
     links: Mapping[str, str] = {}
+    query: str = ""
 
 
 @frozen(kw_only=True)
@@ -77,12 +79,14 @@ class Incident:
         id: unique in the store.
         key: what it is about.
         severity: how bad it is now.
-        outcome, sentence, observed, threshold, labels, links: from the newest bad finding.
+        outcome, sentence, observed, threshold, labels, links, query: from the newest bad finding.
         interval: the newest bad partition.
         opened_at: when the first bad finding was folded in.
         changed_at: when it last changed.
         ended_at: when it ended; None while it is open.
         ended: how it ended.
+        told_at: when a channel was first told, or tried; None: nobody knows of it yet.
+        muted: what keeps it from being told, as the pump last saw it; None: nothing does.
         pending: the last runs, oldest first, ``1`` bad and ``0`` well, of one that was bad too seldom to be told; None:
             it is told.
         acked_at: when somebody said that they are on it; None: nobody did.
@@ -104,6 +108,9 @@ class Incident:
     changed_at: datetime
     ended_at: datetime | None = None
     ended: Ended | None = None
+    query: str = ""
+    told_at: datetime | None = None
+    muted: str | None = None
     pending: str | None = None
     acked_at: datetime | None = None
     acked_by: str | None = None

@@ -47,6 +47,13 @@ def upgrade() -> None:
     )
     added = {
         "dq_incident": (
+            sa.Column("query", sa.Text(), nullable=True, comment="lists what is wrong"),
+            sa.Column(
+                "muted",
+                sa.String(length=12),
+                nullable=True,
+                comment="what keeps it from being told, as the pump last saw it",
+            ),
             sa.Column(
                 "pending",
                 sa.String(length=64),
@@ -64,16 +71,10 @@ def upgrade() -> None:
         ),
         "dq_told": (
             sa.Column(
-                "began_at",
-                Utc(),
-                nullable=True,
-                comment="when the first of what is told together came; group_wait counts from here",
-            ),
-            sa.Column(
                 "flushed_at",
                 Utc(),
                 nullable=True,
-                comment="when it was first told since then; group_interval counts from here",
+                comment="when the group could first be told; group_interval counts from here",
             ),
             sa.Column("acked_at", Utc(), nullable=True, comment="when the channel was told that somebody is on it"),
         ),
