@@ -148,7 +148,7 @@ def test_a_day_on_call(project: Project, receivers: Receivers) -> None:
 
 def test_what_waits_is_retried_and_given_up(project: Project, receivers: Receivers) -> None:
     receivers.pagerduty.fail_next(400)
-    receivers.slack.fail_next(500, {"Retry-After": "600"}, times=2)
+    receivers.slack.fail_next(500, {"Retry-After": "600"})
     receivers.smtp.fail_next(451, times=5)
     bad(project, "users", 2)
     bad(project, "orders", 1)
@@ -178,7 +178,7 @@ def test_what_waits_is_retried_and_given_up(project: Project, receivers: Receive
 def test_what_a_pump_has_in_its_hands_is_not_given_up(project: Project, receivers: Receivers) -> None:
     receivers.slack.fail_next(500, {"Retry-After": "600"})
     receivers.pagerduty.fail_next(400)
-    receivers.smtp.fail_next(451)
+    receivers.smtp.fail_next(451, times=9)
     bad(project, "users", 2)
     state, event = (one for one in app.waiting(project) if one.channel in ("team", "mail"))
     engine = store_engine(project)

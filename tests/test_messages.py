@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from attrs import evolve
 
 from dq.alerting.messages import episode, firing, resolved, undelivered
 from dq.model.incident import Incident, IncidentKey
@@ -63,15 +64,21 @@ def test_a_title_says_where_and_what(incidents: list[Incident], what: str) -> No
 
 
 def test_facts_come_in_the_order_of_the_questions() -> None:
-    message = firing("k", [incident("suite", "amount", org="14", severity=4)], {1: 3}, END)
+    on_it = {"acked_at": START, "acked_by": "ada", "acked_severity": Severity.CRITICAL}
+    now = evolve(incident("suite", "amount", org="14", severity=4), query="SELECT 1", **on_it)
+    message = firing(
+        "k", [now], {1: 3}, END, gone=[incident("suite", "b", over="recovered")], escalated=timedelta(minutes=15)
+    )
+    assert message.query == "SELECT 1"
     assert message.facts == (
-        ("Severity", "critical"),
         ("Since", "2026-11-20 06:00 UTC (3h40m)"),
         ("Partition", "2026-11-19"),
         ("Observed", "74 (threshold 1%)"),
         ("Orgs", "14"),
-        ("Changed", "1 new, 1 recovered or no longer told here"),
+        ("Changed", "1 new: amount (org 14); 1 recovered: b"),
+        ("Escalated", "nobody acknowledged within 15m"),
         ("Owner", "data"),
+        ("Acknowledged by", "ada, 2026-11-20 06:00 UTC"),
     )
     assert message.summary == "amount, org 14: 74 of 340 missing (21.8%)."
     assert message.columns == ("Check", "Org", "Severity", "Finding")
@@ -110,3 +117,28 @@ def test_an_episode_and_a_dead_letter_are_events() -> None:
     assert told.title == "EP_STAGE - covid: bad 2026-11-20 06:00 UTC to 2026-11-20 09:40 UTC, recovered"
     assert letter.title == "EP_STAGE - oncall could not be told: covid: amount fails"
     assert letter.summary.startswith("oncall could not be told this firing message (HTTP 403). amount: 74 of 340")
+
+
+def test_a_storm_of_all_orgs_says_so() -> None:
+    def of(orgs: int, looked_at: str) -> str:
+        found = [incident("suite", "amount", org=str(n)) for n in range(orgs)]
+        some = [evolve(one, labels={**one.labels, "_orgs": looked_at}) for one in found]
+        return firing("k", some, {}, END).title.removeprefix("EP_STAGE - covid: amount fails for ")
+
+    assert (of(500, "500"), of(12, "500"), of(1, "500"), of(1, "1")) == (
+        "all 500 orgs",
+        "12 orgs of 500",
+        "org 0",
+        "org 0",
+    )
+    message = firing("k", [incident("suite", "amount", org=str(n)) for n in range(500)], {}, END)
+    assert (len(message.rows), message.omitted) == (10, 490)
+    assert dict(message.facts)["Orgs"].endswith(" and 490 others")
+
+
+def test_what_changed_names_some_and_counts_the_others() -> None:
+    found = [incident("suite", f"c{n}") for n in range(9)]
+    told = {i.id: 3 for i in found[:2]}
+    worse = [evolve(found[0], severity=Severity.CRITICAL), *found[1:]]
+    changed = dict(firing("k", worse, told, END, passed=[incident("suite", "gone")]).facts)["Changed"]
+    assert changed == "7 new: c2, c3, c4, c5, c6 and 2 others; 1 worse: c0; 1 came and went: gone"

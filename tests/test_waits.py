@@ -33,6 +33,8 @@ from dq.store.engine import open_store
 from dq.store.schema import metadata, outbox, told
 from tests.test_pump import Recorder, World, config, fine, refuse
 
+pytest_plugins = ["tests.stores"]
+
 START = datetime(2026, 11, 20, 6, tzinfo=UTC)  # a Friday
 DAY = Interval.of_day("2026-11-19")
 
@@ -606,8 +608,7 @@ def test_a_dead_endpoint_is_left_alone_and_tried_by_one_message_at_a_time(line: 
         line.bad("a", subject=f"s{number:02}")
     line.pump()
     assert len(tries) == FAILURES
-    letters = [m for m in events(line) if "tries in a row failed" in m]
-    assert len(letters) == 1, "the fallback channel hears of it once"
+    assert not events(line), "it may be short"
     line.pump()
     line.clock.go(seconds=CLOSED.total_seconds() - 1)
     line.pump()
@@ -615,6 +616,8 @@ def test_a_dead_endpoint_is_left_alone_and_tried_by_one_message_at_a_time(line: 
     line.clock.go(seconds=1)
     assert line.pump().waiting == 20
     assert len(tries) == FAILURES + 1, "one goes first"
+    (letter,) = events(line)
+    assert "6 tries in a row failed" in letter
     team.trouble = fine
     line.run_until(60)
     assert len(team.open) == 20

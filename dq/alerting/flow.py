@@ -71,7 +71,7 @@ def take_turn(
 def note_answer(
     connection: Connection, environment: str, name: str, receipt: Receipt, now: datetime, asked: timedelta
 ) -> bool:
-    """Note what came of a try; return whether the channel was closed by it.
+    """Note what came of a try; return whether the channel was closed by it for the second time: it is no short trouble.
 
     Args:
         connection: in a transaction that the caller commits.
@@ -94,4 +94,4 @@ def note_answer(
     wait = asked or min(CLOSED * 2 ** min(max(failures - FAILURES, 0), 20), LONGEST_CLOSED)
     changes = {"failures": failures, "error": receipt.error[:300], "broken_until": now + wait if closed else None}
     connection.execute(table.update().where(*mine).values(**changes))
-    return failures == FAILURES and not asked
+    return failures == FAILURES + 1 and not asked

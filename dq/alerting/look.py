@@ -34,6 +34,7 @@ class Known:
     Attributes:
         told: what the channel was last told for sure.
         trying: what was on the wire and is not settled; None: nothing.
+        passed: ids of what came and went and was part of that try.
         unsure: the channel may know of something, because an earlier try was never settled.
         dead: it refused ``trying`` for good.
         told_at: when it was last told.
@@ -47,6 +48,7 @@ class Known:
 
     told: State = field(factory=dict)
     trying: State | None = None
+    passed: tuple[int, ...] = ()
     unsure: bool = False
     dead: bool = False
     told_at: datetime | None = None
@@ -187,7 +189,8 @@ class Group:
         gone = [by_id[id_] for id_ in sorted(maybe.keys() - desired.keys()) if id_ in by_id]
         routes = routes or [place.chosen for i, places in past if i.id in maybe for place in places]
         send_resolved = not routes or any(route.send_resolved for route in routes)
-        passed = self._passed(target, past) if known.told and shown else []
+        passed = [by_id[id_] for id_ in known.passed if id_ in by_id]
+        passed += self._passed(target, past) if known.told and shown else []
         acked = bool(shown) and all(i.acked for i in shown)
         pace = _pace(routes, known, min((i.opened_at for i in (*shown, *hidden)), default=None))
         repeat_at = pace.repeat_at() if shown and known.told and not acked else None

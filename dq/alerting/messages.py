@@ -100,7 +100,13 @@ def firing(
     )
 
 
-def resolved(previous: Message, incidents: Iterable[Incident], severity: Severity, at: datetime) -> Message:
+def resolved(
+    previous: Message,
+    incidents: Iterable[Incident],
+    severity: Severity,
+    at: datetime,
+    passed: Sequence[Incident] = (),
+) -> Message:
     """Return the message that takes back what a channel was told.
 
     Args:
@@ -108,6 +114,7 @@ def resolved(previous: Message, incidents: Iterable[Incident], severity: Severit
         incidents: what it was told of, as it is now: ended, or still open but no longer told here.
         severity: the worst that the channel was told.
         at: when the message is decided.
+        passed: what came and went meanwhile, and nobody was told.
     """
     known = worst_first(incidents)
     still = [i for i in known if i.ended_at is None]
@@ -131,6 +138,8 @@ def resolved(previous: Message, incidents: Iterable[Incident], severity: Severit
         if not still:
             facts += [("Until", _clock(until)), ("Lasted", _lasted(since, until))]
             what += "" if removed else f" after {_lasted(since, until)}"
+    if passed:
+        facts.append(("Came and went", _some(passed)))
     if vanished := sorted({i.key.part for i in gone if i.ended == "vanished"}):
         facts.append(("No longer declared", ", ".join(vanished)))
     if owner := _owner(known):

@@ -180,10 +180,16 @@ class Wire:
             self.problems.append(f"the channel {channel.name}: {receipt.error}")
         return receipt if receipt.delivered else evolve(receipt, error=receipt.error or "it gave no reason")
 
-    def answered(self, channel: str, message: Message, receipt: Receipt) -> None:
-        """Count what came of one try, and close or open the channel accordingly; the fallback hears that it is closed.
+    def answered(self, channel: str, message: Message, receipt: Receipt, unique: str) -> None:
+        """Count what came of one try, and close or open the channel accordingly; the fallback hears that it stays closed.
 
         In a transaction of its own: it holds for all groups, and nothing waits for it.
+
+        Args:
+            channel: which one.
+            message: what it was told.
+            receipt: what came of it.
+            unique: what makes that try unique, as for ``dead_letter``: the fallback hears of it once.
         """
         self.counts["sent" if receipt.delivered else "failed" if receipt.retry else "dead"] += 1
         if channel not in self.channels or isinstance(self.channels[channel], BrokenChannel):
@@ -191,8 +197,8 @@ class Wire:
         now = self.clock()
         with self.engine.begin() as connection:
             if note_answer(connection, self.environment, channel, receipt, now, asked(receipt.after)):
-                error = f"{FAILURES} tries in a row failed: {receipt.error}; all that it is to be told waits"
-                self.dead_letter(connection, channel, message, error, f"closed {now}", dead=False)
+                error = f"{FAILURES + 1} tries in a row failed: {receipt.error}; all that it is to be told waits"
+                self.dead_letter(connection, channel, message, error, unique, dead=False)
 
     def dead_letter(
         self, connection: Connection, channel: str, message: Message, error: str, unique: str, *, dead: bool = True
@@ -247,7 +253,7 @@ def tell_event(wire: Wire, event: int) -> None:
         receipt = wire.send(channel, message)
     with wire.engine.begin() as connection:
         _settle(wire, connection, row, message, receipt)
-    wire.answered(row.channel, message, receipt)
+    wire.answered(row.channel, message, receipt, f"event {row.id}")
 
 
 def _sendable(wire: Wire, now: datetime) -> ColumnElement[bool]:

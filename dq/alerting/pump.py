@@ -186,6 +186,11 @@ class _Send:
     def channel(self) -> str:
         return self.decision.target.channel
 
+    @property
+    def unique(self) -> str:
+        """What makes it unique, however often it is tried."""
+        return f"{self.decision.target.message_key} {json.dumps(self.decision.desired)} {self.message.at}"
+
 
 @frozen
 class _Claim:
@@ -245,7 +250,7 @@ def _tell_group(wire: Wire, group: str) -> None:
         receipt = wire.send(wire.channels[send.channel], send.message)
         with wire.engine.begin() as connection:
             _settle(wire, connection, group, send, receipt)
-        wire.answered(send.channel, send.message, receipt)
+        wire.answered(send.channel, send.message, receipt, send.unique)
     with wire.engine.begin() as connection:
         _release(wire, connection, claim)
 
@@ -268,7 +273,7 @@ def _claim(wire: Wire, connection: Connection, key: str) -> _Claim | None:
     ended = () if shared else _ended_untold(connection, subject)
     known = _known(connection, key)
     listed = {incident.id for incident in (*incidents, *ended)}
-    others = read_by_id(connection, {id_ for one in known.values() for id_ in one.maybe} - listed)
+    others = read_by_id(connection, {id_ for one in known.values() for id_ in (*one.maybe, *one.passed)} - listed)
     mutes, until = _mutes(wire, connection, incidents, now)
     group = Group(
         config=wire.config,
@@ -312,6 +317,7 @@ def _known(connection: Connection, key: str) -> dict[Target, Known]:
             told=_state(row.told),
             # What waits for its turn was never on the wire; given up by a person, it counts as refused.
             trying=None if _flag(row.trying, "unsent") and row.dead_at is None else _tried(row.trying),
+            passed=tuple(json.loads(row.trying).get("passed", ())) if row.trying else (),
             unsure=_flag(row.trying, "unsure"),
             dead=row.dead_at is not None,
             told_at=row.told_at,
@@ -426,10 +432,12 @@ def _act(wire: Wire, connection: Connection, key: str, decision: Decision, now: 
         # What was tried before and not settled stays so: that it waits for its turn does not settle it.
         values |= {"next_at": turn[0], "error": turn[1], "dead_at": None}
         if known.trying is None or known.dead:
-            values |= {"trying": json.dumps({**tried, "unsent": True}), "attempts": attempts}
+            # What came and went with it is told as an event, now; only what was part of an earlier try stays so.
+            unsent = {**tried, "unsent": True, "passed": known.passed}
+            values |= {"trying": json.dumps(unsent), "attempts": attempts}
         connection.execute(_told_row(key, target).values(**values))
         return None
-    trying = json.dumps(tried)
+    trying = json.dumps({**tried, "passed": [i.id for i in decision.passed]})
     values |= {"trying": trying, "attempts": attempts, "next_at": None, "dead_at": None}
     connection.execute(_told_row(key, target).values(**values))
     return _Send(evolve(decision, known=evolve(known, attempts=attempts)), message, trying, unsure)
@@ -459,7 +467,7 @@ def _message(decision: Decision, now: datetime) -> Message:
         known_of = decision.gone
         at = max((i.changed_at for i in known_of), default=now)
         worst = Severity(max(known.maybe.values(), default=Severity.INFO))
-        return evolve(messages.resolved(before, known_of, worst, at), reference=reference)
+        return evolve(messages.resolved(before, known_of, worst, at, decision.passed), reference=reference)
     # What is tried again is the same message: whoever got it already can tell.
     again = before is not None and decision.reason is Reason.UNSETTLED and known.trying == decision.desired
     message = messages.firing(
@@ -488,9 +496,9 @@ def _tell_untold(
 
     Where something is open they are part of its next message, and wait for it; elsewhere they are an event.
     """
-    sent = {(send.decision.target, i.id) for send in sends for i in send.decision.passed}
+    part = {(send.decision.target, i.id) for send in sends for i in send.decision.passed}
     waits = {i.id for d in decisions if d.when is not None and not d.due(now) for i in d.passed}
-    waits -= {id_ for _, id_ in sent}
+    waits -= {id_ for _, id_ in part}
     events: dict[tuple[Target, datetime | None], list[Incident]] = {}
     done: list[Incident] = []
     for incident in ended:
@@ -504,7 +512,7 @@ def _tell_untold(
         if routed and not quiet and wire.config.fallback is not None:
             quiet = {Target(wire.config.fallback, key): None}
         for target, not_before in quiet.items():
-            if (target, incident.id) not in sent:
+            if (target, incident.id) not in part:
                 events.setdefault((target, not_before), []).append(incident)
     for (target, not_before), incidents in sorted(events.items(), key=lambda item: item[0][0]):
         message = messages.episode(target.message_key, incidents, max(i.changed_at for i in incidents))
@@ -582,13 +590,13 @@ def _settle(wire: Wire, connection: Connection, group: str, send: _Send, receipt
     row = _told_row(group, decision.target)
     if not _holds(wire, connection, group):
         # Another pump took over: whether its message or this one came last, nobody knows. So it is told again.
-        late = json.dumps({"by": f"late:{wire.owner}", "state": decision.desired, "unsure": True})
+        passed = [i.id for i in decision.passed]
+        late = json.dumps({"by": f"late:{wire.owner}", "state": decision.desired, "unsure": True, "passed": passed})
         connection.execute(row.values(trying=late, next_at=None, dead_at=None))
         again = alert_group.update().where(alert_group.c.group_key == group)
         connection.execute(again.values(dirty=alert_group.c.dirty + 1))
         return
     settled: dict[str, Any] = {"attempts": 0, "next_at": None, "dead_at": None, "error": receipt.error or None}
-    unique = f"{decision.target.message_key} {json.dumps(decision.desired)} {send.message.at}"
     if receipt.delivered:
         reference = json.dumps(dict(receipt.reference))
         settled |= {"told": json.dumps(decision.desired), "trying": None, "told_at": now, "reference": reference}
@@ -601,12 +609,12 @@ def _settle(wire: Wire, connection: Connection, group: str, send: _Send, receipt
         wait = backoff(attempts, receipt.after, random.random())  # noqa: S311  # jitter is no secret
         settled |= {"attempts": attempts, "next_at": now + wait}
         if attempts == TRIES_BEFORE_FALLBACK:
-            wire.dead_letter(connection, send.channel, send.message, receipt.error, unique, dead=False)
+            wire.dead_letter(connection, send.channel, send.message, receipt.error, send.unique, dead=False)
     else:
         # "Well again" for a channel that knows of nothing and takes nothing: there is nothing left to tell it.
         over = not decision.desired and not send.unsure
         settled |= {"trying": None} if over else {"dead_at": now}
-        wire.dead_letter(connection, send.channel, send.message, receipt.error, unique)
+        wire.dead_letter(connection, send.channel, send.message, receipt.error, send.unique)
     connection.execute(row.where(told_table.c.trying == send.trying).values(**settled))
 
 
