@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import socketserver
-import statistics
+import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
@@ -44,7 +45,7 @@ SUITE = Suite(
     Table("live", "orders", partition="day"),
     checks=[Check(f"check {n}", Rows("amount > 0"), critical=0, by=By("org_id")) for n in range(CHECKS)],
 )
-ANSWER = b"HTTP/1.1 202 Accepted\r\nContent-Length: 22\r\nContent-Type: application/json\r\n\r\n" + b'{"status": "success"}\n'
+ANSWER = b'HTTP/1.1 202 Accepted\r\nContent-Length: 22\r\nContent-Type: application/json\r\n\r\n{"status": "success"}\n'
 
 
 class _Receiver(socketserver.StreamRequestHandler):
@@ -102,7 +103,7 @@ class Place:
     def pump(self) -> tuple[float, PumpReport]:
         """Deliver, and return the seconds that it took, and what it did."""
         began = time.perf_counter()
-        channels = open_channels(self.config, lambda reference: "k" * 32)
+        channels = open_channels(self.config, "k".ljust)
         report = pump(self.engine, self.config, channels, environment="prod")
         return time.perf_counter() - began, report
 
@@ -123,7 +124,8 @@ def main() -> None:
     publish(
         "alerts",
         f"{CHECKS * ORGS:,} incidents, {CHECKS} checks of {ORGS} orgs, opened by one run and ended by the next; told"
-        f" to PagerDuty (a message per suite) or a webhook (per org) on loopback; seconds, the median of {ROUNDS} and the least and the greatest:\n\n{table(heads, lines)}\n\n"
+        f" to PagerDuty (a message per suite) or a webhook (per org) on loopback; seconds, the median of {ROUNDS} and the"
+        f" least and the greatest:\n\n{table(heads, lines)}\n\n"
         f"From the verdict to the request at the pager, one incident, milliseconds, {LATENCIES} times:\n\n"
         + table(("store", "median (least to greatest)"), latencies),
         ("SQLAlchemy", "psycopg"),
@@ -191,15 +193,13 @@ channels = ["oncall"]
 """
 CHECKS_FILE = """
 from dq import *
-tiny = Suite("tiny", Table("live", "orders", partition="day"), checks=[Check("positive", Rows("amount > 0"), critical=0)])
+orders = Table("live", "orders", partition="day")
+tiny = Suite("tiny", orders, checks=[Check("positive", Rows("amount > 0"), critical=0)])
 """
 
 
 def _whole_run(folder: Path, url: str, came: Connection) -> str:
     """The same with all that a run does: from before it begins to the request."""
-    import os
-    import sqlite3
-
     root = folder / "project"
     for path, text in {
         "dq.toml": 'environment = "prod"\n[datasources.live]\nurl = "sqlite:///live.sqlite"\n',
@@ -237,7 +237,8 @@ def _run(*, bad: bool, number: int, orgs: int = ORGS, checks: int = CHECKS) -> R
     results = []
     for check in range(checks):
         common: dict[str, Any] = {"check": f"check {check}", "outcome": outcome, "severity": severity}
-        found = {"observed": 3.0, "threshold": "critical: 0", "sentence": "3 of 9 rows violate amount > 0"} if bad else {}
+        found: dict[str, Any] = {"observed": 3.0, "threshold": "critical: 0", "sentence": "3 of 9 rows violate"}
+        found = found if bad else {}
         results.append(Result(**common, **found, orgs=orgs, orgs_bad=orgs if bad else 0))
         if bad:
             results += [Result(**common, **found, group=Group(("org_id",), (str(org),))) for org in range(orgs)]

@@ -1,11 +1,11 @@
-"""What is told when: waits, ticks, reminders, hours, silences, acknowledgements, escalation, blocking, shared groups."""
+"""What is told when: waits, ticks, reminders, hours, silences, acknowledging, escalation, blocking, coarse groups."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
@@ -558,7 +558,7 @@ def test_what_was_shared_is_resolved_under_its_old_key_when_the_routes_change(li
     assert sorted(line.channels["team"].open) == ["prod/suite/orders", "prod/suite/people"]
 
 
-# ------------------------------------------------------------------------------------------------------ rate and circuit
+# ---------------------------------------------------------------------------------------------------- rate and circuit
 
 
 def test_a_channel_is_told_no_faster_than_its_vendor_bears(world: Timeline) -> None:
@@ -571,7 +571,7 @@ def test_a_channel_is_told_no_faster_than_its_vendor_bears(world: Timeline) -> N
     assert report.reasons == ("the channel team waits to be told: it is told no faster than its vendor bears",)
     world.run_until(1)
     times = [m.at for m in world.channels["team"].got]
-    assert [(b - a).total_seconds() for a, b in zip(times, times[1:], strict=False)] == [1, 1, 1, 1]
+    assert [(b - a).total_seconds() for a, b in pairwise(times)] == [1, 1, 1, 1]
     assert not world.pump().undelivered
 
 

@@ -2,11 +2,12 @@
 
 Both are kept in ``dq_channel``, so they hold for all pumps together.
 
-    rate       at most n messages in s seconds, as ``Channel.rate`` says, by the generic cell rate algorithm (ITU-T I.371):
-               ``free_at`` is when the queue would be empty; a message may leave when that is at most n - 1 places ahead
+    rate       at most n messages in s seconds, as ``Channel.rate`` says, by the generic cell rate algorithm (ITU-T
+               I.371): ``free_at`` is when the queue would be empty; a message may leave when that is at most n - 1
+               places ahead
     asked      a vendor that says ``Retry-After`` closes its channel until then
-    circuit    after ``FAILURES`` tries in a row without an answer the channel is closed, each time for longer; when that
-               is over, one message goes first, and the others wait for what becomes of it
+    circuit    after ``FAILURES`` tries in a row without an answer the channel is closed, each time for longer; when
+               that is over, one message goes first, and the others wait for what becomes of it
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from dq.alerting.routing import Chosen, Place, Target
 from dq.alerting.times import muted_by_time, next_change
 from dq.model.incident import Incident
 
+
 @frozen(kw_only=True)
 class Known:
     """What is known of a channel and a key: the row of ``dq_told``.

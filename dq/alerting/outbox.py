@@ -181,7 +181,7 @@ class Wire:
         return receipt if receipt.delivered else evolve(receipt, error=receipt.error or "it gave no reason")
 
     def answered(self, channel: str, message: Message, receipt: Receipt, unique: str) -> None:
-        """Count what came of one try, and close or open the channel accordingly; the fallback hears that it stays closed.
+        """Count what came of one try, and close or open the channel accordingly; the fallback hears if it stays closed.
 
         In a transaction of its own: it holds for all groups, and nothing waits for it.
 

@@ -51,7 +51,7 @@ from dq.alerting.outbox import (
     open_channels,
     tell_event,
 )
-from dq.alerting.reason import Reason, State
+from dq.alerting.reason import Reason
 from dq.alerting.routing import Place, Target, is_shared, places, shares
 from dq.alerting.times import muted_by_time, next_change
 from dq.alerting.upsert import insert_or_lock
@@ -255,7 +255,7 @@ def _tell_group(wire: Wire, group: str) -> None:
         _release(wire, connection, claim)
 
 
-# ------------------------------------------------------------------------------------------------------------- claim
+# ---------------------------------------------------------------------------------------------------------------- claim
 
 
 def _claim(wire: Wire, connection: Connection, key: str) -> _Claim | None:
@@ -369,7 +369,8 @@ def _note_mutes(wire: Wire, connection: Connection, group: Group, now: datetime)
     for incident, found in group.incidents:
         mutes = group.mutes.get(incident.id, ())
         hours = [muted_by_time(place.chosen, wire.config.time_intervals, now) is not None for place in found]
-        why = mutes[0].why if mutes else "time" if hours and all(hours) else None
+        time_mutes = bool(hours) and all(hours)
+        why: str | None = mutes[0].why if mutes else "time" if time_mutes else None
         if why != incident.muted:
             changed.setdefault(why, []).append(incident.id)
     for why, ids in changed.items():
@@ -544,7 +545,7 @@ def _mark_told(connection: Connection, ids: Iterable[int], now: datetime) -> Non
         connection.execute(incident_table.update().where(c.id.in_(some), c.told_at.is_(None)).values(told_at=now))
 
 
-# ------------------------------------------------------------------------------------------------- what it means to others
+# ---------------------------------------------------------------------------------------- what it means to others
 
 
 def _touch_what_depends(wire: Wire, claim: _Claim) -> None:
@@ -571,7 +572,7 @@ def _touch_what_depends(wire: Wire, claim: _Claim) -> None:
                 wire.again = True
 
 
-# ------------------------------------------------------------------------------------------------- settle and release
+# --------------------------------------------------------------------------------------------------- settle and release
 
 
 def _renew(wire: Wire, group: str) -> bool:
@@ -636,7 +637,7 @@ def _release(wire: Wire, connection: Connection, claim: _Claim) -> None:
     )
 
 
-# ------------------------------------------------------------------------------------------------------ what waits
+# ----------------------------------------------------------------------------------------------------------- what waits
 
 
 def _waiting(wire: Wire) -> list[tuple[str, str]]:

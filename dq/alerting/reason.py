@@ -89,26 +89,21 @@ def reason(
         acknowledged: somebody is on all that is desired, and the channel was not told so.
         repeat: the time to repeat what it was told has come.
     """
-    if trying is not None:
-        return Reason.DEAD if dead and trying == desired else Reason.UNSETTLED
-    if not told:
-        return Reason.FIRST if desired else Reason.NOTHING
-    if not desired:
-        return Reason.ALL_RESOLVED
-    if desired.keys() - told.keys():
-        return Reason.NEW
-    if any(severity > told[id_] for id_, severity in desired.items()):
-        return Reason.WORSE
-    if send_resolved:
-        if told.keys() - desired.keys():
-            return Reason.SOME_RESOLVED
-        if told != desired:
-            return Reason.EASED
-        if passed:
-            return Reason.PASSED
-    if acknowledged:
-        return Reason.ACKNOWLEDGED
-    return Reason.REPEAT if repeat else Reason.NOTHING
+    rows = (
+        (trying is not None and dead and trying == desired, Reason.DEAD),
+        (trying is not None, Reason.UNSETTLED),
+        (not told and not desired, Reason.NOTHING),
+        (not told, Reason.FIRST),
+        (not desired, Reason.ALL_RESOLVED),
+        (bool(desired.keys() - told.keys()), Reason.NEW),
+        (any(severity > told.get(id_, severity) for id_, severity in desired.items()), Reason.WORSE),
+        (send_resolved and bool(told.keys() - desired.keys()), Reason.SOME_RESOLVED),
+        (send_resolved and told != desired, Reason.EASED),
+        (send_resolved and passed, Reason.PASSED),
+        (acknowledged, Reason.ACKNOWLEDGED),
+        (repeat, Reason.REPEAT),
+    )
+    return next((answer for holds, answer in rows if holds), Reason.NOTHING)
 
 
 @frozen(kw_only=True)

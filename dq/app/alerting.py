@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+
 from attrs import frozen
 from sqlalchemy import or_, select
 from sqlalchemy.engine import Connection

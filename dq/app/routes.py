@@ -12,6 +12,7 @@ from sqlalchemy import select
 from dq.alerting import silences
 from dq.alerting.fold import declared_labels, declared_links
 from dq.alerting.incidents import from_row
+from dq.alerting.mute import Mute
 from dq.alerting.routing import LABELS, Place, Route, labels_of, places
 from dq.alerting.times import muted_by_time
 from dq.app.alerting import mutes

@@ -205,7 +205,8 @@ class AlertmanagerWorld:
             trees[0] if len(trees) == 1 else Route(channels=(), routes=tuple(trees)),
             inhibit_rules=inhibit_rules(config),
             time_intervals={
-                one["name"]: tuple(map(time_interval, one["time_intervals"])) for one in config.get("time_intervals", ())
+                one["name"]: tuple(map(time_interval, one["time_intervals"]))
+                for one in config.get("time_intervals", ())
             },
         )
 
@@ -318,8 +319,9 @@ class AlertmanagerWorld:
         return name not in self.open
 
     def trouble(self, hook: Webhook) -> str:
-        """Return why the receiver does not take a message now; the notes of a case say until when it fails, and how."""
-        said = re.search(r"\b(takes|answers|returns|fails|responds)\b.*?\bbefore (\d+(?:\.\d+)?) ?s", self.case["notes"])
+        """Return why the receiver takes no message now; the notes of a case say until when it fails, and how."""
+        ways = r"\b(takes|answers|returns|fails|responds)\b"
+        said = re.search(ways + r".*?\bbefore (\d+(?:\.\d+)?) ?s", self.case["notes"])
         if said is None or self.now >= float(said[2]):
             return ""
         named = re.search(r"webhook-\w+", self.case["notes"])

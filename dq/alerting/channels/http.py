@@ -35,11 +35,6 @@ for _name in ("connection", "connectionpool", "poolmanager", "response", "util.r
     logging.getLogger(f"urllib3.{_name}").addFilter(lambda _record: not _SENDING.get())
 
 
-# urllib3 logs the path of every request at DEBUG, and the path of a webhook is its secret.
-_SENDING: ContextVar[bool] = ContextVar("sending", default=False)
-for _logger in ("connection", "connectionpool", "poolmanager", "response", "util.retry"):
-    logging.getLogger(f"urllib3.{_logger}").addFilter(lambda _record: not _SENDING.get())
-
 
 class UnreachableError(Exception):
     """No answer came. Its text names no address.
