@@ -124,8 +124,8 @@ def main() -> None:
     publish(
         "alerts",
         f"{CHECKS * ORGS:,} incidents, {CHECKS} checks of {ORGS} orgs, opened by one run and ended by the next; told"
-        f" to PagerDuty (a message per suite) or a webhook (per org) on loopback; seconds, the median of {ROUNDS} and the"
-        f" least and the greatest:\n\n{table(heads, lines)}\n\n"
+        f" to PagerDuty (a message per suite) or a webhook (per org) on loopback; seconds, the median of {ROUNDS} and"
+        f" the least and the greatest:\n\n{table(heads, lines)}\n\n"
         f"From the verdict to the request at the pager, one incident, milliseconds, {LATENCIES} times:\n\n"
         + table(("store", "median (least to greatest)"), latencies),
         ("SQLAlchemy", "psycopg"),

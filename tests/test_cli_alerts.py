@@ -506,7 +506,7 @@ def test_what_is_given_up_is_not_tried_or_counted_again(
 def test_giving_up_asks_on_a_terminal(
     dq: Dq, routes: Path, receivers: Receivers, answer: str, code: int, left: int
 ) -> None:
-    receivers.slack.fail_next(500)
+    receivers.slack.fail_next(500, times=9)
     fail(dq, BAD)
     (one,) = document(dq("alerts", "outbox", "--json"))["undelivered"]
     main, side = pty.openpty()

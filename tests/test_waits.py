@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, product
+from random import Random
 from typing import Any
 
 import pytest
@@ -25,13 +27,14 @@ from dq.alerting.pump import PumpReport
 from dq.alerting.reason import Pace, Reason, reason
 from dq.alerting.routing import Escalation, Route
 from dq.alerting.times import TimeInterval
+from dq.model.errors import UsageError
 from dq.model.incident import Finding, IncidentKey, SubjectKind
 from dq.model.interval import Interval
 from dq.model.message import Message, Receipt
 from dq.model.severity import Outcome, Severity
 from dq.store.engine import open_store
 from dq.store.schema import metadata, outbox, told
-from tests.test_pump import Recorder, World, config, fine, refuse
+from tests.test_pump import KilledError, Recorder, World, config, fine, random_trouble, refuse
 
 pytest_plugins = ["tests.stores"]
 
@@ -654,3 +657,134 @@ def test_nothing_is_left_behind_when_all_is_over(line: Timeline) -> None:
     with line.engine.connect() as connection:
         row = connection.execute(select(told)).one()
     assert (row.told, row.trying, row.flushed_at, row.next_at, row.acked_at) == ("{}", None, None, None, None)
+
+
+# ---------------------------------------------------------------------------------------------------- random histories
+
+SUBJECTS = ("orders", "people", "raw")
+ROUTES: tuple[dict[str, Any], ...] = (
+    {},
+    {"group_wait": minutes(2), "group_interval": minutes(5)},
+    {"group_interval": minutes(7), "repeat_interval": minutes(45)},
+    {"group_by": ("owner",), "repeat_interval": minutes(60)},
+    {"group_by": (), "group_interval": minutes(3)},
+    {"group_by": ("...",)},
+    {"active_time_intervals": ("office",), "group_wait": minutes(1)},
+    {"escalate": (Escalation(minutes(15), ("lead",)), Escalation(minutes(40), ("boss",)))},
+)
+
+
+def random_step(line: Timeline, rng: Random, made: list[int]) -> None:
+    subject = rng.choice(SUBJECTS)
+    part = rng.choice("abc")
+    dice = rng.random()
+    if dice < 0.35:
+        labels = {"owner": rng.choice(("sales", "bank"))}
+        if subject == "orders" and rng.random() < 0.5:
+            labels[UPSTREAM] = '["raw"]'
+        line.bad(part, rng.randint(1, 4), subject, **labels)
+    elif dice < 0.6:
+        line.well(part, subject)
+    elif dice < 0.68:
+        now = (line.clock() - START) / minutes(1)
+        made.append(line.silence(f"{rng.choice(('check=', 'suite='))}{rng.choice('abc')}", until=now + 30))
+    elif dice < 0.72 and made:
+        with line.engine.begin() as connection, suppress(UsageError):
+            silences.expire(connection, "prod", made.pop(), line.clock())
+    elif dice < 0.82:
+        with suppress(UsageError):
+            line.ack(subject)
+    elif dice < 0.86:
+        with suppress(UsageError):
+            line.unack(subject)
+    elif dice < 0.9:
+        settings = rng.choice(ROUTES)
+        line.route(**settings)
+
+
+def random_world(engine: Engine, rng: Random) -> Timeline:
+    with engine.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    line = Timeline(engine)
+    line.channels |= {"lead": Recorder("lead"), "boss": Recorder("boss", pages=True)}
+    line.config = evolve(config(lead=False, boss=True), time_intervals={"office": (OFFICE,)})
+    line.route(**rng.choice(ROUTES))
+    return line
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+def test_whatever_is_muted_put_off_or_lost_every_channel_ends_in_the_true_state(
+    line: Timeline, histories: Callable[[int, int], Iterator[Random]]
+) -> None:
+    for rng in histories(40, 500):
+        line = random_world(line.engine, rng)
+        made: list[int] = []
+        for channel in line.channels.values():
+            channel.trouble = random_trouble(rng, line, [9])  # 9: no pump is overtaken here
+        for _ in range(rng.randrange(5, 40)):
+            random_step(line, rng, made)
+            if rng.random() < 0.5:
+                with suppress(KilledError):
+                    line.pump()
+            line.clock.go(seconds=rng.choice([0, 1, 20, 70, 400, 1_500]))
+        for channel in line.channels.values():
+            channel.trouble = fine
+        # What was refused for good is tried again with new routes; acknowledged is what nobody need escalate.
+        line.route(repeat_interval=minutes(9), send_resolved=True)
+        line.run_until((line.clock() - START) / minutes(1) + 60)
+        check_that_all_is_told(line)
+
+
+def check_that_all_is_told(line: Timeline) -> None:
+    alive = [i for i in line.incidents() if i.ended_at is None]
+    worst: dict[str, Severity] = {}
+    for incident in alive:
+        key = f"prod/suite/{incident.key.subject}"
+        worst[key] = max(incident.severity, worst.get(key, Severity.INFO))
+    hidden = {f"prod/suite/{i.key.subject}" for i in alive if i.muted == "blocked"}
+    shown = line.channels["team"].open
+    assert {key: shown[key] for key in shown if key not in hidden} == {
+        key: severity for key, severity in worst.items() if key not in hidden
+    }
+    assert shown.keys() <= worst.keys()
+    for name in ("lead", "boss", "oncall"):
+        assert line.channels[name].open == {}, "no route leads there any more"
+    for incident in line.incidents():
+        assert incident.told_at is not None or incident.muted == "blocked"
+    report = line.pump()
+    assert not report.undelivered, report
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+def test_nobody_is_told_the_same_twice(
+    line: Timeline, histories: Callable[[int, int], Iterator[Random]]
+) -> None:
+    for rng in histories(40, 500):
+        line = random_world(line.engine, rng)
+        settings = rng.choice(ROUTES)
+        line.route(**settings)
+        made: list[int] = []
+        for _ in range(rng.randrange(5, 40)):
+            random_step(line, rng, made)
+            line.route(**settings)
+            line.run_until((line.clock() - START) / minutes(1) + rng.choice([0, 0.1, 1, 7, 25]))
+        for channel in line.channels.values():
+            last: dict[str, Message] = {}
+            for message in channel.got:
+                before = last.get(message.key)
+                if message.status == "event":
+                    continue
+                if before is not None and before.status == message.status:
+                    reminder = settings.get("repeat_interval") or timedelta.max
+                    assert (
+                        message.at - before.at >= reminder
+                        or message.rows != before.rows
+                        or "Changed" in dict(message.facts)
+                        or message.status == "firing" and before.status == "acknowledged"
+                    ), (channel.name, before, message)
+                assert before is not None or message.status != "resolved", "well again, of which nobody knew"
+                assert not (before is not None and before.status == message.status == "resolved")
+                last[message.key] = message
