@@ -783,7 +783,7 @@ def test_nobody_is_told_the_same_twice(
                         message.at - before.at >= reminder
                         or message.rows != before.rows
                         or "Changed" in dict(message.facts)
-                        or message.status == "firing" and before.status == "acknowledged"
+                        or (message.status == "firing" and before.status == "acknowledged")
                     ), (channel.name, before, message)
                 assert before is not None or message.status != "resolved", "well again, of which nobody knew"
                 assert not (before is not None and before.status == message.status == "resolved")
