@@ -24,7 +24,8 @@ from dq.alerting import messages
 from dq.alerting.config import AlertConfig, ChannelConfig
 from dq.alerting.fold import Measured, News, apply_findings
 from dq.alerting.incidents import from_row
-from dq.alerting.outbox import FIRST_WAIT, LEASE, LONGEST_ASKED, LONGEST_WAIT, TRIES_BEFORE_FALLBACK, backoff
+from dq.alerting.flow import LONGEST_ASKED
+from dq.alerting.outbox import FIRST_WAIT, LEASE, LONGEST_WAIT, TRIES_BEFORE_FALLBACK, backoff
 from dq.alerting.pump import PumpReport, enqueue_event, pump, utc_now
 from dq.alerting.routing import Matcher, Route
 from dq.model.incident import Finding, Incident, IncidentKey

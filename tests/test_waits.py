@@ -646,6 +646,25 @@ def events(line: World, of: Callable[[Any], str] = lambda row: row.message) -> l
         return [of(row) for row in connection.execute(select(outbox).order_by(outbox.c.id))]
 
 
+def test_a_clock_that_was_ahead_holds_nothing_up(world: Timeline) -> None:
+    world.route(group_interval=minutes(10), repeat_interval=minutes(30))
+    for name in ("team", "oncall"):
+        world.channels[name].trouble = refuse(retry=True)
+    world.at(60 * 24 * 30)  # a month ahead
+    world.bad("a")
+    world.pump()
+    world.bad("b")
+    world.pump()
+    world.at(0)
+    world.channels["team"].trouble = fine
+    world.pump()
+    assert world.told() == ["0 firing a,b"]
+    world.bad("c")
+    world.run_until(10)
+    assert sorted(world.told()[-1].partition("firing ")[2].split(",")) == ["a", "b", "c"]
+    assert world.told()[-1].startswith("10 firing")
+
+
 def test_nothing_is_left_behind_when_all_is_over(line: Timeline) -> None:
     line.route(group_wait=minutes(1), group_interval=minutes(5), repeat_interval=minutes(30))
     line.bad("a")
@@ -729,6 +748,8 @@ def test_whatever_is_muted_put_off_or_lost_every_channel_ends_in_the_true_state(
                 with suppress(KilledError):
                     line.pump()
             line.clock.go(seconds=rng.choice([0, 1, 20, 70, 400, 1_500]))
+            if rng.random() < 0.05:  # a clock that jumps
+                line.clock.go(seconds=rng.choice([-100_000, -4_000, -30, 4_000, 100_000]))
         for channel in line.channels.values():
             channel.trouble = fine
         # What was refused for good is tried again with new routes; acknowledged is what nobody need escalate.

@@ -28,6 +28,9 @@ FAILURES = 5
 
 CLOSED = timedelta(seconds=30)
 LONGEST_CLOSED = timedelta(minutes=10)
+LONGEST_ASKED = timedelta(hours=1)
+"""No ``Retry-After`` silences a channel for longer."""
+
 PROBE = timedelta(seconds=60)
 """How long the others wait for the message that goes first."""
 
@@ -55,10 +58,11 @@ def take_turn(
             return None
     insert_or_lock(connection, table, {"environment": environment, "name": name})
     row = connection.execute(select(table).where(*mine)).one()
-    if row.broken_until is not None and row.broken_until > now:
+    # What is further ahead than any of this makes it was written by a clock that was wrong.
+    if row.broken_until is not None and now < row.broken_until <= now + LONGEST_ASKED:
         return row.broken_until, f"it is left alone for a while: {row.error}"
     place = timedelta(seconds=seconds / count) if count else timedelta(0)
-    free_at = row.free_at or now
+    free_at = min(row.free_at or now, now + place * count)
     if free_at - place * max(count - 1, 0) > now:
         return free_at - place * max(count - 1, 0), "it is told no faster than its vendor bears"
     changes: dict[str, Any] = {"free_at": max(free_at, now) + place} if count else {}

@@ -16,16 +16,20 @@ with it: they are *passed* where something is open, and an event of their own el
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from attrs import evolve, field, frozen
 
 from dq.alerting.config import AlertConfig
+from dq.alerting.flow import LONGEST_ASKED
 from dq.alerting.mute import Mute
 from dq.alerting.reason import Pace, Reason, State, reason
 from dq.alerting.routing import Chosen, Place, Target
 from dq.alerting.times import muted_by_time, next_change
 from dq.model.incident import Incident
+
+
+_EVER = datetime.min.replace(tzinfo=UTC)
 
 
 @frozen(kw_only=True)
@@ -36,6 +40,7 @@ class Known:
         told: what the channel was last told for sure.
         trying: what was on the wire and is not settled; None: nothing.
         passed: ids of what came and went and was part of that try.
+        unsent: it waits for the turn of the channel, and was not tried yet.
         unsure: the channel may know of something, because an earlier try was never settled.
         dead: it refused ``trying`` for good.
         told_at: when it was last told.
@@ -50,6 +55,7 @@ class Known:
     told: State = field(factory=dict)
     trying: State | None = None
     passed: tuple[int, ...] = ()
+    unsent: bool = False
     unsure: bool = False
     dead: bool = False
     told_at: datetime | None = None
@@ -135,7 +141,7 @@ class Group:
 
     def look(self, now: datetime) -> tuple[Decision, ...]:
         """Return what each channel must be told at ``now`` or later, by channel and key."""
-        hours = _Hours(self.config, now)
+        hours = Hours(self.config, now)
         here: dict[Target, list[tuple[Incident, list[Place]]]] = {}
         past: dict[Target, list[tuple[Incident, list[Place]]]] = {}
         for found, kept in ((self.incidents, here), (self.others, past)):
@@ -158,10 +164,10 @@ class Group:
         here: Iterable[tuple[Incident, Sequence[Place]]],
         past: Iterable[tuple[Incident, Sequence[Place]]],
         by_id: Mapping[int, Incident],
-        hours: _Hours,
+        hours: Hours,
     ) -> Decision:
         stored, now = self.known.get(target, Known()), hours.now
-        known = stored
+        known = evolve(stored, flushed_at=_not_ahead(stored.flushed_at, now))
         if not self.same_routes:  # other routes have other waits and ticks
             put_off = known.next_at if known.trying is not None else None
             known = evolve(known, flushed_at=None if known.flushed_at is None else now, next_at=put_off)
@@ -209,13 +215,12 @@ class Group:
             because = Reason.NOTHING
         when: datetime | None = None
         if because not in (Reason.NOTHING, Reason.DEAD):
-            # What was put off stays at that time, however late the pump comes: the next tick would be a later one.
-            when = pace.not_before(because, now) if known.next_at is None else known.next_at
+            when = _when(known, pace.not_before(because, now), now)
         elif repeat_at is not None:
             look_at.append(repeat_at)
         flushed_at = _flushed_at(known, pace, now)
         if hidden and flushed_at is None and pace.interval and pace.began_at is not None:
-            look_at.append(pace.began_at + pace.wait)
+            look_at.append(pace.wait_over(now))
         return Decision(
             target=target,
             known=stored,
@@ -248,18 +253,34 @@ def untold(incident: Incident) -> bool:
 
 
 def _comes_at(incident: Incident, places: Sequence[Place], known: Known) -> datetime | None:
-    """Return from when on ``incident`` is told there: at once, or when nobody acknowledged for long; None: not yet."""
+    """Return from when on ``incident`` is told there: ever, or when nobody acknowledged for long; None: not yet."""
     after = min(place.after for place in places)
     if not after or incident.id in known.maybe:
-        return incident.opened_at
+        return _EVER
     return None if incident.acked or incident.told_at is None else incident.told_at + after
+
+
+def _when(known: Known, by_pace: datetime, now: datetime) -> datetime:
+    """Return when what there is to tell is told: what was put off stays at that time, however late the pump comes.
+
+    A time that cannot be is from a clock that was wrong, and does not hold.
+    """
+    if known.next_at is None:
+        return by_pace
+    if known.trying is not None or known.unsent:
+        return known.next_at if known.next_at <= now + LONGEST_ASKED else now
+    return min(known.next_at, by_pace)
+
+
+def _not_ahead(at: datetime | None, now: datetime) -> datetime | None:
+    return None if at is None else min(at, now)
 
 
 def _flushed_at(known: Known, pace: Pace, now: datetime) -> datetime | None:
     """Return where the ticks begin: at the first look after the wait was over."""
     if known.flushed_at is not None and (known.told or known.trying or pace.began_at is not None):
         return known.flushed_at
-    over = pace.began_at is not None and pace.began_at + pace.wait <= now
+    over = pace.began_at is not None and pace.wait_over(now) <= now
     return now if over and pace.interval and not known.told else None
 
 
@@ -277,7 +298,7 @@ def _pace(routes: Sequence[Chosen], known: Known, began: datetime | None) -> Pac
     )
 
 
-class _Hours:
+class Hours:
     """Which routes may tell something now; each combination of time intervals is looked up once."""
 
     def __init__(self, config: AlertConfig, now: datetime) -> None:
@@ -287,12 +308,14 @@ class _Hours:
         self._change: dict[tuple[tuple[str, ...], tuple[str, ...]], datetime | None] = {}
 
     def open(self, chosen: Chosen) -> bool:
+        """Return whether a route may tell something."""
         names = (chosen.mute_time_intervals, chosen.active_time_intervals)
         if names not in self._open:
             self._open[names] = muted_by_time(chosen, self._intervals, self.now) is None
         return self._open[names]
 
     def change(self, chosen: Chosen) -> datetime | None:
+        """Return when that changes, as ``times.next_change`` has it."""
         names = (chosen.mute_time_intervals, chosen.active_time_intervals)
         if names not in self._change:
             self._change[names] = next_change(chosen, self._intervals, self.now)

@@ -18,7 +18,7 @@ from sqlalchemy.sql.expression import ColumnElement
 from dq.alerting import messages
 from dq.alerting.channels import Channel, build
 from dq.alerting.config import AlertConfig
-from dq.alerting.flow import FAILURES, note_answer, take_turn
+from dq.alerting.flow import FAILURES, LONGEST_ASKED, note_answer, take_turn
 from dq.alerting.templates import worded
 from dq.alerting.upsert import insert_or_lock
 from dq.model.errors import DqError
@@ -30,8 +30,8 @@ LEASE = timedelta(seconds=60)
 
 FIRST_WAIT = timedelta(seconds=1)
 LONGEST_WAIT = timedelta(minutes=10)
-LONGEST_ASKED = timedelta(hours=1)
-"""No ``Retry-After`` silences a channel for longer."""
+_LATEST = timedelta(days=8)
+"""No event is put off for longer; what is was so by a clock that was wrong. (``times.AHEAD`` is seven days.)"""
 
 TRIES_BEFORE_FALLBACK = 8
 """After so many failed tries, about two minutes, the fallback channel is told; the tries go on."""
@@ -95,7 +95,7 @@ def asked(after: float | None) -> timedelta:
 
 def lease_is_free(until: Any, now: datetime) -> ColumnElement[bool]:
     """Return the condition that nobody holds a lease; one from far ahead was taken by a clock that was wrong."""
-    return or_(until.is_(None), until < now, until > now + 2 * LEASE)
+    return or_(until.is_(None), until <= now, until > now + 2 * LEASE)
 
 
 def enqueue_event(
@@ -262,7 +262,7 @@ def _sendable(wire: Wire, now: datetime) -> ColumnElement[bool]:
         c.environment == wire.environment,
         c.sent_at.is_(None),
         c.dead_at.is_(None),
-        or_(c.next_at.is_(None), c.next_at <= now),
+        or_(c.next_at.is_(None), c.next_at <= now, c.next_at > now + _LATEST),
         lease_is_free(c.lease_until, now),
     )
 

@@ -28,7 +28,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from attrs import evolve, field, frozen
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, func, not_, or_, select, true
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.expression import ColumnElement
@@ -37,7 +37,7 @@ from dq.alerting import messages, silences
 from dq.alerting.channels import Channel
 from dq.alerting.config import AlertConfig
 from dq.alerting.incidents import from_row, group_key, in_chunks, of_subject, read_by_id, read_open
-from dq.alerting.look import Decision, Group, Known, untold
+from dq.alerting.look import Decision, Group, Hours, Known, untold
 from dq.alerting.mute import UPSTREAM, Mute, muter, upstream_of
 from dq.alerting.outbox import (
     LEASE,
@@ -53,7 +53,6 @@ from dq.alerting.outbox import (
 )
 from dq.alerting.reason import Reason
 from dq.alerting.routing import Place, Target, is_shared, places, shares
-from dq.alerting.times import muted_by_time, next_change
 from dq.alerting.upsert import insert_or_lock
 from dq.model.incident import Incident, IncidentKey
 from dq.model.message import Message, Receipt
@@ -213,7 +212,9 @@ class _Claim:
 
 def _due(wire: Wire, now: datetime) -> ColumnElement[bool]:
     c = alert_group.c
-    news = or_(c.dirty > c.seen, c.due_at <= now, c.routes.is_(None), c.routes != wire.config.fingerprint)
+    other_routes = or_(c.routes.is_(None), c.routes != wire.config.fingerprint)
+    # What was let go in the future was so by a clock that was wrong, and so is the time at which it is due.
+    news = or_(c.dirty > c.seen, c.due_at <= now, c.looked_at > now + LEASE, other_routes)
     return and_(c.environment == wire.environment, news, lease_is_free(c.lease_until, now))
 
 
@@ -227,13 +228,17 @@ def _due_groups(wire: Wire, *, shared: bool) -> list[str]:
 
 
 def _next_at(wire: Wire) -> datetime | None:
-    """Return when something is due that is not yet."""
-    o, g = outbox.c, alert_group.c
-    unsent = and_(o.environment == wire.environment, o.sent_at.is_(None), o.dead_at.is_(None))
+    """Return when something is due that is not yet, or what another pump has in its hands is free again if it dies."""
+    now, found = wire.clock(), []
+    unsent = and_(outbox.c.sent_at.is_(None), outbox.c.dead_at.is_(None))
     with wire.engine.connect() as connection:
-        groups = connection.execute(select(func.min(g.due_at)).where(g.environment == wire.environment)).scalar()
-        events = connection.execute(select(func.min(o.next_at)).where(unsent)).scalar()
-    return min((at for at in (groups, events) if at is not None), default=None)
+        for table, due_at, waits in ((alert_group, alert_group.c.due_at, true()), (outbox, outbox.c.next_at, unsent)):
+            ours, free = table.c.environment == wire.environment, lease_is_free(table.c.lease_until, now)
+            found += [
+                connection.execute(select(func.min(due_at)).where(ours, waits, free)).scalar(),
+                connection.execute(select(func.min(table.c.lease_until)).where(ours, waits, not_(free))).scalar(),
+            ]
+    return min((at for at in found if at is not None), default=None)
 
 
 def _tell_group(wire: Wire, group: str) -> None:
@@ -318,6 +323,7 @@ def _known(connection: Connection, key: str) -> dict[Target, Known]:
             # What waits for its turn was never on the wire; given up by a person, it counts as refused.
             trying=None if _flag(row.trying, "unsent") and row.dead_at is None else _tried(row.trying),
             passed=tuple(json.loads(row.trying).get("passed", ())) if row.trying else (),
+            unsent=_flag(row.trying, "unsent"),
             unsure=_flag(row.trying, "unsure"),
             dead=row.dead_at is not None,
             told_at=row.told_at,
@@ -366,11 +372,11 @@ def _sources(wire: Wire, connection: Connection, incidents: Sequence[Incident]) 
 def _note_mutes(wire: Wire, connection: Connection, group: Group, now: datetime) -> None:
     """Write down what keeps incidents from being told: when one has ended, that says whether anybody missed it."""
     changed: dict[str | None, list[int]] = {}
+    hours = Hours(wire.config, now)
     for incident, found in group.incidents:
         mutes = group.mutes.get(incident.id, ())
-        hours = [muted_by_time(place.chosen, wire.config.time_intervals, now) is not None for place in found]
-        time_mutes = bool(hours) and all(hours)
-        why: str | None = mutes[0].why if mutes else "time" if time_mutes else None
+        closed = bool(found) and not any(hours.open(place.chosen) for place in found)
+        why: str | None = mutes[0].why if mutes else "time" if closed else None
         if why != incident.muted:
             changed.setdefault(why, []).append(incident.id)
     for why, ids in changed.items():
@@ -529,11 +535,11 @@ def _tell_untold(
 def _routed(wire: Wire, incident: Incident, now: datetime) -> dict[Target, datetime | None]:
     """Return where ``incident`` would have been told at once, and when that may be, if it is not now."""
     found: dict[Target, datetime | None] = {}
+    hours = Hours(wire.config, now)
     for place in places(wire.config.route, wire.config.types, incident)[0]:
         if place.after or not place.chosen.send_resolved:
             continue
-        closed = muted_by_time(place.chosen, wire.config.time_intervals, now) is not None
-        at = next_change(place.chosen, wire.config.time_intervals, now) if closed else None
+        at = None if hours.open(place.chosen) else hours.change(place.chosen)
         earlier = found.get(place.target, at)
         found[place.target] = None if at is None or earlier is None else min(at, earlier)
     return found
@@ -631,6 +637,7 @@ def _release(wire: Wire, connection: Connection, claim: _Claim) -> None:
             seen=claim.row.dirty,
             routes=wire.config.fingerprint,
             due_at=min((*ahead, *claim.look_at), default=None),
+            looked_at=now,
             lease_until=None,
             lease_owner=None,
         )

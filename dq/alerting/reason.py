@@ -128,10 +128,14 @@ class Pace:
     def not_before(self, why: Reason, now: datetime) -> datetime:
         """Return the time before which ``why`` is not told; the second table above."""
         if why is Reason.FIRST and self.flushed_at is None:
-            return now if self.began_at is None else self.began_at + self.wait
+            return self.wait_over(now)
         if why in (Reason.UNSETTLED, Reason.ACKNOWLEDGED, Reason.REPEAT):
             return now
         return self.tick(now)
+
+    def wait_over(self, now: datetime) -> datetime:
+        """Return when the wait of a new group is over: at once where it began by another clock, which is ahead."""
+        return now if self.began_at is None or self.began_at > now else self.began_at + self.wait
 
     def repeat_at(self) -> datetime | None:
         """Return when what was told is repeated, should nothing change; None: never."""

@@ -195,4 +195,4 @@ def _event(row: Any, now: datetime) -> Undelivered:
 
 def _held(until: datetime | None, now: datetime) -> bool:
     """Return whether a pump holds the lease; as ``lease_is_free`` has it."""
-    return until is not None and now <= until <= now + 2 * LEASE
+    return until is not None and now < until <= now + 2 * LEASE

@@ -190,6 +190,7 @@ alert_group = Table(
     ),
     Column("routes", String(64), comment="fingerprint of the routes that the pump last looked at it with"),
     Column("due_at", Utc, comment="look again at that time, dirty or not"),
+    Column("looked_at", Utc, comment="when the pump last let it go; in the future: by a clock that was wrong"),
     Column("lease_until", Utc),
     Column("lease_owner", String(120)),
 )

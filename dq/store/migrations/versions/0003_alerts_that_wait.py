@@ -69,6 +69,14 @@ def upgrade() -> None:
                 comment="how bad it was then; a worse state needs a new acknowledgement",
             ),
         ),
+        "dq_alert_group": (
+            sa.Column(
+                "looked_at",
+                Utc(),
+                nullable=True,
+                comment="when the pump last let it go; in the future: by a clock that was wrong",
+            ),
+        ),
         "dq_told": (
             sa.Column(
                 "flushed_at",

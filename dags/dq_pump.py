@@ -1,0 +1,31 @@
+"""Every minute: find runs that never happened, and deliver what waits: second tries, reminders, escalations.
+
+A scheduler that is dead pumps nothing. For pages that must come, run ``dq alerts pump --watch`` and ``dq sla check``
+on another host, with a store that both reach.
+"""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from airflow.sdk import DAG, task
+
+with DAG(
+    "dq_pump",
+    schedule="* * * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    tags=["dq"],
+):
+
+    @task(execution_timeout=timedelta(minutes=5))
+    def pump(here: str) -> str:
+        from dq import app
+
+        project = app.open_project(Path(here))
+        late = [verdict for verdict in app.sla_check(project, pump=False) if verdict.bad]
+        # It stays for what comes due before the next one: turns of a channel, second tries.
+        report = app.pump(project, timedelta(seconds=45))
+        return f"{len(late)} late, {report.sent} sent, {report.waiting} waiting"
+
+    pump(str(Path(__file__).parent))
