@@ -124,6 +124,9 @@ WELL, EMPTY, BAD = Outcome.PASS, Outcome.NO_DATA, Outcome.FAIL
         (incident(), finding(None, outcome=WELL), Answer.RECOVERED),
         (incident(), finding(None, day=6, outcome=WELL), Answer.RECOVERED),
         (incident(), finding(None, outcome=EMPTY), Answer.UNTOUCHED),
+        (incident(), finding(None, outcome=Outcome.SKIP), Answer.UNTOUCHED),
+        (incident(outcome=EMPTY), finding(None, outcome=Outcome.SKIP), Answer.UNTOUCHED),
+        (None, finding(None, outcome=Outcome.SKIP), Answer.WELL),
         (incident(outcome=EMPTY), finding(None, outcome=EMPTY), Answer.RECOVERED),
         (incident(outcome=Outcome.UNMEASURED), finding(None, outcome=EMPTY), Answer.RECOVERED),
         (incident(outcome=EMPTY), finding(None, day=4, outcome=EMPTY), Answer.IGNORED_OLDER),
@@ -397,6 +400,7 @@ UNMEASURED = Outcome.UNMEASURED
         ([result(WELL, orgs=5, bad=0)], True, []),
         ([result(BAD, 3)], True, [""]),
         ([result(BAD, 3, orgs=5, bad=1), result(BAD, 3, GROUP1)], True, ['["1"]']),
+        ([result(BAD, 3, orgs=5, bad=2), result(BAD, 3, GROUP1)], False, ['["1"]']),
         ([result(EMPTY, 3, orgs=5, bad=1), result(EMPTY, 3, GROUP1)], True, ['["1"]']),
         ([result(UNMEASURED, 3, orgs=2, bad=1), result(UNMEASURED, 3, GROUP1)], True, ['["1"]']),
         (
@@ -579,7 +583,7 @@ def test_a_back_fill_never_closes_what_is_wrong_today(
     assert changes and not any(change.changes for change in changes)
 
 
-STATES = st.sampled_from(["good", "bad", "empty", "lost"])
+STATES = st.sampled_from(["good", "bad", "empty", "few", "lost"])
 
 
 @given(
@@ -590,7 +594,7 @@ def test_what_was_not_measured_or_had_no_data_is_no_pass(
     on_empty: str | None, history: list[tuple[str, str, str] | None]
 ) -> None:
     """Judged as in a run; None: the statement broke. Only an org that was really good recovers from what failed."""
-    check = Check("amount", Rows("a > 0"), error=0, on_empty=on_empty, by=By("org", expected=["1", "2", "3"]))
+    check = Check("amount", Rows("a > 0"), error=0, on_empty=on_empty, by=By("org", expected=["1", "2", "3"], min_rows=5))
     suite = Suite("orders", Table("warehouse", "orders"), checks=[check])
     groups = [Group(("org",), (org,)) for org in "123"]
     incidents: dict[int, Incident] = {}
@@ -599,9 +603,10 @@ def test_what_was_not_measured_or_had_no_data_is_no_pass(
         numbers = {}
         for group, state in zip(groups, states or (), strict=False):
             if state != "empty":
-                count = {"good": 0, "bad": 3, "lost": None}[state]
-                roles = {"rows": 10, "violations": count, "unknown": 0}
-                numbers[group] = {PARTITION_ROWS: 10} | {m: roles[r] for r, m in check.measures().items() if r in roles}
+                count = {"good": 0, "bad": 3, "few": 0, "lost": None}[state]
+                roles = {"rows": 3 if state == "few" else 10, "violations": count, "unknown": 0}
+                read = {measure: roles[role] for role, measure in check.measures().items() if role in roles}
+                numbers[group] = read | {PARTITION_ROWS: roles["rows"]}
         reading = Reading(numbers, "it broke" if states is None else None, check.by, tuple(groups))
         keep = {group for group in groups if group.key in open_}
         results = judge(check, reading, NOW, DAYS[5], keep=keep)

@@ -9,6 +9,7 @@ One finding against the incident of its key. *Older* means: its partition starts
     open                     bad, older                        ignored_older (text and severity stay)
     open                     bad, same partition or newer      worsened / eased / still_bad, by severity
     open                     well, older                       ignored_older (a back-fill closes nothing newer)
+    open                     not judged (too few rows)         untouched
     open, fail               "no rows, and that is fine"       untouched (no rows are no proof of good rows)
     open, other outcome      "no rows, and that is fine"       recovered
     open                     well, same partition or newer     recovered
@@ -32,6 +33,7 @@ What the summary of a check says about it as a whole:
     fail, not per org                                                  yes        bad
     unmeasured or no_data of the worst org, other orgs are well        yes        none: its orgs have theirs
     unmeasured or no_data, with bad orgs only                          no         none: its orgs have theirs
+    any of these per org, more of them bad than are stored              no         none: its orgs have theirs
     unmeasured or no_data, without any org                             no         bad
     no_data without severity (``on_empty="ok"``)                       no         "no rows, and that is fine"
     skip (not due)                                                     no         none
@@ -76,6 +78,7 @@ from __future__ import annotations
 
 import enum
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -216,7 +219,8 @@ def decide(incident: Incident | None, finding: Finding, mark: str = "") -> Answe
     if finding.interval.start < incident.interval.start:
         return Answer.IGNORED_OLDER
     bad = finding.severity is not None
-    if not bad and finding.outcome is Outcome.NO_DATA and incident.outcome is Outcome.FAIL:
+    no_proof = finding.outcome is Outcome.NO_DATA and incident.outcome is Outcome.FAIL
+    if finding.outcome is Outcome.SKIP or (no_proof and not bad):
         return Answer.UNTOUCHED
     if incident.pending is not None:
         return damp(incident, bad=bad, for_runs=finding.for_runs, mark=mark)
@@ -447,18 +451,19 @@ def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True
     else:
         by_name |= {stage.name: stage for stage in declared.compared}
     bad_orgs = [r for r in run.results if r.group is not None and r.severity is not None]
+    listed = Counter(r.check for r in bad_orgs)
     with_orgs = {(r.check, partition) for r in bad_orgs for partition in (r.partition, None)}
     looked_at = {summary.check: summary.orgs for summary in run.summaries}
     findings: list[Finding] = []
     measured: list[Measured] = []
     for result in run.results:
-        if result.outcome is Outcome.SKIP:
+        if result.outcome is Outcome.SKIP and result.group is None:
             continue
         part = by_name.get(result.check)
         for_runs = _for_runs(declared, part)
         key = IncidentKey(run.environment, kind, run.suite, result.check, result.group.key if result.group else "")
         interval = result.partition or run.interval
-        if result.group is None and _is_measured(result):
+        if result.group is None and _is_measured(result) and listed[result.check] >= (result.orgs_bad or 0):
             measured.append(Measured(result.check, interval, _newest(run, result), for_runs))
         if result.group is not None or _speaks(result, with_orgs):
             findings.append(
