@@ -440,7 +440,7 @@ class Suite:
         for_runs: in how many runs a check must be bad before people are told: ``2`` one after the other, or
             ``"2 of 3"``; None: the first is told. It damps what flaps; an SLA is never damped.
         upstream: the names of suites and reconciliations that must be well for this one to mean anything: while one of
-            them is not, what is wrong here is blocked, and not told.
+            them is not, what is wrong here is blocked, and not told, unless it is worse.
         owner, runbook, description, tags: labels that its checks inherit.
     """
 
