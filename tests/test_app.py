@@ -228,7 +228,8 @@ def test_a_check_that_flaps_is_pending_until_it_was_measured_bad_often_enough(wo
     app.scan(world.project, "orders", D1, "cli", "scan", morning(D1, 7))
     app.close(world.project, "orders", D1, "cli", now=morning(D1, 7))
     assert pending() == [("positive", 4, None, None)], "it was measured again, and is bad again"
-    assert world.rows("SELECT opened_at FROM dq_incident WHERE part = 'positive'")[0][0].startswith("2024-06-25 05:00")  # type: ignore[attr-defined]  # SQLite keeps a text
+    ((since,),) = world.rows("SELECT opened_at FROM dq_incident WHERE part = 'positive'")
+    assert str(since).startswith("2024-06-25 05:00")
     world.run("orders", D2, hour=8)
     assert pending() == [("positive", 4, None, "recovered")]
 

@@ -112,7 +112,7 @@ def suite(*checks: Check) -> Suite:
         (lambda: Check("c", Rows("a"), for_runs=65), "for_runs=65 is no number of runs from 1 to 64"),
         (lambda: Check("c", Rows("a"), for_runs=True), "for_runs=True is no number of runs"),
         (lambda: Check("c", Rows("a"), for_runs="two"), "for_runs='two' is no number of runs"),
-        (lambda: Check("c", Rows("a"), for_runs="2"), "and no \"2 of 3\""),
+        (lambda: Check("c", Rows("a"), for_runs="2"), 'and no "2 of 3"'),
         (lambda: Check("c", Rows("a"), for_runs="0 of 3"), "for_runs='0 of 3' is no number of runs"),
         (lambda: Check("c", Rows("a"), for_runs="2 of 65"), "for_runs='2 of 65' is no number of runs"),
         (lambda: Check("c", Rows("a"), for_runs=f"1 of {'9' * 5000}"), "is no number of runs from 1 to 64"),

@@ -29,7 +29,7 @@ from dq.alerting.fold import (
     news_of,
 )
 from dq.alerting.incidents import from_row, group_key, of_subject, open_orgs, read_open, recorded_keys, short_key
-from dq.checks import Rows
+from dq.checks import Aggregate, Rows
 from dq.checks.judge import Reading, judge
 from dq.model.check import Check, Suite
 from dq.model.group import By, Group
@@ -40,6 +40,7 @@ from dq.model.reconciliation import Reconciliation, Stage
 from dq.model.result import Result, Run
 from dq.model.severity import Outcome, Severity
 from dq.model.table import Table
+from dq.model.thresholds import at_most
 from dq.store.schema import alert_group
 from dq.store.schema import incident as incident_table
 
@@ -594,7 +595,8 @@ def test_what_was_not_measured_or_had_no_data_is_no_pass(
     on_empty: str | None, history: list[tuple[str, str, str] | None]
 ) -> None:
     """Judged as in a run; None: the statement broke. Only an org that was really good recovers from what failed."""
-    check = Check("amount", Rows("a > 0"), error=0, on_empty=on_empty, by=By("org", expected=["1", "2", "3"], min_rows=5))
+    by = By("org", expected=["1", "2", "3"], min_rows=5)
+    check = Check("amount", Aggregate("sum(a)"), error=at_most(1), on_empty=on_empty, by=by)
     suite = Suite("orders", Table("warehouse", "orders"), checks=[check])
     groups = [Group(("org",), (org,)) for org in "123"]
     incidents: dict[int, Incident] = {}
@@ -603,11 +605,9 @@ def test_what_was_not_measured_or_had_no_data_is_no_pass(
         numbers = {}
         for group, state in zip(groups, states or (), strict=False):
             if state != "empty":
-                count = {"good": 0, "bad": 3, "few": 0, "lost": None}[state]
-                roles = {"rows": 3 if state == "few" else 10, "violations": count, "unknown": 0}
-                read = {measure: roles[role] for role, measure in check.measures().items() if role in roles}
-                numbers[group] = read | {PARTITION_ROWS: roles["rows"]}
-        reading = Reading(numbers, "it broke" if states is None else None, check.by, tuple(groups))
+                value = {"good": 0, "bad": 3, "few": 0, "lost": float("nan")}[state]
+                numbers[group] = {PARTITION_ROWS: 3 if state == "few" else 10, check.measures()["value"]: value}
+        reading = Reading(numbers, "it broke" if states is None else None, by, tuple(groups))
         keep = {group for group in groups if group.key in open_}
         results = judge(check, reading, NOW, DAYS[5], keep=keep)
         changes = fold(list(open_.values()), news_of(run(*results), suite), NOW + timedelta(minutes=number))

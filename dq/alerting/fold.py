@@ -38,9 +38,9 @@ What the summary of a check says about it as a whole:
     no_data without severity (``on_empty="ok"``)                       no         "no rows, and that is fine"
     skip (not due)                                                     no         none
 
-Damping, where ``for_runs=`` asks to tell people only of what was bad in k of its last n runs. Until then the incident is
-open and *pending*: it holds these runs, and nobody is told. Its severity and text are those of the newest bad run. For
-a pending one, this stands where the tables above say opened, worsened, eased, still_bad or recovered:
+Damping, where ``for_runs=`` asks to tell people only of what was bad in k of its last n runs. Until then the incident
+is open and *pending*: it holds these runs, and nobody is told. Its severity and text are those of the newest bad run.
+For a pending one, this stands where the tables above say opened, worsened, eased, still_bad or recovered:
 
     this run   its last n runs, with this one      answer
     ---------  ----------------------------------  ------------------------------------------------------------
