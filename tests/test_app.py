@@ -225,13 +225,43 @@ def test_a_check_that_flaps_is_pending_until_it_was_measured_bad_often_enough(wo
     world.load(D2, [("a", 1.0)])
     world.run("orders", D2)
     assert pending() == [("positive", 4, "10", None)]
+    assert world.told == [] and world.receivers.pagerduty.open_keys == set()
     app.scan(world.project, "orders", D1, "cli", "scan", morning(D1, 7))
     app.close(world.project, "orders", D1, "cli", now=morning(D1, 7))
     assert pending() == [("positive", 4, None, None)], "it was measured again, and is bad again"
     ((since,),) = world.rows("SELECT opened_at FROM dq_incident WHERE part = 'positive'")
     assert str(since).startswith("2024-06-25 05:00")
+    assert len(world.told) == 1 and world.receivers.pagerduty.open_keys == {"ep_test/suite/orders"}
     world.run("orders", D2, hour=8)
     assert pending() == [("positive", 4, None, "recovered")]
+    assert len(world.told) == 2 and world.receivers.pagerduty.open_keys == set()
+    world.load(D3, [("a", -1.0)])
+    world.run("orders", D3)
+    for hour in (6, 7, 8):
+        world.load(D3, [("a", 1.0)])
+        world.run("orders", D3, hour=hour)
+    assert [row[:3] for row in pending()[1:]] == [("positive", 4, "000")] and world.open_incidents == []
+    assert len(world.told) == 2, "nobody was told of it, and nobody is told of its end"
+
+
+def test_what_stands_on_something_that_is_not_well_is_blocked(world: World) -> None:
+    path = world.root / "checks/orders.py"
+    daily = """
+table = Table("live", "orders", partition="day")
+daily = Suite("daily", table, upstream="orders", by="org", checks=[Check("all", Rows("amount > 0"), error=0)])
+"""
+    path.write_text(path.read_text() + daily)
+    world.load(D1, [("a", -1.0), ("b", -1.0), ("c", None)])
+    world.run("orders", D1)
+    told = list(world.told)
+    assert len(told) == 1 and "orders" in told[0]
+    world.run("daily", D1)
+    assert world.told == told, "it is the consequence of what was told"
+    labels = [json.loads(str(text)) for (text,) in world.rows("SELECT labels FROM dq_incident WHERE subject = 'daily'")]
+    assert [(each["_upstream"], each["_orgs"]) for each in labels] == [('["orders"]', "3")] * 3
+    path.write_text(path.read_text().replace('upstream="orders", ', ""))
+    world.run("daily", D1, hour=6)
+    assert world.told[-1].endswith("EP_TEST - daily: all fails for all 3 orgs")
 
 
 def test_a_check_that_is_gone_ends_its_incident_once_its_file_loads_and_its_suite_ran_without_it(world: World) -> None:

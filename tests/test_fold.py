@@ -72,6 +72,7 @@ def finding(
         severity=grade,
         outcome=outcome,
         sentence=f"day {day}: {severity}",
+        query=f"SELECT {day}",
         for_runs=for_runs,
     )
 
@@ -144,9 +145,10 @@ def test_one_finding_against_the_incident_of_its_key(open_: Incident | None, fou
     elif answer is Answer.RECOVERED:
         assert open_ and after and (after.ended, after.ended_at, after.severity) == ("recovered", NOW, open_.severity)
     else:
-        assert after and (after.severity, after.sentence, after.interval) == (
+        assert after and (after.severity, after.sentence, after.query, after.interval) == (
             found.severity,
             found.sentence,
+            found.query,
             found.interval,
         )
         assert after.opened_at == (NOW if open_ is None else open_.opened_at)

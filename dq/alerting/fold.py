@@ -380,6 +380,7 @@ def _after(answer: Answer, incident: Incident | None, finding: Finding, mark: st
         threshold=finding.threshold[:200],
         labels=dict(finding.labels),
         links=dict(finding.links),
+        query=finding.query,
         interval=finding.interval,
         opened_at=now,
         changed_at=now,
