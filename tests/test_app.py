@@ -207,6 +207,84 @@ def test_a_repeated_scan_makes_the_run_closable_again(world: World) -> None:
     assert len(world.rows("SELECT * FROM dq_event WHERE name = 'run_closed'")) == 2
 
 
+def test_a_check_that_flaps_is_pending_until_it_was_measured_bad_often_enough(world: World) -> None:
+    path = world.root / "checks/orders.py"
+    path.write_text(path.read_text().replace('owner="sales"', 'owner="sales", for_runs="2 of 3"'))
+
+    def pending() -> list[tuple[object, ...]]:
+        return world.rows("SELECT part, severity, pending, ended FROM dq_incident WHERE kind = 'suite' ORDER BY id")
+
+    world.load(D1, [("a", -1.0)])
+    world.run("orders", D1)
+    assert pending() == [("positive", 4, "1", None)]
+    app.close(world.project, "orders", D1, "cli", now=morning(D1, 6))
+    assert pending() == [("positive", 4, "1", None)], "a close without news"
+    app.scan(world.project, "orders", D1, "cli", "scan_by_org", morning(D1, 6))
+    app.close(world.project, "orders", D1, "cli", now=morning(D1, 6))
+    assert pending() == [("positive", 4, "1", None)], "only another check was measured again"
+    world.load(D2, [("a", 1.0)])
+    world.run("orders", D2)
+    assert pending() == [("positive", 4, "10", None)]
+    assert world.told == [] and world.receivers.pagerduty.open_keys == set()
+    app.scan(world.project, "orders", D1, "cli", "scan", morning(D1, 7))
+    app.close(world.project, "orders", D1, "cli", now=morning(D1, 7))
+    assert pending() == [("positive", 4, None, None)], "it was measured again, and is bad again"
+    ((since,),) = world.rows("SELECT opened_at FROM dq_incident WHERE part = 'positive'")
+    assert str(since).startswith("2024-06-25 05:00")
+    assert len(world.told) == 1 and world.receivers.pagerduty.open_keys == {"ep_test/suite/orders"}
+    world.run("orders", D2, hour=8)
+    assert pending() == [("positive", 4, None, "recovered")]
+    assert len(world.told) == 2 and world.receivers.pagerduty.open_keys == set()
+    world.load(D3, [("a", -1.0)])
+    world.run("orders", D3)
+    for hour in (6, 7, 8):
+        world.load(D3, [("a", 1.0)])
+        world.run("orders", D3, hour=hour)
+    assert [row[:3] for row in pending()[1:]] == [("positive", 4, "000")] and world.open_incidents == []
+    assert len(world.told) == 2, "nobody was told of it, and nobody is told of its end"
+
+
+def test_what_stands_on_something_that_is_not_well_is_blocked(world: World) -> None:
+    path = world.root / "checks/orders.py"
+    daily = """
+table = Table("live", "orders", partition="day")
+daily = Suite("daily", table, upstream="orders", by="org", checks=[Check("all", Rows("amount > 0"), error=0)])
+"""
+    path.write_text(path.read_text() + daily)
+    world.load(D1, [("a", -1.0), ("b", -1.0), ("c", None)])
+    world.run("orders", D1)
+    told = list(world.told)
+    assert len(told) == 1 and "orders" in told[0]
+    world.run("daily", D1)
+    assert world.told == told, "it is the consequence of what was told"
+    labels = [json.loads(str(text)) for (text,) in world.rows("SELECT labels FROM dq_incident WHERE subject = 'daily'")]
+    assert [(each["_upstream"], each["_orgs"]) for each in labels] == [('["orders"]', "3")] * 3
+    path.write_text(path.read_text().replace('upstream="orders", ', ""))
+    world.run("daily", D1, hour=6)
+    assert world.told[-1].endswith("EP_TEST - daily: all fails for all 3 orgs")
+
+
+def test_a_check_that_is_gone_ends_its_incident_once_its_file_loads_and_its_suite_ran_without_it(world: World) -> None:
+    world.load(D1, [("a", 1.0), ("a", 1.0), ("a", -1.0), ("b", 1.0)])
+    world.run("orders", D1)
+    opened = world.open_incidents
+    assert [part for _, _, part, _, _ in opened] == ["positive"]
+    path = world.root / "checks/orders.py"
+    without = "\n".join(line for line in path.read_text().splitlines() if 'Check("positive"' not in line)
+    path.write_text(f"{without}\n1 / 0\n")
+    with pytest.raises(UsageError, match="ZeroDivisionError"):
+        world.run("orders", D2)
+    app.pump(world.project)
+    assert world.open_incidents == opened, "a file that does not load says nothing"
+    path.write_text(without)
+    app.pump(world.project)
+    assert world.open_incidents == opened, "nothing ran without it yet"
+    world.load(D2, [("a", 1.0)])
+    assert world.run("orders", D2).ok
+    assert world.open_incidents == []
+    assert world.rows("SELECT part, ended FROM dq_incident WHERE kind = 'suite'") == [("positive", "vanished")]
+
+
 def test_nothing_is_stored_or_told_unless_asked(world: World) -> None:
     world.load(D1, [("a", -1.0)])
     run = dq.run("orders", "2024-06-24", project=world.root)

@@ -32,6 +32,7 @@ from dq import (
     at_most,
     between,
 )
+from dq.model.damping import read_for_runs
 from dq.model.duration import format_duration, parse_duration
 from dq.model.errors import DeclarationError
 from dq.model.group import Group, group_value
@@ -107,6 +108,15 @@ def suite(*checks: Check) -> Suite:
         (lambda: Check("c", Rows("a"), where=5), "where=5 is not a text"),  # type: ignore[arg-type]  # the mistake
         (lambda: Check("c", Rows("a"), was=""), "was='' is not a text"),
         (lambda: Check("c", Rows("a"), was="c"), "was='c' is the name of a check"),
+        (lambda: Check("c", Rows("a"), for_runs=0), "for_runs=0 is no number of runs from 1 to 64"),
+        (lambda: Check("c", Rows("a"), for_runs=65), "for_runs=65 is no number of runs from 1 to 64"),
+        (lambda: Check("c", Rows("a"), for_runs=True), "for_runs=True is no number of runs"),
+        (lambda: Check("c", Rows("a"), for_runs="two"), "for_runs='two' is no number of runs"),
+        (lambda: Check("c", Rows("a"), for_runs="2"), 'and no "2 of 3"'),
+        (lambda: Check("c", Rows("a"), for_runs="0 of 3"), "for_runs='0 of 3' is no number of runs"),
+        (lambda: Check("c", Rows("a"), for_runs="2 of 65"), "for_runs='2 of 65' is no number of runs"),
+        (lambda: Check("c", Rows("a"), for_runs=f"1 of {'9' * 5000}"), "is no number of runs from 1 to 64"),
+        (lambda: Check("c", Rows("a"), for_runs="4 of 3"), "for_runs='4 of 3' wants more bad runs than it looks at"),
     ],
 )
 def test_a_wrong_check_is_refused_in_one_sentence_that_names_suite_and_check(
@@ -162,6 +172,11 @@ def test_the_name_of_a_suite_is_plain(name: str) -> None:
         (lambda: By("org", expected=[("a", "b")]), r"By names \('a', 'b'\) for the columns org"),
         (lambda: Suite("s", T, checks=[], every="often"), "is not a duration"),
         (lambda: Suite("s", T, checks=[]), "suite 's': it has no checks"),
+        (lambda: Suite("s", T, checks=[], for_runs="3 of 2"), "suite 's': for_runs='3 of 2' wants more bad runs"),
+        (lambda: Suite("s", T, checks=[], upstream=("a", "s")), "suite 's': upstream= names itself"),
+        (lambda: Suite("s", T, checks=[], upstream=" "), "suite 's': upstream= takes the names of .*, not ' '"),
+        (lambda: Suite("s", T, checks=[], upstream=[T]), "suite 's': upstream= takes the names of .*, not a Table"),  # type: ignore[list-item]  # the mistake
+        (lambda: Suite("s", T, checks=[], upstream=T), "upstream= takes the names of .*, not a Table"),  # type: ignore[arg-type]  # the mistake
         (lambda: Table("w", ""), "table '': its name is '', not a text"),
         (lambda: Table("w", "t", partition=""), "table 't': its partition is '', not a text"),
         (lambda: Table("w", "t", where=1), "table 't': its where is 1, not a text"),  # type: ignore[arg-type]  # the mistake
@@ -195,6 +210,8 @@ A, B = Stage("a", T), Stage("b", T)
         ({"stages": [A, B], "critical": ("1%", "2%")}, "is not a count, a share, or one of each"),
         ({"stages": [A, B], "notify": {"urgent": ["x"]}}, "unknown severity 'urgent'"),
         ({"stages": [A, B], "on_error": "ok"}, "unknown severity 'ok'"),
+        ({"stages": [A, B], "for_runs": "2/3"}, "for_runs='2/3' is no number of runs"),
+        ({"stages": [A, B], "upstream": "pipe"}, "upstream= names itself"),
     ],
 )
 def test_a_wrong_reconciliation_is_refused(settings: dict[str, Any], words: str) -> None:
@@ -287,6 +304,15 @@ def test_an_allowance_breaks_when_every_part_is_exceeded(
 def test_bounds_are_closed_and_exact(bounds: Bounds, good: list[Any], bad: list[Any]) -> None:
     assert all(bounds.holds(Fraction(v) if isinstance(v, int) else v) for v in good)
     assert not any(bounds.holds(Fraction(v) if isinstance(v, int) else v) for v in bad)
+
+
+@pytest.mark.parametrize(
+    ("spelled", "meant"),
+    [(None, (1, 1)), (1, (1, 1)), (2, (2, 2)), ("2 of 3", (2, 3)), ("1 of 64", (1, 64)), (64, (64, 64))],
+)
+def test_for_runs_is_read_as_people_write_it(spelled: int | str | None, meant: tuple[int, int]) -> None:
+    assert read_for_runs(spelled) == meant
+    assert suite(Check("c", Rows("a"), for_runs=spelled)).checks[0].for_runs == spelled
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,10 @@ orders = Suite(
     "orders",
     Table("shop", "orders", partition="created_at", key="id"),
     owner="sales", runbook="https://wiki.example.org/orders", tags=["money"], notify={"critical": ["pager"]},
+    for_runs=2, upstream=["raw", "events"],
     checks=[
         Check("amount", Rows("amount > 0"), warning="1%", critical="50%", tags=["vat"]),
-        Check("key", Unique("id"), where="amount > -5"),
+        Check("key", Unique("id"), where="amount > -5", for_runs="2 of 3"),
         Check("state", OneOf("state", ["open", "paid"]), nulls="skip", owner="ops"),
         Check("rows", RowCount(), critical=at_least(1)),
         Check("different", DistinctCount("state"), critical=at_least(1)),
@@ -234,8 +235,11 @@ def test_labels_and_defaults_in_force_say_whose_they_are(away: Path) -> None:
     _, text, _ = dq("explain", "orders", "--project", away, "--dialect", "duckdb")
     lines = {line.split(":")[0].removeprefix("--   "): line for line in text.splitlines() if line.startswith("--   ")}
     assert lines["every check that does not say otherwise"].endswith(
-        ": owner sales; runbook https://wiki.example.org/orders; tags money; from critical tells pager"
+        ": owner sales; runbook https://wiki.example.org/orders; tags money; from critical tells pager; "
+        "told once it was bad in 2 runs"
     )
+    assert lines["upstream, which must be well"].endswith(": raw, events")
+    assert lines["key"].endswith("; told once it was bad in 2 of 3 runs")
     assert lines["amount"].endswith(
         "warning 1%, critical 50%; no data: critical; not measured: critical; a NULL fails; tags vat"
     )

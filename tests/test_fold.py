@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,17 +16,31 @@ from sqlalchemy import select
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from dq.alerting.fold import Answer, Change, Measured, News, apply_findings, decide, declared_labels, fold, news_of
+from dq.alerting.fold import (
+    COUNTED,
+    Answer,
+    Change,
+    Measured,
+    News,
+    apply_findings,
+    decide,
+    declared_labels,
+    fold,
+    news_of,
+)
 from dq.alerting.incidents import from_row, group_key, of_subject, open_orgs, read_open, recorded_keys, short_key
-from dq.checks import Rows
+from dq.checks import Aggregate, Rows
+from dq.checks.judge import Reading, judge
 from dq.model.check import Check, Suite
-from dq.model.group import Group
+from dq.model.group import By, Group
 from dq.model.incident import Finding, Incident, IncidentKey
 from dq.model.interval import Interval
+from dq.model.measure import PARTITION_ROWS
 from dq.model.reconciliation import Reconciliation, Stage
 from dq.model.result import Result, Run
 from dq.model.severity import Outcome, Severity
 from dq.model.table import Table
+from dq.model.thresholds import at_most
 from dq.store.schema import alert_group
 from dq.store.schema import incident as incident_table
 
@@ -44,16 +59,30 @@ def key(part: str = "amount", org: str = "") -> IncidentKey:
 
 
 def finding(
-    severity: int | None, day: int = 5, outcome: Outcome = Outcome.FAIL, at: IncidentKey | None = None
+    severity: int | None,
+    day: int = 5,
+    outcome: Outcome = Outcome.FAIL,
+    at: IncidentKey | None = None,
+    for_runs: tuple[int, int] = (1, 1),
 ) -> Finding:
     grade = None if severity is None else Severity(severity)
     return Finding(
-        key=at or key(), interval=DAYS[day], severity=grade, outcome=outcome, sentence=f"day {day}: {severity}"
+        key=at or key(),
+        interval=DAYS[day],
+        severity=grade,
+        outcome=outcome,
+        sentence=f"day {day}: {severity}",
+        query=f"SELECT {day}",
+        for_runs=for_runs,
     )
 
 
 def incident(
-    severity: int = 3, day: int = 5, outcome: Outcome = Outcome.FAIL, at: IncidentKey | None = None
+    severity: int = 3,
+    day: int = 5,
+    outcome: Outcome = Outcome.FAIL,
+    at: IncidentKey | None = None,
+    pending: str | None = None,
 ) -> Incident:
     return Incident(
         id=7,
@@ -68,6 +97,7 @@ def incident(
         interval=DAYS[day],
         opened_at=NOW - timedelta(hours=2),
         changed_at=NOW - timedelta(hours=1),
+        pending=pending,
     )
 
 
@@ -96,6 +126,9 @@ WELL, EMPTY, BAD = Outcome.PASS, Outcome.NO_DATA, Outcome.FAIL
         (incident(), finding(None, outcome=WELL), Answer.RECOVERED),
         (incident(), finding(None, day=6, outcome=WELL), Answer.RECOVERED),
         (incident(), finding(None, outcome=EMPTY), Answer.UNTOUCHED),
+        (incident(), finding(None, outcome=Outcome.SKIP), Answer.UNTOUCHED),
+        (incident(outcome=EMPTY), finding(None, outcome=Outcome.SKIP), Answer.UNTOUCHED),
+        (None, finding(None, outcome=Outcome.SKIP), Answer.WELL),
         (incident(outcome=EMPTY), finding(None, outcome=EMPTY), Answer.RECOVERED),
         (incident(outcome=Outcome.UNMEASURED), finding(None, outcome=EMPTY), Answer.RECOVERED),
         (incident(outcome=EMPTY), finding(None, day=4, outcome=EMPTY), Answer.IGNORED_OLDER),
@@ -112,16 +145,17 @@ def test_one_finding_against_the_incident_of_its_key(open_: Incident | None, fou
     elif answer is Answer.RECOVERED:
         assert open_ and after and (after.ended, after.ended_at, after.severity) == ("recovered", NOW, open_.severity)
     else:
-        assert after and (after.severity, after.sentence, after.interval) == (
+        assert after and (after.severity, after.sentence, after.query, after.interval) == (
             found.severity,
             found.sentence,
+            found.query,
             found.interval,
         )
         assert after.opened_at == (NOW if open_ is None else open_.opened_at)
 
 
-def measured(day: int = 5, part: str = "amount") -> Measured:
-    return Measured(part, DAYS[day], DAYS[day].start)
+def measured(day: int = 5, part: str = "amount", for_runs: tuple[int, int] = (1, 1)) -> Measured:
+    return Measured(part, DAYS[day], DAYS[day].start, for_runs)
 
 
 ORG1, ORG2 = key(org='["1"]'), key(org='["2"]')
@@ -181,6 +215,140 @@ def test_news_of_another_subject_is_refused() -> None:
         News(environment="prod", kind="suite", subject="other", findings=(finding(3),))
 
 
+# --------------------------------------------------------------------------------------------------------- damping
+
+
+@pytest.mark.parametrize(
+    ("for_runs", "before", "bad", "answer", "after"),
+    [
+        ((1, 1), None, True, "opened", None),
+        ((1, 3), None, True, "opened", None),
+        ((2, 2), None, True, "pending", "1"),
+        ((2, 2), "1", True, "confirmed", None),
+        ((2, 2), "1", False, "recovered", "10"),
+        ((3, 3), "11", False, "recovered", "110"),
+        ((2, 3), "1", False, "pending", "10"),
+        ((2, 3), "10", True, "confirmed", None),
+        ((2, 3), "10", False, "pending", "100"),
+        ((2, 3), "100", True, "pending", "001"),
+        ((2, 3), "100", False, "recovered", "000"),
+        ((3, 5), "1010", True, "confirmed", None),
+        ((3, 5), "01010", True, "confirmed", None),
+        ((3, 5), "01000", True, "pending", "10001"),
+        ((64, 64), "1" * 62, True, "pending", "1" * 63),
+        ((64, 64), "1" * 63, True, "confirmed", None),
+        # What is declared was changed in the meantime.
+        ((1, 1), "11", True, "confirmed", None),
+        ((1, 1), "11", False, "recovered", "0"),
+        ((2, 3), "11", False, "pending", "110"),
+        ((2, 2), "00100", True, "pending", "01"),
+    ],
+)
+def test_damping(for_runs: tuple[int, int], before: str | None, bad: bool, answer: str, after: str | None) -> None:
+    open_ = [] if before is None else [incident(pending=before)]
+    said: list[News] = [
+        evolve(NEWS, findings=(finding(4 if bad else None, 6, BAD if bad else WELL, for_runs=for_runs),))
+    ]
+    if not bad:
+        said.append(evolve(NEWS, measured=(measured(6, for_runs=for_runs),)))
+    for news in said:
+        (change,) = fold(open_, news, NOW)
+        now = change.after
+        assert now is not None
+        assert (str(change.answer), now.pending, now.ended) == (
+            answer,
+            after,
+            "recovered" if answer == "recovered" else None,
+        )
+        assert now.opened_at == (open_[0].opened_at if open_ else NOW)
+        assert (now.severity, now.interval) == ((4, DAYS[6]) if bad else (3, DAYS[5]))
+
+
+def test_a_pending_incident_outlives_what_is_no_run_and_ends_untold() -> None:
+    one = incident(pending="10", at=ORG1)
+    for news in (
+        evolve(NEWS, findings=(finding(4, 4, at=ORG1, for_runs=(2, 3)),)),
+        evolve(NEWS, findings=(finding(None, 4, WELL, at=ORG1, for_runs=(2, 3)),)),
+        evolve(NEWS, findings=(finding(None, 6, EMPTY, at=ORG1, for_runs=(2, 3)),)),
+        evolve(NEWS, findings=(finding(3, 6, UNMEASURED, for_runs=(2, 3)),)),
+        evolve(NEWS, measured=(measured(4, for_runs=(2, 3)),)),
+        NEWS,
+    ):
+        assert [c for c in fold([one], news, NOW) if c.before is not None and c.changes] == [], news
+    (gone,) = fold([one], evolve(NEWS, parts=frozenset()), NOW)
+    assert gone.after and (gone.answer, gone.after.ended, gone.after.pending) == (Answer.VANISHED, "vanished", "10")
+    renamed, again = fold(
+        [one],
+        evolve(NEWS, renames={"amount": "sum"}, findings=(finding(2, 6, at=key("sum", ORG1.org), for_runs=(2, 3)),)),
+        NOW,
+    )
+    assert (renamed.answer, again.answer) == (Answer.RENAMED, Answer.CONFIRMED)
+    assert again.after and (again.after.opened_at, again.after.pending) == (one.opened_at, None)
+
+
+def test_a_measurement_counts_once_however_often_its_run_is_closed() -> None:
+    incidents: dict[int, Incident] = {}
+
+    def heard(mark: str, severity: int | None) -> tuple[str | None, str | None]:
+        found = finding(severity, outcome=BAD if severity else WELL, for_runs=(3, 4))
+        news = evolve(NEWS, findings=(found,), marks={"amount": mark})
+        store_of(fold([i for i in incidents.values() if i.ended_at is None], news, NOW), incidents)
+        return incidents[1].pending, incidents[1].labels.get(COUNTED)
+
+    assert heard("a", 3) == ("1", '["a"]')
+    assert heard("a", 3) == ("1", '["a"]')
+    assert heard("b", None) == ("10", '["a", "b"]')
+    assert heard("a", 3) == ("10", '["a", "b"]'), "closed again because another scan was repeated"
+    assert heard("b", None) == ("10", '["a", "b"]')
+    assert heard("c", 3) == ("101", '["a", "b", "c"]')
+    assert heard("c", 3) == ("101", '["a", "b", "c"]')
+    assert heard("d", 2) == (None, None), "what was told has nothing left to count"
+    assert [i.severity for i in incidents.values()] == [2]
+
+
+@given(
+    st.sampled_from([(1, 1), (2, 2), (3, 3), (1, 4), (2, 3), (2, 4), (3, 5)]),
+    st.lists(
+        st.tuples(st.sampled_from(["bad", "well", "measured", "older", "again", "empty"]), st.integers(1, 4)),
+        min_size=10,
+        max_size=40,
+    ),
+)
+def test_what_flaps_is_told_when_enough_of_its_last_runs_were_bad(
+    for_runs: tuple[int, int], history: list[tuple[str, int]]
+) -> None:
+    """The oracle knows no pending incidents: it counts the runs since the last thing that was told had ended."""
+    wanted, most = for_runs
+    incidents: dict[int, Incident] = {}
+    since: list[bool] = []
+    told, news, first = False, NEWS, 0
+    for number, (what, severity) in enumerate(history):
+        open_ = [i for i in incidents.values() if i.ended_at is None]
+        if what != "again":
+            news = evolve(NEWS, marks={"amount": f"run {number}"})
+        if what == "bad":
+            outcome = (BAD, UNMEASURED, EMPTY)[severity % 3]
+            news = evolve(news, findings=(finding(severity, 5, outcome, for_runs=for_runs),))
+            since.append(True)
+            told = told or sum(since[-most:]) >= wanted
+        elif what in {"well", "measured"}:
+            well = finding(None, 5, WELL, for_runs=for_runs)
+            heard = {"findings": (well,)} if what == "well" else {"measured": (measured(for_runs=for_runs),)}
+            news = evolve(news, **heard)  # type: ignore[arg-type]  # one of the two
+            since = [] if told else [*since, False]
+            told = False
+        elif what == "older" and open_:
+            news = evolve(news, findings=(finding(severity % 4 or None, 1, for_runs=for_runs),))
+        elif what == "empty" and open_ and open_[0].outcome is BAD:
+            news = evolve(news, findings=(finding(None, 5, EMPTY, for_runs=for_runs),))
+        store_of(fold(open_, news, NOW + timedelta(minutes=number)), incidents)
+        now = [i for i in incidents.values() if i.ended_at is None]
+        assert [i.pending is None for i in now if i.pending is None] == [True] * told
+        assert all(0 < len(i.pending) <= most and "1" in i.pending for i in now if i.pending is not None)
+        first += bool(now) and now[0].pending is None and not any(i.pending is None for i in open_)
+    assert sum(i.pending is None for i in incidents.values()) == first, "each that was told was so once, and to its end"
+
+
 # ------------------------------------------------------------------------------------------------ what a run says
 
 SUITE = Suite(
@@ -190,11 +358,13 @@ SUITE = Suite(
     runbook="https://wiki/orders",
     tags=("gold",),
     notify={"critical": "pagerduty:orders"},
+    for_runs=2,
+    upstream=["raw", "events", "raw"],
     checks=[
         Check(
             "amount", Rows("amount > 0"), tags="money", notify={"critical": ["team"], "warning": "team"}, was="amounts"
         ),
-        Check("other", Rows("x > 0"), owner="me", runbook="https://wiki/other"),
+        Check("other", Rows("x > 0"), owner="me", runbook="https://wiki/other", for_runs="2 of 3"),
     ],
 )
 GROUP1, GROUP2 = Group(("org",), ("1",)), Group(("org",), ("2",))
@@ -234,6 +404,7 @@ UNMEASURED = Outcome.UNMEASURED
         ([result(WELL, orgs=5, bad=0)], True, []),
         ([result(BAD, 3)], True, [""]),
         ([result(BAD, 3, orgs=5, bad=1), result(BAD, 3, GROUP1)], True, ['["1"]']),
+        ([result(BAD, 3, orgs=5, bad=2), result(BAD, 3, GROUP1)], False, ['["1"]']),
         ([result(EMPTY, 3, orgs=5, bad=1), result(EMPTY, 3, GROUP1)], True, ['["1"]']),
         ([result(UNMEASURED, 3, orgs=2, bad=1), result(UNMEASURED, 3, GROUP1)], True, ['["1"]']),
         (
@@ -266,11 +437,27 @@ def test_findings_carry_what_a_message_and_a_route_need() -> None:
         "owner": "sales-data",
         "tags": "gold,money",
         "_notify": '{"critical": ["pagerduty:orders", "team"], "warning": ["team"]}',
+        "_upstream": '["events", "raw"]',
+        "_orgs": "2",
     }
+    assert found.for_runs == (2, 2) and [m.for_runs for m in news.measured] == [(2, 2)]
     assert found.links == {"Runbook": "https://wiki/orders"}
     assert news.renames == {"amounts": "amount"} and news.parts == {"amount", "other"}
     assert declared_labels(SUITE, SUITE.checks[1])["owner"] == "me"
+    assert declared_labels(SUITE)["_upstream"] == '["events", "raw"]', "of its SLA too"
+    other = news_of(run(evolve(result(BAD, 3), check="other")), SUITE).findings[0]
+    assert other.for_runs == (2, 3) and "_orgs" not in other.labels
+    undamped = evolve(SUITE, checks=[evolve(check, for_runs=1) for check in SUITE.checks])
+    assert news_of(run(result(BAD, 3)), undamped).findings[0].for_runs == (1, 1), "the check's own wins"
     assert news_of(run(), SUITE, complete=False).parts is None
+
+
+def test_a_measurement_is_told_from_its_repetition_by_when_it_was_recorded() -> None:
+    first = news_of(run(evolve(result(WELL), at=NOW)), SUITE).marks
+    assert first == news_of(run(evolve(result(WELL), at=NOW), result(BAD, 3, GROUP1)), SUITE).marks
+    assert first != news_of(run(evolve(result(WELL), at=NOW + timedelta(microseconds=1))), SUITE).marks
+    assert first != news_of(evolve(run(evolve(result(WELL), at=NOW)), id="other"), SUITE).marks
+    assert news_of(run(result(WELL)), SUITE).marks == {}
 
 
 def test_a_reconciliation_over_several_days_reaches_its_last_day() -> None:
@@ -282,6 +469,10 @@ def test_a_reconciliation_over_several_days_reaches_its_last_day() -> None:
     assert news.measured == (Measured("amount", whole, whole.end - day),)
     assert [f.interval for f in news.findings] == [DAYS[3]]
     assert news.parts == {"amount"}
+    damped = evolve(declared, for_runs="3 of 4")
+    news = news_of(run(result(BAD, 3, orgs=9, bad=1), result(BAD, 3, GROUP1), kind="reconciliation"), damped)
+    assert [f.for_runs for f in (*news.findings, *news.measured)] == [(3, 4)] * 2
+    assert [f.labels["_orgs"] for f in news.findings] == ["9"]
 
 
 # -------------------------------------------------------------------------------------------------- random histories
@@ -353,6 +544,110 @@ def test_properties_of_random_histories(history: list[News]) -> None:
         assert not any(c.changes for c in fold(still, news, now)), "the same news twice changed something"
 
 
+OUTCOMES = st.sampled_from([BAD, UNMEASURED, EMPTY])
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.booleans(), OUTCOMES), min_size=1, max_size=8))
+def test_severity_rises_and_falls_inside_one_incident(history: list[tuple[int, bool, Outcome]]) -> None:
+    incidents: dict[int, Incident] = {}
+    day, last = 0, None
+    for number, (severity, newer, outcome) in enumerate(history):
+        day = min(day + newer, 7)
+        news = evolve(NEWS, findings=(finding(severity, day, outcome),))
+        changes = fold(list(incidents.values()), news, NOW + timedelta(hours=number))
+        store_of(changes, incidents)
+        (one,) = incidents.values()
+        assert (one.severity, one.outcome, one.interval, one.opened_at) == (severity, outcome, DAYS[day], NOW)
+        rose = None if last is None else (severity > last) - (severity < last)
+        assert [c.answer for c in changes] == [
+            {None: Answer.OPENED, 1: Answer.WORSENED, 0: Answer.STILL_BAD, -1: Answer.EASED}[rose]
+        ]
+        last = severity
+
+
+@st.composite
+def older_news(draw: st.DrawFn) -> News:
+    days = st.integers(0, 4)
+    for_runs = draw(st.sampled_from([(1, 1), (2, 2), (2, 3)]))
+    found = draw(st.lists(st.tuples(st.sampled_from([None, 1, 2, 3, 4]), days, st.sampled_from([WELL, EMPTY, BAD]))))
+    return evolve(
+        NEWS,
+        findings=tuple(finding(s, d, o, ORG1, for_runs) for s, d, o in found),
+        measured=tuple(measured(d, for_runs=for_runs) for d in draw(st.lists(days))),
+        parts=draw(st.sampled_from([None, frozenset({"amount"})])),
+    )
+
+
+@given(older_news(), st.integers(1, 4), OUTCOMES, st.sampled_from([None, "1", "10", "011"]))
+def test_a_back_fill_never_closes_what_is_wrong_today(
+    news: News, severity: int, outcome: Outcome, pending: str | None
+) -> None:
+    today = incident(severity, 5, outcome, ORG1, pending)
+    changes = fold([today], news, NOW)
+    assert changes and not any(change.changes for change in changes)
+
+
+STATES = st.sampled_from(["good", "bad", "empty", "few", "lost"])
+
+
+@given(
+    st.sampled_from([None, "ok"]),
+    st.lists(st.one_of(st.none(), st.tuples(STATES, STATES, STATES)), max_size=8),
+)
+def test_what_was_not_measured_or_had_no_data_is_no_pass(
+    on_empty: str | None, history: list[tuple[str, str, str] | None]
+) -> None:
+    """Judged as in a run; None: the statement broke. Only an org that was really good recovers from what failed."""
+    by = By("org", expected=["1", "2", "3"], min_rows=5)
+    check = Check("amount", Aggregate("sum(a)"), error=at_most(1), on_empty=on_empty, by=by)
+    suite = Suite("orders", Table("warehouse", "orders"), checks=[check])
+    groups = [Group(("org",), (org,)) for org in "123"]
+    incidents: dict[int, Incident] = {}
+    for number, states in enumerate(history):
+        open_ = {i.key.org: i for i in incidents.values() if i.ended_at is None}
+        numbers = {}
+        for group, state in zip(groups, states or (), strict=False):
+            if state != "empty":
+                value = {"good": 0, "bad": 3, "few": 0, "lost": float("nan")}[state]
+                numbers[group] = {PARTITION_ROWS: 3 if state == "few" else 10, check.measures()["value"]: value}
+        reading = Reading(numbers, "it broke" if states is None else None, by, tuple(groups))
+        keep = {group for group in groups if group.key in open_}
+        results = judge(check, reading, NOW, DAYS[5], keep=keep)
+        changes = fold(list(open_.values()), news_of(run(*results), suite), NOW + timedelta(minutes=number))
+        store_of(changes, incidents)
+        ended = {c.before.key.org for c in changes if c.before and c.after and c.after.ended_at}
+        state_of = dict(zip([group.key for group in groups], states or (), strict=False))
+        for org, was in open_.items():
+            if org:
+                quiet = state_of.get(org) == "empty" and on_empty == "ok" and was.outcome is not BAD
+                assert (org in ended) is (state_of.get(org) == "good" or quiet), (org, was.outcome, states)
+            elif org in ended:
+                assert states is not None and set(states) != {"lost"}
+        now = {i.key.org for i in incidents.values() if i.ended_at is None}
+        wrong = {"bad", "lost"} | ({"empty"} if on_empty is None else set())
+        assert {org for org, state in state_of.items() if state in wrong} <= now
+        if states is None:
+            assert now == {*open_, ""}
+
+
+@given(
+    st.sets(st.sampled_from(["amount", "other", "gone", "was"]), min_size=1),
+    st.sets(st.sampled_from(["amount", "other", "gone", "was"])),
+    st.sets(st.sampled_from(["amount", "other", "gone", "was"]), min_size=1),
+    st.booleans(),
+    st.sampled_from([None, "1"]),
+)
+def test_a_check_vanishes_only_where_its_file_loaded_and_its_suite_closed_a_run_without_it(
+    opened: set[str], in_run: set[str], declared: set[str], complete: bool, pending: str | None
+) -> None:
+    suite = Suite("orders", Table("w", "t"), checks=[Check(name, Rows("a > 0")) for name in sorted(declared)])
+    open_ = [incident(at=key(part, org), pending=pending) for part in sorted(opened) for org in ("", '["1"]')]
+    results = [evolve(result(UNMEASURED, 3), check=part) for part in sorted(in_run)]
+    changes = fold(open_, news_of(run(*results), suite, complete=complete), NOW)
+    ended = {c.before.key.part: c.after.ended for c in changes if c.before and c.after and c.after.ended_at}
+    assert ended == dict.fromkeys(opened - declared - in_run if complete else (), "vanished")
+
+
 # ------------------------------------------------------------------------------------------------------- real stores
 
 
@@ -399,13 +694,44 @@ def test_an_acknowledgement_outlives_news_and_holds_until_it_is_worse(empty_stor
     close(empty_store, News(**say, findings=(finding(3, at=ORG1),)))
     (before,) = rows(empty_store)
     assert (before.acked, before.acked_at, before.acked_by, before.acked_severity) == (False, None, None, None)
-    acked = {"acked_at": NOW, "acked_by": "ada", "acked_severity": 3, "pending": "011"}
+    acked = {"acked_at": NOW, "acked_by": "ada", "acked_severity": 3}
     with empty_store.begin() as connection:
         connection.execute(incident_table.update().values(acked))
     for day, severity, holds in ((5, 3, True), (6, 4, False), (7, 2, True)):
         close(empty_store, News(**say, findings=(finding(severity, day, at=ORG1),)))
         (now,) = rows(empty_store)
-        assert (now.acked, now.acked_by, now.acked_severity, now.pending) == (holds, "ada", Severity.ERROR, "011")
+        assert (now.acked, now.acked_by, now.acked_severity) == (holds, "ada", Severity.ERROR)
+
+
+def test_a_pending_incident_is_kept_until_it_is_told_or_over(empty_store: Engine) -> None:
+    for number, (severity, pending) in enumerate([(3, "1"), (None, "10"), (4, None), (None, None), (3, "1")]):
+        outcome = BAD if severity else WELL
+        found = (finding(severity, number, outcome, ORG1, (2, 3)), finding(severity, number, outcome, ORG2, (64, 64)))
+        close(empty_store, evolve(NEWS, findings=found, marks={"amount": f"run {number}"}))
+        newest = {i.key: i for i in rows(empty_store)}
+        assert newest[ORG1].pending == pending
+        assert newest[ORG2].pending == ("1" if severity else "10")
+    ends = [(i.key.org, i.ended, i.pending) for i in rows(empty_store)]
+    assert sorted(ends, key=str) == [
+        (ORG1.org, "recovered", None), (ORG1.org, None, "1"),
+        (ORG2.org, "recovered", "10"), (ORG2.org, "recovered", "10"), (ORG2.org, None, "1"),
+    ]  # fmt: skip
+    assert json.loads(rows(empty_store)[-1].labels[COUNTED]) == ["run 4"]
+
+
+def test_another_number_of_orgs_is_stored_and_is_no_news(empty_store: Engine) -> None:
+    def news(orgs: str, sentence: str = "3 rows") -> News:
+        return evolve(NEWS, findings=(evolve(finding(3, at=ORG1), labels={"_orgs": orgs}, sentence=sentence),))
+
+    later = NOW + timedelta(hours=1)
+    assert close(empty_store, news("500"))
+    assert close(empty_store, news("500"), later) == frozenset(), "nothing is written for nothing"
+    close(empty_store, news("501"), later)
+    (stored,) = rows(empty_store)
+    assert (stored.labels["_orgs"], stored.changed_at) == ("501", NOW)
+    close(empty_store, news("502", "4 rows"), later)
+    (stored,) = rows(empty_store)
+    assert (stored.labels["_orgs"], stored.changed_at) == ("502", later)
 
 
 def test_one_close_can_open_end_and_open_again(empty_store: Engine) -> None:
@@ -467,13 +793,16 @@ def test_the_store_says_what_the_pure_function_says(
         keys = [evolve(k, subject=subject) for k in KEYS]
         for number in range(12):
             day, now = rng.randrange(8), NOW + timedelta(minutes=number)
-            bad = rng.sample(keys, rng.randrange(4))
+            bad, for_runs = rng.sample(keys, rng.randrange(4)), rng.choice([(1, 1), (2, 2), (2, 4)])
             news = News(
                 environment="prod",
                 kind="suite",
                 subject=subject,
-                findings=tuple(finding(rng.randint(1, 4), rng.choice([day, day, 7 - day]), at=k) for k in bad),
-                measured=tuple(measured(day, part) for part in ("amount", "other") if rng.random() < 0.5),
+                findings=tuple(
+                    finding(rng.randint(1, 4), rng.choice([day, day, 7 - day]), at=k, for_runs=for_runs) for k in bad
+                ),
+                measured=tuple(measured(day, part, for_runs) for part in ("amount", "other") if rng.random() < 0.5),
+                marks=rng.choice([{}, {"amount": f"run {number // 2}"}]),
                 parts=rng.choice([None, frozenset({"other"})]),
                 renames=rng.choice([{}, {"other": "amount"}]),
             )

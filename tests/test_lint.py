@@ -156,6 +156,55 @@ def test_a_quarantine_needs_leave_to_write(lint: Lint) -> None:
     assert told == ", check 'c': quarantine= needs write = true in dq.toml: datasources.shop; else nothing is copied"
 
 
+STANDS = """
+def suite(name, upstream):
+    return Suite(name, Table('shop', name, partition=day), upstream=upstream, checks=[Check('c', NotNull('a'))])
+"""
+
+
+@pytest.fixture
+def upstream(make_project: Callable[..., Path]) -> Callable[..., list[str]]:
+    """Return what lint refuses of suites that stand on each other: ``upstream(a="b", b=())``."""
+
+    def run(broken: str = "", **above: object) -> list[str]:
+        made = "\n".join(f"{name} = suite({name!r}, {upper!r})" for name, upper in above.items())
+        files = {"checks/all.py": HEAD + STANDS + made, "checks/broken.py": broken}
+        return [p.sentence for p in app.lint(app.open_project(make_project(TOML.format("sqlite"), files)))
+                if p.level == "error"]  # fmt: skip
+
+    return run
+
+
+def test_an_upstream_must_be_declared(upstream: Callable[..., list[str]]) -> None:
+    assert upstream(raw=(), daily="raw", weekly=("daily", "raw")) == []
+    (told,) = upstream(raw_orders=(), daily=("raw_order", "raw_orders"))
+    assert told == (
+        "checks/all.py: suite 'daily': upstream= names 'raw_order', which is no suite or reconciliation; "
+        "did you mean 'raw_orders'? known are daily, raw_orders"
+    )
+    (told,) = upstream("1 / 0", daily="raw")
+    assert "ZeroDivisionError" in told, "what did not load may declare it"
+
+
+def test_an_upstream_that_goes_in_a_circle_is_told_once(upstream: Callable[..., list[str]]) -> None:
+    (told,) = upstream(c="a", b="c", a=("raw", "b"), raw=(), d="a")
+    assert told == (
+        "checks/all.py: suite 'a': upstream= goes in a circle: a -> b -> c -> a; take one of them out"
+    )
+    two = upstream(a="b", b=("a", "c"), c=("d", "b"), d="c")
+    assert [t.partition("circle: ")[2].partition(";")[0] for t in two] == ["a -> b -> a", "c -> d -> c"]
+
+
+def test_a_reconciliation_stands_on_something_too(make_project: Callable[..., Path]) -> None:
+    text = HEAD + (
+        "t = Table('shop', 'x', partition=day)\n"
+        "pipe = Reconciliation('pipe', by=By('o', expected=['1']), upstream='nope', "
+        "stages=[Stage('a', t), Stage('b', t)])\n"
+    )
+    told = [p.sentence for p in app.lint(app.open_project(make_project(TOML.format("sqlite"), {"reports/p.py": text})))]
+    assert any(t.startswith("reports/p.py: reconciliation 'pipe': upstream= names 'nope', which is no") for t in told)
+
+
 def test_the_table(lint: Lint) -> None:
     (sentence,) = lint("Check('c', RowCount(), critical=at_least(1))", table=", where=\"state <> 'test'\"")
     assert sentence.startswith(": where=\"state <> 'test'\" of the table leaves out rows without state; write")

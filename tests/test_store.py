@@ -210,6 +210,7 @@ results = st.builds(
     sentence=st.text(max_size=50),
     orgs=st.none() | st.integers(0, 10),
     partition=st.none() | st.just(DAY),
+    at=st.just(NOW),
 )
 
 

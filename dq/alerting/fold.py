@@ -9,6 +9,7 @@ One finding against the incident of its key. *Older* means: its partition starts
     open                     bad, older                        ignored_older (text and severity stay)
     open                     bad, same partition or newer      worsened / eased / still_bad, by severity
     open                     well, older                       ignored_older (a back-fill closes nothing newer)
+    open                     not judged (too few rows)         untouched
     open, fail               "no rows, and that is fine"       untouched (no rows are no proof of good rows)
     open, other outcome      "no rows, and that is fine"       recovered
     open                     well, same partition or newer     recovered
@@ -32,15 +33,52 @@ What the summary of a check says about it as a whole:
     fail, not per org                                                  yes        bad
     unmeasured or no_data of the worst org, other orgs are well        yes        none: its orgs have theirs
     unmeasured or no_data, with bad orgs only                          no         none: its orgs have theirs
+    any of these per org, more of them bad than are stored              no         none: its orgs have theirs
     unmeasured or no_data, without any org                             no         bad
     no_data without severity (``on_empty="ok"``)                       no         "no rows, and that is fine"
     skip (not due)                                                     no         none
+
+Damping, where ``for_runs=`` asks to tell people only of what was bad in k of its last n runs. Until then the incident
+is open and *pending*: it holds these runs, and nobody is told. Its severity and text are those of the newest bad run.
+For a pending one, this stands where the tables above say opened, worsened, eased, still_bad or recovered:
+
+    this run   its last n runs, with this one      answer
+    ---------  ----------------------------------  ------------------------------------------------------------
+    bad, 1st   k = 1                               opened, as without damping
+    bad        bad in k of them                    confirmed: it is told; opened_at stays that of the first
+    bad        bad in fewer                        pending
+    well       k = n                               recovered: now it takes k others
+    well       none is bad                         recovered
+    well       some are bad                        pending
+
+One that ends while it is pending, also as vanished, keeps ``pending``: nobody has to be told. Once it is told, damping
+does nothing more: it ends with the first good run. What is ignored or untouched above is no run. A run counts each time
+that the check was measured: closed again without that, because another scan was repeated, it counts no second time;
+a repeated scan does. What was declared last holds: where ``for_runs=`` is gone, the next bad run is told.
+
+Labels that begin with ``_`` are for the pump; nothing is routed by them, and nobody sees them:
+
+    label        of                         says
+    -----------  -------------------------  ----------------------------------------------------------------
+    _notify      every finding              the channels of ``notify=``, JSON
+    _upstream    every finding, SLAs too    what must be well for this to mean anything, JSON: names, sorted
+    _orgs        a finding of one org       how many orgs the check looked at
+    _counted     a pending incident         the measurements that ``pending`` has counted, JSON
+
+What a bad finding writes into an open incident that stays open:
+
+    differs from what is stored                   row        changed_at
+    --------------------------------------------  ---------  ----------
+    nothing                                       stays      stays
+    only how many orgs were looked at             written    stays: that is no news of this incident
+    anything else, ``pending`` too                written    now
 """
 
 from __future__ import annotations
 
 import enum
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,6 +91,7 @@ from sqlalchemy.engine import Connection
 from dq.alerting.incidents import group_key, of_subject, read_open, to_row
 from dq.alerting.upsert import insert_or_lock
 from dq.model.check import Check, Suite
+from dq.model.damping import read_for_runs
 from dq.model.group import Group
 from dq.model.incident import Ended, Finding, Incident, IncidentKey, SubjectKind
 from dq.model.interval import Interval
@@ -65,11 +104,22 @@ from dq.store.schema import incident as incident_table
 NOTIFY = "_notify"
 """The label that carries ``notify=``; labels that begin with ``_`` are not matched and not shown."""
 
+UPSTREAM = "_upstream"
+"""The label that carries ``upstream=``: a JSON list of names."""
+
+ORGS = "_orgs"
+"""The label that says how many orgs the check looked at."""
+
+COUNTED = "_counted"
+"""The label of a pending incident that says which measurements it has counted: a JSON list."""
+
 
 class Answer(enum.StrEnum):
     """What one finding means for the incident of its key; the tables are above."""
 
     OPENED = "opened"
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
     WORSENED = "worsened"
     EASED = "eased"
     STILL_BAD = "still_bad"
@@ -89,11 +139,13 @@ class Measured:
         part: the check or stage.
         interval: what was measured.
         newest: the start of the newest partition in it; differs from its start only where one run compares several.
+        for_runs: as that of a finding.
     """
 
     part: str
     interval: Interval
     newest: datetime
+    for_runs: tuple[int, int] = (1, 1)
 
 
 @frozen(kw_only=True)
@@ -108,6 +160,7 @@ class News:
             of a complete run); open incidents of any other check end as vanished. None: nothing vanishes.
             An empty set closes all: the subject itself is gone.
         renames: old name to new name (``was=``).
+        marks: by check, what tells this measurement of it from any other; a check without one counts as measured anew.
     """
 
     environment: str
@@ -117,6 +170,7 @@ class News:
     measured: tuple[Measured, ...] = ()
     parts: frozenset[str] | None = None
     renames: Mapping[str, str] = field(factory=dict)
+    marks: Mapping[str, str] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         for finding in self.findings:
@@ -150,18 +204,57 @@ class Change:
         return self.after is not None and self.after != self.before
 
 
-def decide(incident: Incident | None, finding: Finding) -> Answer:
-    """Return what ``finding`` means for the open ``incident`` of its key; the first table above."""
+def decide(incident: Incident | None, finding: Finding, mark: str = "") -> Answer:
+    """Return what ``finding`` means for the open ``incident`` of its key; the first table above.
+
+    Args:
+        incident: as it is stored; None: there is none.
+        finding: what was found.
+        mark: what tells this measurement from any other; empty: it was not counted yet.
+    """
     if incident is None:
-        return Answer.WELL if finding.severity is None else Answer.OPENED
+        if finding.severity is None:
+            return Answer.WELL
+        return Answer.OPENED if finding.for_runs[0] == 1 else Answer.PENDING
     if finding.interval.start < incident.interval.start:
         return Answer.IGNORED_OLDER
+    bad = finding.severity is not None
+    no_proof = finding.outcome is Outcome.NO_DATA and incident.outcome is Outcome.FAIL
+    if finding.outcome is Outcome.SKIP or (no_proof and not bad):
+        return Answer.UNTOUCHED
+    if incident.pending is not None:
+        return damp(incident, bad=bad, for_runs=finding.for_runs, mark=mark)
     if finding.severity is None:
-        proves = finding.outcome is not Outcome.NO_DATA or incident.outcome is not Outcome.FAIL
-        return Answer.RECOVERED if proves else Answer.UNTOUCHED
+        return Answer.RECOVERED
     if finding.severity == incident.severity:
         return Answer.STILL_BAD
     return Answer.WORSENED if finding.severity > incident.severity else Answer.EASED
+
+
+def damp(incident: Incident, *, bad: bool, for_runs: tuple[int, int], mark: str = "") -> Answer:
+    """Return what one more run means for a pending ``incident``; the table of damping above.
+
+    Args:
+        incident: nobody was told of it yet.
+        bad: what the run found.
+        for_runs: in how many of its last how many runs it must be bad.
+        mark: what tells this measurement from any other; empty: it was not counted yet.
+    """
+    wanted, most = for_runs
+    lately, _ = _lately(incident, mark, bad=bad, most=most)
+    if bad:
+        return Answer.CONFIRMED if lately.count("1") >= wanted else Answer.PENDING
+    return Answer.RECOVERED if wanted == most or "1" not in lately else Answer.PENDING
+
+
+def _lately(incident: Incident | None, mark: str, *, bad: bool, most: int) -> tuple[str, list[str]]:
+    """Return the last runs with this one, oldest first, and which measurements they are."""
+    lately = (incident.pending or "") if incident is not None else ""
+    counted: list[str] = json.loads(incident.labels.get(COUNTED, "[]")) if incident is not None else []
+    if not mark or mark not in counted:
+        lately += "1" if bad else "0"
+        counted += [mark] if mark else []
+    return lately[-most:], counted[-most:]
 
 
 def fold(open_incidents: Iterable[Incident], news: News, now: datetime) -> tuple[Change, ...]:
@@ -219,12 +312,14 @@ class _Folding:
     def hear(self, finding: Finding) -> None:
         self.spoken_of.add(finding.key)
         incident = self.current.get(finding.key)
-        answer = decide(incident, finding)
-        self._note(answer, finding.key, _after(answer, incident, finding, self.now))
+        mark = self.news.marks.get(finding.key.part, "")
+        answer = decide(incident, finding, mark)
+        self._note(answer, finding.key, _after(answer, incident, finding, mark, self.now))
 
     def measure(self, measured: Measured) -> None:
         inside = measured.interval
         found = {f.key for f in self.news.findings if inside.start <= f.interval.start < inside.end}
+        mark, for_runs = self.news.marks.get(measured.part, ""), measured.for_runs
         for key in self._of(measured.part):
             if key in found:
                 continue
@@ -232,8 +327,11 @@ class _Folding:
             incident = self.current[key]
             if measured.newest < incident.interval.start:
                 self._note(Answer.IGNORED_OLDER, key, incident)
-            else:
-                self._note(Answer.RECOVERED, key, _ended(incident, "recovered", self.now))
+                continue
+            answer = Answer.RECOVERED
+            if incident.pending is not None:
+                answer = damp(incident, bad=False, for_runs=for_runs, mark=mark)
+            self._note(answer, key, _after_well(answer, incident, for_runs, mark, self.now))
 
     def rest(self) -> None:
         for key in sorted(self.current.keys() - self.spoken_of):
@@ -252,11 +350,26 @@ def _ended(incident: Incident, how: Ended, now: datetime) -> Incident:
     return evolve(incident, ended_at=now, ended=how, changed_at=now)
 
 
-def _after(answer: Answer, incident: Incident | None, finding: Finding, now: datetime) -> Incident | None:
-    if answer is Answer.RECOVERED and incident is not None:
-        return _ended(incident, "recovered", now)
-    if answer not in (Answer.OPENED, Answer.WORSENED, Answer.EASED, Answer.STILL_BAD) or finding.severity is None:
+def _after_well(
+    answer: Answer, incident: Incident, for_runs: tuple[int, int], mark: str, now: datetime
+) -> Incident:
+    counted = incident
+    if incident.pending is not None:
+        counted = _pending(incident, *_lately(incident, mark, bad=False, most=for_runs[1]))
+    if answer is Answer.RECOVERED:
+        return _ended(counted, "recovered", now)
+    return incident if counted == incident else evolve(counted, changed_at=now)
+
+
+def _pending(incident: Incident, lately: str, counted: list[str]) -> Incident:
+    return evolve(incident, pending=lately, labels={**incident.labels, COUNTED: json.dumps(counted)})
+
+
+def _after(answer: Answer, incident: Incident | None, finding: Finding, mark: str, now: datetime) -> Incident | None:
+    if answer in (Answer.WELL, Answer.IGNORED_OLDER, Answer.UNTOUCHED):
         return incident
+    if finding.severity is None:
+        return None if incident is None else _after_well(answer, incident, finding.for_runs, mark, now)
     fresh = Incident(
         id=0,
         key=finding.key,
@@ -267,19 +380,27 @@ def _after(answer: Answer, incident: Incident | None, finding: Finding, now: dat
         threshold=finding.threshold[:200],
         labels=dict(finding.labels),
         links=dict(finding.links),
+        query=finding.query,
         interval=finding.interval,
         opened_at=now,
         changed_at=now,
     )
+    if answer is Answer.PENDING:
+        fresh = _pending(fresh, *_lately(incident, mark, bad=True, most=finding.for_runs[1]))
     if incident is None:
         return fresh
-    kept = ("id", "opened_at", "changed_at", "told_at", "muted", "pending", "acked_at", "acked_by", "acked_severity")
+    kept = ("id", "opened_at", "changed_at", "told_at", "muted", "acked_at", "acked_by", "acked_severity")
     same = evolve(fresh, **{name: getattr(incident, name) for name in kept})
-    return incident if same == incident else evolve(same, changed_at=now)
+    return same if _said(same) == _said(incident) else evolve(same, changed_at=now)
+
+
+def _said(incident: Incident) -> Incident:
+    """Return what of an incident is news when it changes; how many orgs there are is not."""
+    return evolve(incident, labels={name: value for name, value in incident.labels.items() if name != ORGS})
 
 
 def declared_labels(declared: Suite | Reconciliation, part: Check | Stage | None = None) -> dict[str, str]:
-    """Return the labels that a declaration gives to its findings: suite, check, owner, tags, and ``notify=``.
+    """Return the labels that a declaration gives to its findings: suite, check, owner, tags, notify and upstream.
 
     Args:
         declared: the suite or reconciliation.
@@ -301,6 +422,8 @@ def declared_labels(declared: Suite | Reconciliation, part: Check | Stage | None
             words += [word for word in channels if word not in words]
     if notify:
         labels[NOTIFY] = json.dumps(notify, sort_keys=True)
+    if declared.upstream:
+        labels[UPSTREAM] = json.dumps(sorted(set(declared.upstream)))
     return labels
 
 
@@ -329,17 +452,20 @@ def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True
     else:
         by_name |= {stage.name: stage for stage in declared.compared}
     bad_orgs = [r for r in run.results if r.group is not None and r.severity is not None]
+    listed = Counter(r.check for r in bad_orgs)
     with_orgs = {(r.check, partition) for r in bad_orgs for partition in (r.partition, None)}
+    looked_at = {summary.check: summary.orgs for summary in run.summaries}
     findings: list[Finding] = []
     measured: list[Measured] = []
     for result in run.results:
-        if result.outcome is Outcome.SKIP:
+        if result.outcome is Outcome.SKIP and result.group is None:
             continue
         part = by_name.get(result.check)
+        for_runs = _for_runs(declared, part)
         key = IncidentKey(run.environment, kind, run.suite, result.check, result.group.key if result.group else "")
         interval = result.partition or run.interval
-        if result.group is None and _is_measured(result):
-            measured.append(Measured(result.check, interval, _newest(run, result)))
+        if result.group is None and _is_measured(result) and listed[result.check] >= (result.orgs_bad or 0):
+            measured.append(Measured(result.check, interval, _newest(run, result), for_runs))
         if result.group is not None or _speaks(result, with_orgs):
             findings.append(
                 Finding(
@@ -352,8 +478,9 @@ def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True
                     threshold=result.threshold or "",
                     labels=declared_labels(declared, part)
                     | {"check": result.check}
-                    | _org_labels(declared, part, result.group),
+                    | _org_labels(declared, part, result.group, looked_at.get(result.check)),
                     links=declared_links(declared, part),
+                    for_runs=for_runs,
                 )
             )
     return News(
@@ -364,17 +491,24 @@ def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True
         measured=tuple(measured),
         parts=frozenset(by_name) | {r.check for r in run.results} if complete else None,
         renames=renames,
+        marks={r.check: f"{run.id} {r.at.isoformat()}" for r in run.results if r.at is not None},
     )
 
 
+def _for_runs(declared: Suite | Reconciliation, part: Check | Stage | None) -> tuple[int, int]:
+    own = part.for_runs if isinstance(part, Check) else None
+    return read_for_runs(declared.for_runs if own is None else own)
+
+
 def _org_labels(
-    declared: Suite | Reconciliation, part: Check | Stage | None, group: Group | None
+    declared: Suite | Reconciliation, part: Check | Stage | None, group: Group | None, orgs: int | None
 ) -> dict[str, str]:
     if group is None:
         return {}
     by = declared.by_of(part) if isinstance(declared, Suite) and isinstance(part, Check) else None
     owner = by.owner(group) if by is not None else None
-    return {"org": group.label} | ({"owner": owner} if owner else {})
+    told = {"org": group.label} | ({"owner": owner} if owner else {})
+    return told if orgs is None else told | {ORGS: str(orgs)}
 
 
 def _is_measured(summary: Result) -> bool:

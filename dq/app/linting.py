@@ -21,6 +21,7 @@ from dq.model.group import By
 from dq.model.interval import Interval
 from dq.model.reconciliation import Reconciliation, Stage, Total
 from dq.model.table import Table
+from dq.plugins import suggest
 from dq.project import FILE, Project
 from dq.sql.engine import Engine
 from dq.sql.statements import Compiler
@@ -90,9 +91,10 @@ def _of_declared(
 
     for what, part, clause in _sql_clauses(project, declared, interval, None, by_day=False):
         yield made("error", clause, what, part)
+    told = () if alerting is None else alerting.notify_problems(declared)
+    for clause in (*_upstream_clauses(project, declared), *told):
+        yield made("error", clause)
     if alerting is not None:
-        for problem in alerting.notify_problems(declared):
-            yield made("error", problem)
         for channel in getattr(declared, "to", ()):
             if channel not in alerting.channels:
                 yield made("error", f"to= names the channel {channel!r}, which {ROUTES} does not have")
@@ -114,6 +116,32 @@ def _of_declared(
 
     for found in surprises(declared, _engine(project, declared), context.render):
         yield made(found.level, found.clause, "check", found.check, found.column)
+
+
+def _upstream_clauses(project: Project, declared: Declared) -> Iterator[str]:
+    above = {one.name: one.upstream for one in all_declared(project)}
+    for name in declared.upstream:
+        # What did not load may declare it, and is told anyway.
+        if name not in above and not project.failures:
+            known = suggest(name, tuple(sorted(above)))
+            yield f"upstream= names {name!r}, which is no suite or reconciliation; {known}"
+    circle = _circle(declared.name, above)
+    if circle and declared.name == min(circle):  # once, and not for each of its members
+        yield f"upstream= goes in a circle: {' -> '.join(circle)}; take one of them out"
+
+
+def _circle(name: str, above: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the shortest way up from ``name`` to itself, with both ends; empty: there is none."""
+    ways: list[tuple[str, ...]] = [(name,)]
+    seen = {name}
+    for way in ways:  # it grows while it is gone through
+        for upper in above.get(way[-1], ()):
+            if upper == name:
+                return (*way, name)
+            if upper not in seen:
+                seen.add(upper)
+                ways.append((*way, upper))
+    return ()
 
 
 def _engine(project: Project, suite: Suite) -> Engine | None:

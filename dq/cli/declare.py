@@ -168,12 +168,23 @@ def _suite_in_force(suite: Suite) -> Iterator[str]:
             parts.append(_who(by) + (" of the suite" if check.by is None else ""))
             parts += [f"{org}: {_rungs(check.ladder_of(org))}" for org in check.orgs]
         yield "; ".join([*parts, *_labels(check)])
+    yield from _stands_on(suite)
     if suite.sla is not None:
         yield f"SLA: {suite.sla}, {suite.sla.severity}"
 
 
+def _stands_on(declared: Suite | Reconciliation) -> Iterator[str]:
+    if declared.upstream:
+        yield f"upstream, which must be well: {', '.join(declared.upstream)}"
+
+
+def _damped(declared: Suite | Check | Reconciliation) -> Iterator[str]:
+    if declared.for_runs is not None:
+        yield f"told once it was bad in {declared.for_runs} runs"
+
+
 def _labels(declared: Suite | Check) -> Iterator[str]:
-    """Yield owner, runbook, tags and who is told, as declared here."""
+    """Yield owner, runbook, tags, who is told and when, as declared here."""
     for label in ("owner", "runbook"):
         if value := getattr(declared, label):
             yield f"{label} {value}"
@@ -181,6 +192,7 @@ def _labels(declared: Suite | Check) -> Iterator[str]:
         yield f"tags {', '.join(sorted(declared.tags))}"
     for severity, channels in declared.notify.items():
         yield f"from {severity} tells {', '.join(channels)}"
+    yield from _damped(declared)
 
 
 def _reconciliation_in_force(declared: Reconciliation) -> Iterator[str]:
@@ -188,6 +200,7 @@ def _reconciliation_in_force(declared: Reconciliation) -> Iterator[str]:
     yield f"allowed per org: {_rungs(declared.ladder)}; {_defaults(declared)}; {_who(declared.by)}"
     for known in declared.explained:
         yield f"explained: {known.name}" + (", derived, so it explains nothing by itself" if known.derived else "")
+    yield from (*_damped(declared), *_stands_on(declared))
     if declared.sla is not None:
         yield f"SLA: {declared.sla}, {declared.sla.severity}"
 

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, Protocol
 
 from attrs import evolve, field, frozen
 
+from dq.model.damping import for_runs_problems
 from dq.model.duration import parse_duration
 from dq.model.errors import DeclarationError
 from dq.model.failing import ShowRows
@@ -160,6 +161,8 @@ class Check(Judged):
         quarantine: a table of the same datasource, which must be marked ``write = true``: the rows that break the check
             are copied there, in the database, with suite, check and partition; a later run replaces them.
         notify: channels per severity (that or worse), sugar for a route.
+        for_runs: in how many runs it must be bad before people are told: ``2`` one after the other, or ``"2 of 3"``;
+            None: what the suite says.
         was: the name it had before, so that its history and open incident go on.
         owner, runbook, description, tags: labels that travel with alerts.
     """
@@ -185,6 +188,7 @@ class Check(Judged):
     show: ShowRows | None = field(default=None, kw_only=True)
     quarantine: str | None = field(default=None, kw_only=True)
     notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
+    for_runs: int | str | None = field(default=None, kw_only=True)
     was: str | None = field(default=None, kw_only=True)
     owner: str | None = field(default=None, kw_only=True)
     runbook: str | None = field(default=None, kw_only=True)
@@ -311,6 +315,7 @@ class Check(Judged):
                     Severity.of(severity)
                 except DeclarationError as error:
                     yield str(error)
+        yield from for_runs_problems(self.for_runs)
         yield from self._judgement_problems()
         yield from self._said_in_vain()
 
@@ -370,6 +375,23 @@ class Check(Judged):
             return ()  # that is told apart
 
 
+def _upstream(value: str | Iterable[str]) -> tuple[str, ...]:
+    given: object = value
+    if not isinstance(given, Iterable):
+        raise DeclarationError(f"upstream= takes the names of suites and reconciliations, not a {type(given).__name__}")
+    return words(value)
+
+
+def upstream_problems(name: str, upstream: tuple[object, ...]) -> Iterator[str]:
+    """Yield what is wrong with the ``upstream=`` of the suite or reconciliation ``name``, as far as it alone shows."""
+    for above in upstream:
+        if not is_text(above):
+            what = repr(above) if isinstance(above, str) else f"a {type(above).__name__}"
+            yield f"upstream= takes the names of suites and reconciliations, not {what}"
+    if name in upstream:
+        yield "upstream= names itself"
+
+
 def _bounds(value: object) -> Bounds:
     if isinstance(value, Bounds):
         return value
@@ -415,6 +437,10 @@ class Suite:
             restated; each is a run of its own.
         every: how often the suite is due, e.g. ``"2h30m"``; None: at every run.
         notify: channels per severity, for all its checks.
+        for_runs: in how many runs a check must be bad before people are told: ``2`` one after the other, or
+            ``"2 of 3"``; None: the first is told. It damps what flaps; an SLA is never damped.
+        upstream: the names of suites and reconciliations that must be well for this one to mean anything: while one of
+            them is not, what is wrong here is blocked, and not told, unless it is worse.
         owner, runbook, description, tags: labels that its checks inherit.
     """
 
@@ -427,6 +453,8 @@ class Suite:
     lookback: int = field(default=0, kw_only=True)
     every: timedelta | None = field(default=None, converter=_every, kw_only=True)
     notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
+    for_runs: int | str | None = field(default=None, kw_only=True)
+    upstream: tuple[str, ...] = field(default=(), converter=_upstream, kw_only=True)
     owner: str | None = field(default=None, kw_only=True)
     runbook: str | None = field(default=None, kw_only=True)
     description: str | None = field(default=None, kw_only=True)
@@ -475,6 +503,8 @@ class Suite:
             yield "lookback= needs a table with a partition column"
         if sla is not None and not isinstance(sla, Sla):
             yield f'its sla is {sla!r}; write e.g. Sla(due="06:00")'
+        yield from for_runs_problems(self.for_runs)
+        yield from upstream_problems(self.name, self.upstream)
 
     def _in_suite_problems(self, check: Check) -> Iterator[str]:
         if is_text(check.quarantine) and str(check.quarantine).casefold() == self.table.name.casefold():

@@ -57,6 +57,7 @@ class Finding:
         labels: what routes match on: suite, check, org, severity, owner, environment, kind, tags.
         links: runbook and the like, by text.
         query: the statement that lists what is wrong; empty where there is none.
+        for_runs: people are told once it was bad in so many of its last so many runs.
     """
 
     key: IncidentKey
@@ -69,6 +70,7 @@ class Finding:
     labels: Mapping[str, str] = {}
     links: Mapping[str, str] = {}
     query: str = ""
+    for_runs: tuple[int, int] = (1, 1)
 
 
 @frozen(kw_only=True)

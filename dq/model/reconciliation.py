@@ -9,7 +9,18 @@ from fractions import Fraction
 
 from attrs import field, frozen
 
-from dq.model.check import LONGEST_PART, Judged, _by, _by_or_none, _every, _routes, name_problems
+from dq.model.check import (
+    LONGEST_PART,
+    Judged,
+    _by,
+    _by_or_none,
+    _every,
+    _routes,
+    _upstream,
+    name_problems,
+    upstream_problems,
+)
+from dq.model.damping import for_runs_problems
 from dq.model.errors import DeclarationError
 from dq.model.group import By
 from dq.model.severity import Severity
@@ -152,7 +163,7 @@ class Reconciliation(Judged):
         notes: remarks per org, shown in the report.
         to: the channels (of type email) that get the daily discrepancy e-mail.
         on_empty, on_error: as for a check.
-        sla, every, notify, owner, runbook, description, tags: as for a suite.
+        sla, every, notify, for_runs, upstream, owner, runbook, description, tags: as for a suite.
     """
 
     name: str
@@ -172,6 +183,8 @@ class Reconciliation(Judged):
     sla: Sla | None = field(default=None, kw_only=True)
     every: timedelta | None = field(default=None, converter=_every, kw_only=True)
     notify: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_routes, kw_only=True)
+    for_runs: int | str | None = field(default=None, kw_only=True)
+    upstream: tuple[str, ...] = field(default=(), converter=_upstream, kw_only=True)
     owner: str | None = field(default=None, kw_only=True)
     runbook: str | None = field(default=None, kw_only=True)
     description: str | None = field(default=None, kw_only=True)
@@ -186,6 +199,8 @@ class Reconciliation(Judged):
         sla: object = self.sla
         if sla is not None and not isinstance(sla, Sla):
             yield f'its sla is {self.sla!r}; write e.g. Sla(due="06:00")'
+        yield from for_runs_problems(self.for_runs)
+        yield from upstream_problems(self.name, self.upstream)
         if not self.compared:
             yield "it needs a baseline and at least one stage to hold against it"
         names = [stage.name for stage in self.stages]

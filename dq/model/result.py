@@ -53,6 +53,7 @@ class Result:
         failing: some of the rows that broke it, masked; never told in a chat.
         record: what later runs are held against, where nothing was recorded for the check yet, as JSON values.
         every_org: the Results of all orgs, of a check whose later runs are held against them (summary only).
+        at: when it was recorded, which tells one measurement of a run from a repeated one; None: it was not.
     """
 
     check: str
@@ -73,6 +74,7 @@ class Result:
     failing: FailingRows | None = None
     record: Any = None
     every_org: tuple[Result, ...] = field(default=(), repr=False)
+    at: datetime | None = field(default=None, eq=False)
 
     def at_or_above(self, severity: Severity) -> bool:
         """Return whether it is that bad or worse."""

@@ -274,6 +274,7 @@ def _result(row: Row[Any]) -> Result:
         detail=None if row.detail is None else json.loads(row.detail),
         failing=None if row.failing is None else FailingRows.from_json(json.loads(row.failing)),
         partition=Interval(row.partition_start, row.partition_end) if row.partition_start else None,
+        at=row.at,
     )
 
 
