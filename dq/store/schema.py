@@ -291,9 +291,9 @@ event = Table(
     Index("dq_event_unnumbered", "number", "id"),
 )
 
-# MariaDB and MySQL would take the database's own character set, which may hold less than people write, and its collation,
-# which may take two keys for one. Not utf8mb4_bin: it ignores spaces at the end, and values of labels are part of keys.
-# Each server reads the comment that is meant for it (mariadb.com/kb/en/comment-syntax,
+# MariaDB and MySQL would take the database's own character set, which may hold less than people write, and its
+# collation, which may take two keys for one. Not utf8mb4_bin, which ignores spaces at the end: values of labels, which
+# are part of keys, may have them. Each server reads the comment that is meant for it (mariadb.com/kb/en/comment-syntax,
 # dev.mysql.com/doc/refman/8.4/en/comments.html): MariaDB from 10.2 on, MySQL from 8.0.17 on.
 CHARSET = "utf8mb4"
 COLLATION = "/*M!100200 utf8mb4_nopad_bin */ /*!80017 utf8mb4_0900_bin */"
