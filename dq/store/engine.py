@@ -13,9 +13,9 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from dq.datasource.alchemy import with_driver
 from dq.model.errors import ConfigError, StoreError
-from dq.store.schema import metadata
+from dq.store.schema import CHARSET, metadata
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a store that is not there yet is refused, or upgraded where it is embedded."""
 
 VERSION_TABLE = "dq_alembic_version"
@@ -34,8 +34,13 @@ def open_store(url: str) -> Engine:
     """
     try:
         parsed = with_driver(make_url(url))
-        # MariaDB and MySQL read an old snapshot and lock gaps by default: closes of two suites would deadlock.
-        options = {"isolation_level": "READ COMMITTED"} if parsed.get_backend_name() in ("mysql", "mariadb") else {}
+        options = {}
+        if parsed.get_backend_name() in ("mysql", "mariadb"):
+            # They read an old snapshot and lock gaps by default: closes of two suites would deadlock.
+            options = {"isolation_level": "READ COMMITTED"}
+            # Some drivers take less than any text by default, and an address may ask for less, e.g. charset=utf8.
+            if parsed.get_driver_name() != "mariadbconnector":  # it takes any text, and no such word
+                parsed = parsed.update_query_dict({"charset": CHARSET})
         engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite", **options)
     except (ArgumentError, NoSuchModuleError):
         raise ConfigError(

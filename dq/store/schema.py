@@ -292,3 +292,15 @@ event = Table(
     Column("body", Text, nullable=False, comment="JSON"),
     Index("dq_event_unnumbered", "number", "id"),
 )
+
+# MariaDB and MySQL would take the database's own character set, which may hold less than people write, and its
+# collation, which may take two keys for one. Not utf8mb4_bin, which ignores spaces at the end: values of labels, which
+# are part of keys, may have them. Each server reads the comment that is meant for it (mariadb.com/kb/en/comment-syntax,
+# dev.mysql.com/doc/refman/8.4/en/comments.html): MariaDB from 10.2 on, MySQL from 8.0.17 on.
+CHARSET = "utf8mb4"
+COLLATION = "/*M!100200 utf8mb4_nopad_bin */ /*!80017 utf8mb4_0900_bin */"
+for _table in metadata.tables.values():
+    for _dialect in ("mariadb", "mysql"):
+        _table.dialect_kwargs[f"{_dialect}_engine"] = "InnoDB"
+        _table.dialect_kwargs[f"{_dialect}_charset"] = CHARSET
+        _table.dialect_kwargs[f"{_dialect}_collate"] = COLLATION
