@@ -22,9 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dq.alerting import messages
 from dq.alerting.config import AlertConfig, ChannelConfig
+from dq.alerting.flow import LONGEST_ASKED
 from dq.alerting.fold import Measured, News, apply_findings
 from dq.alerting.incidents import from_row
-from dq.alerting.flow import LONGEST_ASKED
 from dq.alerting.outbox import FIRST_WAIT, LEASE, LONGEST_WAIT, TRIES_BEFORE_FALLBACK, backoff
 from dq.alerting.pump import PumpReport, enqueue_event, pump, utc_now
 from dq.alerting.routing import Matcher, Route

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import DateTime, Integer, LargeBinary, MetaData, String, Table, event, func, inspect, select, text
+from sqlalchemy import DateTime, Integer, MetaData, String, Table, event, func, inspect, select, text
 from sqlalchemy.engine import Connection, Engine
 
 from dq.store import HEAD, open_store, upgrade

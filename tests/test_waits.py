@@ -19,10 +19,9 @@ from sqlalchemy.engine import Engine
 
 from dq.alerting import acks, silences
 from dq.alerting.flow import CLOSED, FAILURES
-from dq.alerting.fold import News, apply_findings
+from dq.alerting.fold import UPSTREAM, News, apply_findings
 from dq.alerting.inhibit import InhibitRule
 from dq.alerting.matcher import Matcher
-from dq.alerting.mute import UPSTREAM
 from dq.alerting.pump import PumpReport
 from dq.alerting.reason import Pace, Reason, reason
 from dq.alerting.routing import Escalation, Route

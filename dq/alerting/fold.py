@@ -107,6 +107,9 @@ NOTIFY = "_notify"
 UPSTREAM = "_upstream"
 """The label that carries ``upstream=``: a JSON list of names."""
 
+LONGEST_QUERY = 8_000
+"""Characters of the statement that an incident keeps; no channel shows more."""
+
 ORGS = "_orgs"
 """The label that says how many orgs the check looked at."""
 
@@ -480,6 +483,7 @@ def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True
                     | {"check": result.check}
                     | _org_labels(declared, part, result.group, looked_at.get(result.check)),
                     links=declared_links(declared, part),
+                    query=((result.failing.query if result.failing else None) or "")[:LONGEST_QUERY],
                     for_runs=for_runs,
                 )
             )

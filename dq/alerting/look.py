@@ -28,7 +28,6 @@ from dq.alerting.routing import Chosen, Place, Target
 from dq.alerting.times import muted_by_time, next_change
 from dq.model.incident import Incident
 
-
 _EVER = datetime.min.replace(tzinfo=UTC)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import asdict
 
+from dq.alerting.fold import ORGS
 from dq.alerting.incidents import worst_first
 from dq.alerting.reason import State
 from dq.model.duration import format_duration
@@ -25,9 +26,6 @@ WORST_NAMED = 10
 
 CHANGED_NAMED = 5
 """How many incidents each clause of what changed names before it counts the others."""
-
-ORGS = "_orgs"
-"""The label of how many orgs the check looked at."""
 
 _NOUNS = {"suite": ("check", "checks"), "reconciliation": ("stage", "stages"), "sla": ("partition", "partitions")}
 _WELL = {"sla": ("has arrived", "have arrived")}

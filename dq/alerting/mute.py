@@ -22,15 +22,13 @@ from typing import Literal
 
 from attrs import frozen
 
+from dq.alerting.fold import UPSTREAM
 from dq.alerting.inhibit import InhibitRule, inhibitor
 from dq.alerting.matcher import all_match
 from dq.alerting.routing import labels_of
 from dq.alerting.silences import Silence
 from dq.model.incident import Incident
 from dq.model.severity import Outcome, Severity
-
-UPSTREAM = "_upstream"
-"""The label with the names of what an incident's subject is made from, as JSON."""
 
 
 @frozen

@@ -36,9 +36,10 @@ from sqlalchemy.sql.expression import ColumnElement
 from dq.alerting import messages, silences
 from dq.alerting.channels import Channel
 from dq.alerting.config import AlertConfig
+from dq.alerting.fold import UPSTREAM
 from dq.alerting.incidents import from_row, group_key, in_chunks, of_subject, read_by_id, read_open
 from dq.alerting.look import Decision, Group, Hours, Known, untold
-from dq.alerting.mute import UPSTREAM, Mute, muter, upstream_of
+from dq.alerting.mute import Mute, muter, upstream_of
 from dq.alerting.outbox import (
     LEASE,
     TRIES_BEFORE_FALLBACK,
