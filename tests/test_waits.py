@@ -736,7 +736,7 @@ def random_world(engine: Engine, rng: Random) -> Timeline:
 def test_whatever_is_muted_put_off_or_lost_every_channel_ends_in_the_true_state(
     line: Timeline, histories: Callable[[int, int], Iterator[Random]]
 ) -> None:
-    for rng in histories(40, 500):
+    for rng in histories(40, 1_000):
         line = random_world(line.engine, rng)
         made: list[int] = []
         for channel in line.channels.values():
