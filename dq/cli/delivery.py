@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     epilog=teach(
         """
 dq alerts pump                     once
-dq alerts pump --stay 50s          once a minute, e.g. from cron: short waits and second tries are sat out
+dq alerts pump --stay 50s          for cron: sits out second tries
 dq alerts pump --watch             until it is stopped, e.g. by systemd
 dq alerts pump --watch --every 15s --health /run/dq/pump.json
 """,
