@@ -77,7 +77,7 @@ def project(
     make_project: Callable[..., Path],
     receivers: Receivers,
     monkeypatch: pytest.MonkeyPatch,
-) -> Project:
+) -> Iterator[Project]:
     """Two suites, receivers, and a store on each database in turn."""
     name = request.param
     url = "sqlite:///var/dq.sqlite" if name == "sqlite" else request.getfixturevalue(f"{name}_url")
@@ -95,7 +95,8 @@ def project(
     (root / "var").mkdir()
     found = app.open_project(root)
     app.upgrade(found)
-    return found
+    yield found
+    store_engine(found).dispose()
 
 
 def bad(project: Project, suite: str, rows: int) -> None:

@@ -203,6 +203,7 @@ class World:
             "dq_alert_group": ("lease_until", "due_at"),
             "dq_told": ("next_at",),
             "dq_outbox": ("lease_until", "next_at"),
+            "dq_channel": ("free_at", "broken_until"),
         }
         self._back(columns, seconds)
 
