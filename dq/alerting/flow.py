@@ -31,8 +31,8 @@ LONGEST_CLOSED = timedelta(minutes=10)
 LONGEST_ASKED = timedelta(hours=1)
 """No ``Retry-After`` silences a channel for longer."""
 
-PROBE = timedelta(seconds=60)
-"""How long the others wait for the message that goes first."""
+PROBE = timedelta(seconds=1)
+"""How long the others wait for what becomes of the message that goes first; then the next one does."""
 
 Rate = tuple[int, float]
 """So many messages in so many seconds; ``(0, 0.0)``: no limit."""
