@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy.dialects.mysql import MEDIUMTEXT
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Engine
 
-from dq.store.engine import VERSION_TABLE, open_store
+from dq.store.engine import open_store
 from dq.store.schema import metadata
 
 
@@ -34,14 +30,3 @@ def _empty(url: str) -> Iterator[Engine]:
     metadata.create_all(engine)
     yield engine
     engine.dispose()
-
-
-def drift(connection: Connection) -> list[Any]:
-    """Return how the tables of a store differ from those that dq declares."""
-
-    def differ(_context: Any, _column: Any, _declared: Any, found: Any, declared: Any) -> bool | None:
-        # MariaDB and MySQL widen a TEXT when it is converted, so that it has room for as many characters as it had.
-        return False if isinstance(found, MEDIUMTEXT) and declared.compile(connection.dialect) == "TEXT" else None
-
-    options = {"version_table": VERSION_TABLE, "compare_type": differ}
-    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))

@@ -21,7 +21,7 @@ from dq.model.result import Result, RunKind
 from dq.model.severity import Outcome, Severity
 from dq.store import HEAD, ensure, history, open_store, upgrade
 from dq.store.engine import VERSION_TABLE, current, migrate
-from tests.stores import drift
+from tests.drift import drift
 
 pytest_plugins = ["tests.stores"]
 

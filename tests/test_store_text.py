@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection, Engine
 from dq.store import HEAD, open_store, upgrade
 from dq.store.engine import VERSION_TABLE, current, migrate
 from tests.servers import Server
-from tests.stores import drift
+from tests.drift import drift
 
 NOW = datetime(2024, 6, 27, 6, tzinfo=UTC).replace(tzinfo=None)
 PEOPLE = "🚨東京 Київ Łódź; "
