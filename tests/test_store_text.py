@@ -12,8 +12,8 @@ from sqlalchemy.engine import Connection, Engine
 
 from dq.store import HEAD, open_store, upgrade
 from dq.store.engine import VERSION_TABLE, current, migrate
-from tests.servers import Server
 from tests.drift import drift
+from tests.servers import Server
 
 NOW = datetime(2024, 6, 27, 6, tzinfo=UTC).replace(tzinfo=None)
 PEOPLE = "🚨東京 Київ Łódź; "
