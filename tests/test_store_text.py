@@ -66,10 +66,10 @@ def latin1_url(mariadb_server: Server) -> str:
     return url
 
 
-@pytest.fixture(params=[("new", "InnoDB"), ("new", "MyISAM"), ("upgraded", "InnoDB"), ("upgraded", "MyISAM")])
+@pytest.fixture(params=["new InnoDB", "new MyISAM", "upgraded InnoDB", "upgraded MyISAM"])
 def store(request: pytest.FixtureRequest, latin1_url: str) -> Iterator[Engine]:
     """A store with a row in each table, made at once or by migrations, on servers whose default engine differs."""
-    way, default = request.param
+    way, default = request.param.split()
     engine = open_store(f"{latin1_url}?init_command=SET default_storage_engine = {default}")
     if way == "upgraded":
         with engine.begin() as connection:
