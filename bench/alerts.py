@@ -49,8 +49,20 @@ SUITE = Suite(
 ANSWER = b'HTTP/1.1 202 Accepted\r\nContent-Length: 22\r\nContent-Type: application/json\r\n\r\n{"status": "success"}\n'
 
 
+class _Server(socketserver.ThreadingTCPServer):
+    """Listens on loopback; ``told`` hears when each request came."""
+
+    allow_reuse_address, daemon_threads, request_queue_size = True, True, 128
+
+    def __init__(self, told: Connection) -> None:
+        super().__init__(("127.0.0.1", 0), _Receiver)
+        self.told, self.telling = told, threading.Lock()
+
+
 class _Receiver(socketserver.StreamRequestHandler):
     """Takes whatever comes, and says when the first byte of each request came."""
+
+    server: _Server
 
     def handle(self) -> None:
         line = self.rfile.readline()
@@ -62,16 +74,12 @@ class _Receiver(socketserver.StreamRequestHandler):
         self.rfile.read(length)
         self.wfile.write(ANSWER)
         if line:
-            with self.server.telling:  # type: ignore[attr-defined]  # set beside the server, as is the next
-                self.server.told.send(came)  # type: ignore[attr-defined]
+            with self.server.telling:
+                self.server.told.send(came)
 
 
 def _serve(told: Connection) -> None:
-    class Server(socketserver.ThreadingTCPServer):
-        allow_reuse_address, daemon_threads, request_queue_size = True, True, 128
-
-    with Server(("127.0.0.1", 0), _Receiver) as server:
-        server.told, server.telling = told, threading.Lock()  # type: ignore[attr-defined]  # for the handler
+    with _Server(told) as server:
         told.send(server.server_address[1])
         server.serve_forever()
 

@@ -30,27 +30,13 @@ from dq.alerting.channels.email import Email, compose
 from dq.model.errors import ConfigError
 from dq.model.message import CHANGED, Message
 from dq.model.severity import Severity
+from tests import samples
 from tests.receivers import HOST, Receivers, certificate, valid
+from tests.samples import AT
+from tests.samples import KEY as ROUTING_KEY
 
-AT = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
-ROUTING_KEY = "0123456789abcdef0123456789abcdef"
 PASSWORD = "hunter2 is not: this"
-MESSAGE = Message(
-    key="prod/suite/orders",
-    status="firing",
-    severity=Severity.CRITICAL,
-    environment="prod",
-    subject="orders",
-    title="prod - orders: 2 checks fail",
-    summary="customer is known: 12 of 900 rows are NULL. <b>&",
-    facts=(("owner", "sales-data"),),
-    columns=("org", "missing"),
-    rows=(("1", "74"), ("5", "42757")),
-    omitted=3,
-    links=(("Runbook", "https://example.org/runbooks/orders"),),
-    since=AT,
-    at=AT,
-)
+MESSAGE = evolve(samples.MESSAGE, summary="customer is known: 12 of 900 rows are NULL. <b>&")
 RESOLVED = evolve(MESSAGE, status="resolved", title="prod - orders: well again")
 ACKNOWLEDGED = evolve(MESSAGE, status="acknowledged")
 TOKEN = "Bearer canary-of-a-header-0123456789"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from datetime import UTC, datetime
 from itertools import chain
 
 import jsonschema
@@ -18,27 +17,14 @@ from dq.alerting.channels import pagerduty, plain, slack, truncate, victorops, w
 from dq.alerting.channels.email import body_html
 from dq.model.message import CHANGED, Message, Status
 from dq.model.severity import Severity
+from tests import samples
 from tests.receivers import DOCUMENT, _texts, valid
+from tests.samples import AT, KEY
 
-AT = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
-KEY = "0123456789abcdef0123456789abcdef"
-
-MESSAGE = Message(
-    key="prod/suite/orders",
-    status="firing",
-    severity=Severity.CRITICAL,
-    environment="prod",
-    subject="orders",
-    title="prod - orders: 2 checks fail",
-    summary="customer is known: 12 of 900 rows are NULL.",
+MESSAGE = evolve(
+    samples.MESSAGE,
     facts=(("owner", "sales-data"), ("interval", "2026-11-19")),
-    columns=("org", "missing"),
-    rows=(("1", "74"), ("5", "42757")),
-    omitted=3,
-    links=(("Runbook", "https://example.org/runbooks/orders"),),
     query="SELECT org, missing\nFROM orders",
-    since=AT,
-    at=AT,
 )
 ACKNOWLEDGED = evolve(MESSAGE, status="acknowledged")
 RESOLVED = evolve(MESSAGE, status="resolved")

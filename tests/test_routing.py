@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -25,7 +26,6 @@ from dq.alerting.routing import (
     labels_of,
     message_key,
     places,
-    targets,
 )
 from dq.model.errors import ConfigError
 from dq.model.incident import Incident, IncidentKey
@@ -277,6 +277,12 @@ def test_labels_follow_the_key_and_the_severity_of_now() -> None:
         "14",
     )
     assert "_notify" not in labels
+
+
+def targets(tree: Route, types: Mapping[str, str], incident: Incident) -> tuple[set[Target], tuple[str, ...]]:
+    """Where an incident is told at once, and what leads nowhere."""
+    found, problems = places(tree, types, incident)
+    return {place.target for place in found if not place.after}, problems
 
 
 @pytest.mark.parametrize(

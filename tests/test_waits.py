@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from attrs import define, evolve, field
+from attrs import define, evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -44,8 +44,6 @@ DAY = Interval.of_day("2026-11-19")
 @define
 class Timeline(World):
     """A world whose findings have any subject, label and outcome."""
-
-    start: datetime = field(default=START)
 
     def at(self, minutes: float) -> None:
         self.clock.now = START + timedelta(minutes=minutes)
@@ -176,13 +174,18 @@ def test_a_new_group_waits_and_what_comes_meanwhile_is_in_its_first_message(worl
     assert world.told()[-1] == "72 firing a", "a new group, which waits again"
 
 
-def test_however_late_the_pump_comes_what_was_put_off_is_told(line: Timeline) -> None:
+def told_of_a_and_then_comes_b(line: Timeline) -> None:
+    """The ticks are ten minutes apart; a was told at 0, and b comes at 1."""
     line.route(group_interval=minutes(10))
     line.bad("a")
     line.pump()
     line.at(1)
     line.bad("b")
     line.pump()
+
+
+def test_however_late_the_pump_comes_what_was_put_off_is_told(line: Timeline) -> None:
+    told_of_a_and_then_comes_b(line)
     for minute in (3, 9, 11):
         line.at(minute)
         line.pump()
@@ -190,12 +193,7 @@ def test_however_late_the_pump_comes_what_was_put_off_is_told(line: Timeline) ->
 
 
 def test_what_comes_and_goes_between_two_ticks_is_part_of_the_next_message(line: Timeline) -> None:
-    line.route(group_interval=minutes(10))
-    line.bad("a")
-    line.pump()
-    line.at(1)
-    line.bad("b")
-    line.pump()
+    told_of_a_and_then_comes_b(line)
     line.at(2)
     line.well("b")
     line.run_until(30)
@@ -481,7 +479,7 @@ def test_what_a_rule_inhibits_is_told_when_its_source_is_over(world: Timeline) -
 def test_what_is_made_from_something_bad_is_blocked(line: Timeline, source: dict[str, Any], blocked: bool) -> None:
     line.route()
     line.bad(**source)
-    line.bad("a", 3, upstream=json.dumps(["raw"]), **{UPSTREAM: json.dumps(["raw"])})
+    line.bad("a", 3, **{UPSTREAM: json.dumps(["raw"])})
     line.run_until(5)
     assert ("orders" not in {m.subject for m in line.channels["team"].got}) is blocked
     line.fold(source["part"], None, source["subject"], source.get("kind", "suite"), Outcome.PASS, "prod", {})

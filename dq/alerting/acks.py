@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.expression import ColumnElement
 
-from dq.alerting.incidents import from_row, group_key, read_open
+from dq.alerting.incidents import from_row, group_key, in_chunks, read_open
 from dq.alerting.silences import a_name, touch
 from dq.model.errors import UsageError
 from dq.model.incident import Incident
@@ -18,8 +18,6 @@ from dq.plugins import suggest
 from dq.store.schema import alert_group
 from dq.store.schema import incident as table
 from dq.store.schema import told as told_table
-
-_CHUNK = 500
 
 
 def acknowledge(connection: Connection, environment: str, which: str, who: str, now: datetime) -> tuple[Incident, ...]:
@@ -105,8 +103,8 @@ def _told_under(connection: Connection, environment: str, key: str) -> frozenset
 def _write(connection: Connection, found: Iterable[Incident], values: dict[str, object]) -> tuple[Incident, ...]:
     ids = sorted(incident.id for incident in found)
     written: list[Incident] = []
-    for start in range(0, len(ids), _CHUNK):
-        mine: ColumnElement[bool] = table.c.id.in_(ids[start : start + _CHUNK])
+    for some in in_chunks(ids):
+        mine: ColumnElement[bool] = table.c.id.in_(some)
         connection.execute(table.update().where(mine, table.c.ended_at.is_(None)).values(values))
         rows = connection.execute(select(table).where(mine, table.c.ended_at.is_(None)).order_by(table.c.id))
         written += [from_row(row) for row in rows]

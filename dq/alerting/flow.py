@@ -38,6 +38,11 @@ Rate = tuple[int, float]
 """So many messages in so many seconds; ``(0, 0.0)``: no limit."""
 
 
+def asked(after: float | None) -> timedelta:
+    """Return for how long a vendor that says ``after`` (seconds) wants to be left alone, up to ``LONGEST_ASKED``."""
+    return timedelta(seconds=min(max(after or 0, 0), LONGEST_ASKED.total_seconds()))
+
+
 def take_turn(
     connection: Connection, environment: str, name: str, rate: Rate, now: datetime
 ) -> tuple[datetime, str] | None:
@@ -73,9 +78,7 @@ def take_turn(
     return None
 
 
-def note_answer(
-    connection: Connection, environment: str, name: str, receipt: Receipt, now: datetime, asked: timedelta
-) -> bool:
+def note_answer(connection: Connection, environment: str, name: str, receipt: Receipt, now: datetime) -> bool:
     """Note what came of a try; return whether the channel was closed by it for the second time: it is no short trouble.
 
     Args:
@@ -84,7 +87,6 @@ def note_answer(
         name: of the channel.
         receipt: what came of it.
         now: the real time.
-        asked: how long the vendor wants to be left alone.
     """
     mine = (table.c.environment == environment, table.c.name == name)
     if receipt.delivered or not receipt.retry:
@@ -94,9 +96,10 @@ def note_answer(
         return False
     insert_or_lock(connection, table, {"environment": environment, "name": name})
     row = connection.execute(select(table).where(*mine)).one()
-    failures = row.failures + (not asked)
-    closed = bool(asked) or failures >= FAILURES
-    wait = asked or min(CLOSED * 2 ** min(max(failures - FAILURES, 0), 20), LONGEST_CLOSED)
+    alone = asked(receipt.after)
+    failures = row.failures + (not alone)
+    closed = bool(alone) or failures >= FAILURES
+    wait = alone or min(CLOSED * 2 ** min(max(failures - FAILURES, 0), 20), LONGEST_CLOSED)
     changes = {"failures": failures, "error": receipt.error[:300], "broken_until": now + wait if closed else None}
     connection.execute(table.update().where(*mine).values(**changes))
-    return failures == FAILURES + 1 and not asked
+    return failures == FAILURES + 1 and not alone

@@ -123,6 +123,18 @@ def in_chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
         yield ids[start : start + _CHUNK]
 
 
+def open_groups(connection: Connection, environment: str, *conditions: ColumnElement[bool]) -> list[str]:
+    """Return the keys of the groups that have an open incident which satisfies ``conditions`` (on ``dq_incident``).
+
+    They come in the order in which closes lock them, so that who locks several of them waits for nobody in a circle.
+    """
+    query = select(table.c.kind, table.c.subject).where(
+        table.c.environment == environment, table.c.ended_at.is_(None), *conditions
+    )
+    subjects = sorted((cast("SubjectKind", row.kind), row.subject) for row in connection.execute(query.distinct()))
+    return [group_key(IncidentKey(environment, kind, subject, "")) for kind, subject in subjects]
+
+
 def open_orgs(connection: Connection, environment: str, kind: str, subject: str) -> dict[str, frozenset[str]]:
     """Return, by part, the keys of the orgs (``Group.key``) that have an open incident."""
     found: dict[str, set[str]] = {}

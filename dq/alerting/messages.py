@@ -270,8 +270,9 @@ def _counted(orgs: Sequence[str], first: Incident) -> str:
     looked_at = first.labels.get(ORGS, "")
     if len(orgs) > 1 and looked_at == str(len(orgs)):
         return f"all {looked_at} orgs"
-    count = "1 org" if len(orgs) == 1 else f"{len(orgs)} orgs"
-    return f"org {orgs[0]}" if len(orgs) == 1 else f"{count} of {looked_at}" if looked_at else count
+    if len(orgs) == 1:
+        return f"org {orgs[0]}"
+    return f"{len(orgs)} orgs of {looked_at}" if looked_at else f"{len(orgs)} orgs"
 
 
 def _well_again(ended: Sequence[Incident]) -> str:

@@ -18,7 +18,7 @@ from sqlalchemy.sql.expression import ColumnElement
 from dq.alerting import messages
 from dq.alerting.channels import Channel, build
 from dq.alerting.config import AlertConfig
-from dq.alerting.flow import FAILURES, LONGEST_ASKED, note_answer, take_turn
+from dq.alerting.flow import FAILURES, asked, note_answer, take_turn
 from dq.alerting.templates import worded
 from dq.alerting.upsert import insert_or_lock
 from dq.model.errors import DqError
@@ -86,11 +86,6 @@ def backoff(attempts: int, after: float | None, jitter: float) -> timedelta:
     """
     longest: timedelta = min(FIRST_WAIT * 2 ** min(attempts - 1, 20), LONGEST_WAIT)
     return max(longest * (0.5 + jitter / 2), asked(after))
-
-
-def asked(after: float | None) -> timedelta:
-    """Return for how long a vendor wants to be left alone, up to ``LONGEST_ASKED``."""
-    return timedelta(seconds=min(max(after or 0, 0), LONGEST_ASKED.total_seconds()))
 
 
 def lease_is_free(until: Any, now: datetime) -> ColumnElement[bool]:
@@ -196,7 +191,7 @@ class Wire:
             return
         now = self.clock()
         with self.engine.begin() as connection:
-            if note_answer(connection, self.environment, channel, receipt, now, asked(receipt.after)):
+            if note_answer(connection, self.environment, channel, receipt, now):
                 error = f"{FAILURES + 1} tries in a row failed: {receipt.error}; all that it is to be told waits"
                 self.dead_letter(connection, channel, message, error, unique, dead=False)
 

@@ -37,7 +37,7 @@ from dq.alerting import messages, silences
 from dq.alerting.channels import Channel
 from dq.alerting.config import AlertConfig
 from dq.alerting.fold import UPSTREAM
-from dq.alerting.incidents import from_row, group_key, in_chunks, of_subject, read_by_id, read_open
+from dq.alerting.incidents import from_row, in_chunks, of_subject, open_groups, read_by_id, read_open
 from dq.alerting.look import Decision, Group, Hours, Known, untold
 from dq.alerting.mute import Mute, muter, upstream_of
 from dq.alerting.outbox import (
@@ -55,7 +55,7 @@ from dq.alerting.outbox import (
 from dq.alerting.reason import Reason
 from dq.alerting.routing import Place, Target, is_shared, places, shares
 from dq.alerting.upsert import insert_or_lock
-from dq.model.incident import Incident, IncidentKey
+from dq.model.incident import Incident
 from dq.model.message import Message, Receipt
 from dq.model.severity import Outcome, Severity
 from dq.store.schema import alert_group, outbox
@@ -180,6 +180,7 @@ class _Send:
     decision: Decision
     message: Message
     trying: str
+    attempts: int
     unsure: bool
 
     @property
@@ -281,10 +282,12 @@ def _claim(wire: Wire, connection: Connection, key: str) -> _Claim | None:
     listed = {incident.id for incident in (*incidents, *ended)}
     others = read_by_id(connection, {id_ for one in known.values() for id_ in (*one.maybe, *one.passed)} - listed)
     mutes, until = _mutes(wire, connection, incidents, now)
+    routed = {incident.id: _places(wire, incident) for incident in (*incidents, *others, *ended)}
+    here = {id_: [p for p in found if is_shared(p.chosen.group_by) is shared] for id_, found in routed.items()}
     group = Group(
         config=wire.config,
-        incidents=[(i, _places(wire, i, shared=shared)) for i in incidents],
-        others=[(i, _places(wire, i, shared=shared)) for i in (*others, *ended)],
+        incidents=[(i, here[i.id]) for i in incidents],
+        others=[(i, here[i.id]) for i in (*others, *ended)],
         mutes=mutes,
         known=known,
         same_routes=same_routes,
@@ -296,18 +299,20 @@ def _claim(wire: Wire, connection: Connection, key: str) -> _Claim | None:
     told_now = {i.id for send in sends for i in send.decision.shown if i.told_at is None}
     _mark_told(connection, told_now, now)
     if not shared:
-        _note_mutes(wire, connection, group, now)
-    _tell_untold(wire, connection, key, ended, decisions, sends, now)
+        hours = Hours(wire.config, now)
+        _note_mutes(connection, group, hours)
+        quiet = {incident.id: _quiet(wire, key, routed[incident.id], hours) for incident in ended}
+        _tell_untold(connection, ended, quiet, decisions, sends, now)
     # Those that are being told have been told when the next look is taken: escalations count from here.
     incidents_now = [(evolve(i, told_at=now) if i.id in told_now else i, p) for i, p in group.incidents]
     group = evolve(group, incidents=incidents_now, same_routes=True)
     return _Claim(row, group, tuple(sends), until, news)
 
 
-def _places(wire: Wire, incident: Incident, *, shared: bool) -> tuple[Place, ...]:
+def _places(wire: Wire, incident: Incident) -> tuple[Place, ...]:
     found, problems = places(wire.config.route, wire.config.types, incident)
     wire.problems.extend(problems)
-    return tuple(place for place in found if is_shared(place.chosen.group_by) is shared)
+    return found
 
 
 def _ended_untold(connection: Connection, subject: ColumnElement[bool]) -> tuple[Incident, ...]:
@@ -318,25 +323,29 @@ def _ended_untold(connection: Connection, subject: ColumnElement[bool]) -> tuple
 
 def _known(connection: Connection, key: str) -> dict[Target, Known]:
     rows = connection.execute(select(told_table).where(told_table.c.group_key == key))
-    return {
-        Target(row.channel, row.message_key): Known(
-            told=_state(row.told),
-            # What waits for its turn was never on the wire; given up by a person, it counts as refused.
-            trying=None if _flag(row.trying, "unsent") and row.dead_at is None else _tried(row.trying),
-            passed=tuple(json.loads(row.trying).get("passed", ())) if row.trying else (),
-            unsent=_flag(row.trying, "unsent"),
-            unsure=_flag(row.trying, "unsure"),
-            dead=row.dead_at is not None,
-            told_at=row.told_at,
-            flushed_at=row.flushed_at,
-            acked_at=row.acked_at,
-            next_at=row.next_at,
-            attempts=row.attempts,
-            reference=json.loads(row.reference or "{}"),
-            message=row.message,
-        )
-        for row in rows
-    }
+    return {Target(row.channel, row.message_key): _known_of(row) for row in rows}
+
+
+def _known_of(row: Any) -> Known:
+    tried: dict[str, Any] = json.loads(row.trying or "{}")
+    unsent = bool(tried.get("unsent"))
+    # What waits for its turn was never on the wire; given up by a person, it counts as refused.
+    was_tried = bool(tried) and not (unsent and row.dead_at is None)
+    return Known(
+        told=_state(json.loads(row.told or "{}")),
+        trying=_state(tried["state"]) if was_tried else None,
+        passed=tuple(tried.get("passed", ())),
+        unsent=unsent,
+        unsure=bool(tried.get("unsure")),
+        dead=row.dead_at is not None,
+        told_at=row.told_at,
+        flushed_at=row.flushed_at,
+        acked_at=row.acked_at,
+        next_at=row.next_at,
+        attempts=row.attempts,
+        reference=json.loads(row.reference or "{}"),
+        message=row.message,
+    )
 
 
 def _mutes(
@@ -370,10 +379,9 @@ def _sources(wire: Wire, connection: Connection, incidents: Sequence[Incident]) 
     return [incident for some in found.values() for incident in some]
 
 
-def _note_mutes(wire: Wire, connection: Connection, group: Group, now: datetime) -> None:
+def _note_mutes(connection: Connection, group: Group, hours: Hours) -> None:
     """Write down what keeps incidents from being told: when one has ended, that says whether anybody missed it."""
     changed: dict[str | None, list[int]] = {}
-    hours = Hours(wire.config, now)
     for incident, found in group.incidents:
         mutes = group.mutes.get(incident.id, ())
         closed = bool(found) and not any(hours.open(place.chosen) for place in found)
@@ -448,7 +456,7 @@ def _act(wire: Wire, connection: Connection, key: str, decision: Decision, now: 
     trying = json.dumps({**tried, "passed": [i.id for i in decision.passed]})
     values |= {"trying": trying, "attempts": attempts, "next_at": None, "dead_at": None}
     connection.execute(_told_row(key, target).values(**values))
-    return _Send(evolve(decision, known=evolve(known, attempts=attempts)), message, trying, unsure)
+    return _Send(decision, message, trying, attempts, unsure)
 
 
 def _keep(connection: Connection, key: str, decision: Decision) -> None:
@@ -492,10 +500,9 @@ def _message(decision: Decision, now: datetime) -> Message:
 
 
 def _tell_untold(
-    wire: Wire,
     connection: Connection,
-    key: str,
     ended: Sequence[Incident],
+    quiet: Mapping[int, Mapping[Target, datetime | None]],
     decisions: Sequence[Decision],
     sends: Sequence[_Send],
     now: datetime,
@@ -503,6 +510,14 @@ def _tell_untold(
     """Tell of incidents that ended before any channel was told, once and without paging.
 
     Where something is open they are part of its next message, and wait for it; elsewhere they are an event.
+
+    Args:
+        connection: in the transaction of the claim.
+        ended: what ended untold.
+        quiet: by its id, as ``_quiet`` has it.
+        decisions: what was decided for the group.
+        sends: which of these are being sent.
+        now: the real time.
     """
     part = {(send.decision.target, i.id) for send in sends for i in send.decision.passed}
     waits = {i.id for d in decisions if d.when is not None and not d.due(now) for i in d.passed}
@@ -515,11 +530,7 @@ def _tell_untold(
         done.append(incident)
         if not untold(incident):
             continue
-        routed = _routed(wire, incident, now)
-        quiet = {t: at for t, at in routed.items() if t.channel in wire.channels and not wire.channels[t.channel].pages}
-        if routed and not quiet and wire.config.fallback is not None:
-            quiet = {Target(wire.config.fallback, key): None}
-        for target, not_before in quiet.items():
+        for target, not_before in quiet[incident.id].items():
             if (target, incident.id) not in part:
                 events.setdefault((target, not_before), []).append(incident)
     for (target, not_before), incidents in sorted(events.items(), key=lambda item: item[0][0]):
@@ -533,17 +544,19 @@ def _tell_untold(
         connection.execute(here.where(c.ended == "vanished").values(told_at=now))
 
 
-def _routed(wire: Wire, incident: Incident, now: datetime) -> dict[Target, datetime | None]:
-    """Return where ``incident`` would have been told at once, and when that may be, if it is not now."""
+def _quiet(wire: Wire, key: str, routed: Iterable[Place], hours: Hours) -> dict[Target, datetime | None]:
+    """Return which of ``routed`` hear of what came and went, and when, if not now: no pager; else the fallback."""
     found: dict[Target, datetime | None] = {}
-    hours = Hours(wire.config, now)
-    for place in places(wire.config.route, wire.config.types, incident)[0]:
+    for place in routed:
         if place.after or not place.chosen.send_resolved:
             continue
         at = None if hours.open(place.chosen) else hours.change(place.chosen)
         earlier = found.get(place.target, at)
         found[place.target] = None if at is None or earlier is None else min(at, earlier)
-    return found
+    quiet = {t: at for t, at in found.items() if t.channel in wire.channels and not wire.channels[t.channel].pages}
+    if found and not quiet and wire.config.fallback is not None:
+        return {Target(wire.config.fallback, key): None}
+    return quiet
 
 
 def _mark_told(connection: Connection, ids: Iterable[int], now: datetime) -> None:
@@ -561,22 +574,19 @@ def _touch_what_depends(wire: Wire, claim: _Claim) -> None:
     Before the group is let go: a pump that dies in between finds it as it was, and does this again. Only news of
     incidents does this, and it makes others due, not dirty, so that two that mute each other come to rest.
     """
-    row, c = claim.row, incident_table.c
-    still_open = and_(c.environment == wire.environment, c.ended_at.is_(None))
-    wanted = select(c.kind, c.subject).where(still_open).distinct()
-    if not wire.config.inhibit_rules:
-        own = c.subject == row.subject if row.kind == "sla" else None
-        named = c.labels.contains(UPSTREAM, autoescape=True)
-        wanted = wanted.where(named if own is None else or_(named, own))
+    row, c, g = claim.row, incident_table.c, alert_group.c
+    # A rule may be about anything; without one, only an upstream mutes, and an SLA its own subject.
+    named = c.labels.contains(UPSTREAM, autoescape=True)
+    without_rules = or_(named, c.subject == row.subject) if row.kind == "sla" else named
+    conditions = () if wire.config.inhibit_rules else (without_rules,)
+    now = wire.clock()
     with wire.engine.begin() as connection:
-        subjects = sorted((found.kind, found.subject) for found in connection.execute(wanted))
-        keys = [group_key(IncidentKey(wire.environment, kind, subject, "")) for kind, subject in subjects]
-        now = wire.clock()
+        later = select(g.group_key).where(g.environment == wire.environment, or_(g.due_at.is_(None), g.due_at > now))
+        not_due = {*connection.execute(later).scalars()} - {row.group_key}
+        keys = [key for key in open_groups(connection, wire.environment, *conditions) if key in not_due]
         for key in keys:
-            if key != row.group_key:
-                mine = (alert_group.c.group_key == key, or_(alert_group.c.due_at.is_(None), alert_group.c.due_at > now))
-                connection.execute(alert_group.update().where(*mine).values(due_at=now))
-                wire.again = True
+            connection.execute(alert_group.update().where(g.group_key == key).values(due_at=now))
+    wire.again = wire.again or bool(keys)
 
 
 # --------------------------------------------------------------------------------------------------- settle and release
@@ -613,7 +623,7 @@ def _settle(wire: Wire, connection: Connection, group: str, send: _Send, receipt
         if decision.acknowledges or not decision.acked:
             settled |= {"acked_at": now if decision.acknowledges else None}
     elif receipt.retry:
-        attempts = decision.known.attempts + 1
+        attempts = send.attempts + 1
         wait = backoff(attempts, receipt.after, random.random())  # noqa: S311  # jitter is no secret
         settled |= {"attempts": attempts, "next_at": now + wait}
         if attempts == TRIES_BEFORE_FALLBACK:
@@ -670,13 +680,5 @@ def _told_row(group: str, target: Target) -> Any:
     return told_table.update().where(*mine)
 
 
-def _state(text: str | None) -> dict[int, int]:
-    return {int(id_): severity for id_, severity in json.loads(text or "{}").items()}
-
-
-def _tried(text: str | None) -> dict[int, int] | None:
-    return None if text is None else {int(id_): severity for id_, severity in json.loads(text)["state"].items()}
-
-
-def _flag(text: str | None, name: str) -> bool:
-    return text is not None and bool(json.loads(text).get(name))
+def _state(document: Mapping[str, int]) -> dict[int, int]:
+    return {int(id_): severity for id_, severity in document.items()}

@@ -39,7 +39,7 @@ from dq.model.severity import Severity
 __all__ = [
     "ABOVE", "ALL", "GROUP_BY", "LABELS", "Chosen", "Escalation", "Matcher", "Place", "Route", "Target", "all_match",
     "channel_named", "choose", "inherit", "is_shared", "labels_of", "message_key", "notified", "parse_matchers",
-    "places", "shares", "targets",
+    "places", "shares",
 ]  # fmt: skip
 
 GROUP_BY = ("environment", "subject")
@@ -263,12 +263,6 @@ def places(route: Route, types: Mapping[str, str], incident: Incident) -> tuple[
                 earliest.setdefault(channel, step.after)
         found += (Place(Target(channel, key), taken, after) for channel, after in earliest.items())
     return tuple(dict.fromkeys(found)), tuple(problems)
-
-
-def targets(route: Route, types: Mapping[str, str], incident: Incident) -> tuple[frozenset[Target], tuple[str, ...]]:
-    """Return where ``incident`` is told at once, and the problems of ``places``, whose arguments it has."""
-    found, problems = places(route, types, incident)
-    return frozenset(place.target for place in found if not place.after), problems
 
 
 def shares(route: Route) -> bool:

@@ -18,14 +18,12 @@ from attrs import evolve, frozen
 from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
 
-from dq.alerting.incidents import group_key
+from dq.alerting.incidents import open_groups
 from dq.alerting.matcher import Matcher, all_match, spelled
 from dq.alerting.routing import LABELS
 from dq.model.errors import UsageError
-from dq.model.incident import IncidentKey
 from dq.plugins import suggest
 from dq.store.schema import alert_group
-from dq.store.schema import incident as incident_table
 from dq.store.schema import silence as table
 
 State = Literal["pending", "active", "expired"]
@@ -182,14 +180,8 @@ def touch(connection: Connection, environment: str, groups: Iterable[str] | None
         environment: whose groups.
         groups: their keys; None: all that have an open incident.
     """
-    c = incident_table.c
-    subjects = connection.execute(
-        select(c.kind, c.subject).where(c.environment == environment, c.ended_at.is_(None)).distinct()
-    )
     wanted = None if groups is None else set(groups)
-    ordered = sorted((row.kind, row.subject) for row in subjects)
-    keys = [group_key(IncidentKey(environment, kind, subject, "")) for kind, subject in ordered]
-    rows = [{"group": key} for key in keys if wanted is None or key in wanted]
+    rows = [{"group": key} for key in open_groups(connection, environment) if wanted is None or key in wanted]
     if rows:
         mine = alert_group.c.group_key == bindparam("group")
         connection.execute(alert_group.update().where(mine).values(dirty=alert_group.c.dirty + 1), rows)

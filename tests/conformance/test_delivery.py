@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,22 +18,7 @@ from dq.alerting.channels.http import RETRY, Answer, post
 from dq.model.message import Message, Receipt
 from dq.model.severity import Severity
 from tests.receivers import CONTRACTS, Receivers, valid
-
-AT = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
-KEY = "0123456789abcdef0123456789abcdef"
-MESSAGE = Message(
-    key="prod/suite/orders",
-    status="firing",
-    severity=Severity.CRITICAL,
-    environment="prod",
-    subject="orders",
-    title="PROD - orders: 2 checks fail",
-    summary="customer is known: 12 of 900 rows are NULL.",
-    facts=(("Owner", "sales-data"),),
-    links=(("Runbook", "https://example.org/runbooks/orders"),),
-    since=AT,
-    at=AT,
-)
+from tests.samples import AT, KEY, MESSAGE
 
 
 def cases(name: str) -> list[dict]:
