@@ -32,7 +32,7 @@ test: $(VENV)/.dev
 	$(PYTEST)
 
 test-fast: $(VENV)/.dev
-	$(PYTEST) -m "not slow and not airflow"
+	$(PYTEST) -m "not slow and not airflow" --numprocesses auto --maxprocesses 4
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

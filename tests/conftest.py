@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -18,8 +19,8 @@ SOAK = os.environ.get("DQ_SOAK") == "1"
 # A shell starts its background jobs deaf to Ctrl-C, and so would be every program that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_COUNTS = pytest.StashKey[dict[str, int]]()
-_CASES = pytest.StashKey[dict[tuple[str, str], dict[str, int]]]()
+_HISTORY = "history"
+_CASE = "case of another project"
 
 # The machine may be shared and slow, and a failing example must be found again.
 hypothesis.settings.register_profile("dq", deadline=None, derandomize=True)
@@ -88,35 +89,36 @@ def histories(request: pytest.FixtureRequest) -> Callable[[int, int], Iterator[r
     The first number holds in ``make test``, the second in ``make soak``. ``DQ_SEED`` chooses the seed; the counts are
     printed at the end of the run.
     """
-    counts = request.config.stash.setdefault(_COUNTS, {})
-    name = request.node.nodeid
+    node = request.node
 
     def draw(short: int, full: int) -> Iterator[random.Random]:
         for number in range(full if SOAK else short):
-            counts[name] = number + 1
-            yield random.Random(f"{SEED}/{name}/{number}")
+            node.user_properties.append((_HISTORY, number))
+            yield random.Random(f"{SEED}/{node.nodeid}/{number}")
 
     return draw
 
 
-def conformance(config: pytest.Config, source: str, engine: str, word: str, *, review: bool) -> None:
+def conformance(node: pytest.Item, source: str, engine: str, word: str, *, review: bool) -> None:
     """Count what came of a case of another project; ``review``: it need not pass."""
-    counts = config.stash.setdefault(_CASES, {}).setdefault((source, engine), {})
-    word = f"review {word}" if review else word
-    counts[word] = counts.get(word, 0) + 1
+    node.user_properties.append((_CASE, (source, engine, f"review {word}" if review else word)))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print how many random histories ran, and from which seed; and how many cases of other projects passed."""
-    cases = config.stash.get(_CASES, {})
+    # What a test notes of itself comes with its report, also from another process.
+    reports = [r for found in terminalreporter.stats.values() for r in found if getattr(r, "when", "") == "call"]
+    noted = [(report.nodeid, name, value) for report in reports for name, value in report.user_properties]
+    cases = Counter(tuple(value) for _, name, value in noted if name == _CASE)
     if cases:
         terminalreporter.section("cases of other projects")
         words = ("passed", "failed", "refused", "review passed", "review failed", "review refused")
         terminalreporter.line(f"{'source':<20}{'engine':<10}" + "".join(f"{word:>16}" for word in words))
-        for (source, engine), found in sorted(cases.items()):
-            terminalreporter.line(f"{source:<20}{engine:<10}" + "".join(f"{found.get(word, 0):>16}" for word in words))
-    counts = config.stash.get(_COUNTS, {})
+        for source, engine in sorted({(source, engine) for source, engine, _ in cases}):
+            found = "".join(f"{cases[source, engine, word]:>16}" for word in words)
+            terminalreporter.line(f"{source:<20}{engine:<10}{found}")
+    counts = Counter(nodeid for nodeid, name, _ in noted if name == _HISTORY)
     if counts:
         terminalreporter.section(f"seeded histories (DQ_SEED={SEED})")
-        for name, number in counts.items():
-            terminalreporter.line(f"{number:>9,}  {name}")
+        for nodeid, number in sorted(counts.items()):
+            terminalreporter.line(f"{number:>9,}  {nodeid}")

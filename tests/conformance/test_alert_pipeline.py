@@ -496,7 +496,7 @@ def test_each_case(area: str, request: pytest.FixtureRequest) -> None:
     failed = []
     for case in of_area(area):
         found = differences(case)
-        conformance(request.config, "Alertmanager", area, "failed" if found else "passed", review=False)
+        conformance(request.node, "Alertmanager", area, "failed" if found else "passed", review=False)
         failed += [f"{case['id']}: {sentence}" for sentence in found]
     assert not failed, "\n".join(failed)
 

@@ -63,7 +63,7 @@ def test_each_case(live: Live, tmp_path: Path, request: pytest.FixtureRequest) -
     for case, make, where in made(cases(), live, tmp_path):
         found = verdict(case, make, **where)
         review = case["use"] == "review"
-        conformance(request.config, source_of(case["source"]["project"]), live.name, found.word, review=review)
+        conformance(request.node, source_of(case["source"]["project"]), live.name, found.word, review=review)
         judged += not review
         if found.word != "failed" or review:
             continue
