@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,10 +23,11 @@ from dq.model.incident import Incident, IncidentKey
 from dq.model.interval import Interval
 from dq.model.severity import Outcome, Severity
 from dq.project import Project
-from dq.store.schema import alert_group
+from dq.store.schema import alert_group, metadata
 from dq.store.schema import outbox as outbox_table
 from tests.receivers import Receivers
 
+KEY = "c4nary00c4nary00c4nary00c4nary00"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)  # a Saturday
 DAY = Interval.of_day("2026-11-20")
 
@@ -84,7 +86,7 @@ def project(
     secrets = {
         "STORE": url,
         "SLACK_WEBHOOK": receivers.slack.webhook,
-        "PAGER_KEY": "0" * 32,
+        "PAGER_KEY": KEY,
         "PAGER_URL": receivers.pagerduty.url,
         "SMTP_PORT": str(receivers.smtp.port),
     }
@@ -198,6 +200,39 @@ def test_what_a_pump_has_in_its_hands_is_not_given_up(project: Project, receiver
     app.pump(project)
     with engine.begin() as connection:
         assert outbox.drop(connection, [state], datetime.now(UTC)) == (state,)
+
+
+def test_no_secret_is_in_the_store_a_log_or_a_report_whatever_a_vendor_answers(
+    project: Project, receivers: Receivers, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(0)
+    secrets = [KEY, receivers.slack.webhook, receivers.slack.webhook.rsplit("/", 1)[1]]
+    store = store_engine(project)
+    echo = f"{KEY} {receivers.slack.webhook}"
+    said = []
+    for status in (500, 429, 400, 0, 200):
+        receivers.pagerduty.fail_next(status, {}, echo, times=2)
+        receivers.slack.fail_next(status, {}, echo, times=2)
+        receivers.smtp.fail_next(451, body=echo)
+        bad(project, "users", 2 if status in (500, 400) else 1)
+        app.retry_now(project, "ada")
+        said += [repr(app.pump(project)), repr(app.waiting(project)), repr(app.alerts(project))]
+    receivers.slack.stop()
+    receivers.pagerduty.stop()
+    bad(project, "orders", 2)
+    app.give_up(project, "ada", [app.waiting(project)[0].id])
+    app.silence(project, ['suite="users"'], author="ada", comment="reload", until=timedelta(hours=1))
+    said += [repr(app.pump(project)), repr(app.waiting(project)), repr(app.alerts(project))]
+    with store.connect() as connection:
+        rows = {table.name: connection.execute(table.select()).all() for table in metadata.sorted_tables}
+    assert rows["dq_told"] and rows["dq_outbox"] and rows["dq_incident"] and rows["dq_event"]
+    assert any(row.error for row in rows["dq_told"]), "what a vendor answered is kept, without what is secret in it"
+    said += [repr(rows), *capfd.readouterr()]
+    ours = [record for record in caplog.records if record.name != "mail.log"]  # that is of the SMTP server
+    said += [logging.Formatter().format(record) for record in ours]
+    said += [repr(vars(record)) for record in ours]
+    everything = "\n".join(said)
+    assert [secret for secret in secrets if secret in everything] == []
 
 
 # --- what mutes --------------------------------------------------------------------------------------------------

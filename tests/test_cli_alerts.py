@@ -661,6 +661,26 @@ def test_every_route_is_proved_and_nothing_leaves(dq: Dq, project: Path, routes:
     assert '"event_action": "trigger"' in text.stdout
 
 
+def test_who_is_told_when_nobody_acknowledges_is_proved_too(dq: Dq, routes: Path, receivers: Receivers) -> None:
+    routes.write_text(
+        ROUTES.replace('channels = ["team", "oncall"]', 'group_wait = "30s"\ngroup_interval = "5m"')
+        + '[[route.routes.escalate]]\nafter = "15m"\nchannels = ["oncall"]\n'
+    )
+    found = document(dq("alerts", "selftest", "--json"))
+    assert found["exit_code"] == 0
+    critical = found["routes"][1]
+    assert (critical["answer"], critical["channels"]) == ("fires", ["team", "oncall"])
+    said = [(m["channel"], m["status"]) for m in critical["messages"]]
+    assert said[:2] == [("team", "firing"), ("oncall", "firing")], "the pager is the last to hear of it"
+    assert sorted(said[2:]) == [("oncall", "resolved"), ("team", "resolved")]
+    pager = critical["messages"][1]["payload"]
+    assert pager["payload"]["custom_details"]["Escalated"] == "nobody acknowledged within 15m"
+    sent = document(dq("alerts", "selftest", "--send", "--channel", "oncall", "--json"))
+    assert [(r["answer"], [m["delivered"] for m in r["messages"]]) for r in sent["routes"]] == [("fires", [True, True])]
+    assert [(a.opens, a.resolves) for a in receivers.pagerduty.alerts.values()] == [(1, 1)]
+    assert receivers.slack.posts == [], "only that channel"
+
+
 def test_a_test_that_is_really_sent_is_marked_and_resolved(
     dq: Dq, project: Path, routes: Path, receivers: Receivers
 ) -> None:

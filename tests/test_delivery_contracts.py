@@ -395,7 +395,7 @@ def test_the_payloads_word_for_word():
     assert plain.text(MESSAGE) == (
         "prod - orders: 2 checks fail\n\n"
         "customer is known: 12 of 900 rows are NULL.\n\n"
-        "State: critical since 2026-11-20 06:30 UTC\nowner: sales-data\ninterval: 2026-11-19\n\n"
+        "State: critical\nowner: sales-data\ninterval: 2026-11-19\n\n"
         "Runbook: https://example.org/runbooks/orders\n\n"
         "Query:\nSELECT org, missing\nFROM orders\n\n"
         "org | missing\n1 | 74\n5 | 42757\n3 further rows left out"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pytest
 from attrs import evolve
@@ -15,12 +17,15 @@ from dq.model.severity import Outcome, Severity
 START = datetime(2026, 11, 20, 6, tzinfo=UTC)
 END = START + timedelta(hours=3, minutes=40)
 
+IDS: defaultdict[tuple[str, str], int] = defaultdict(count(101).__next__)
+"""The ids of what is made, in this order, as the store gives them."""
+
 
 def incident(
     kind: str, part: str, outcome: str = "fail", org: str = "", severity: int = 3, *, over: str | None = None
 ) -> Incident:
     return Incident(
-        id=hash((part, org)),
+        id=IDS[part, org],
         key=IncidentKey("ep_stage", kind, "covid", part, org and f'["{org}"]'),  # type: ignore[arg-type]  # a literal by another way
         severity=Severity(severity),
         outcome=Outcome(outcome),

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.engine import Engine
 
-from dq.alerting import acks, silences
-from dq.alerting.flow import CLOSED, FAILURES
+from dq.alerting import acks, messages, silences
+from dq.alerting.flow import CLOSED, FAILURES, LONGEST_CLOSED
 from dq.alerting.fold import UPSTREAM, News, apply_findings
 from dq.alerting.inhibit import InhibitRule
 from dq.alerting.matcher import Matcher
@@ -348,6 +348,19 @@ def test_what_was_told_before_it_was_silenced_stays_told_and_its_end_is_told(wor
     assert not events(world), "nobody wants to hear that something silenced came and went"
 
 
+def test_while_all_that_a_channel_knows_is_silenced_it_hears_nothing_and_then_what_changed(line: Timeline) -> None:
+    line.bad("a")
+    line.bad("b")
+    line.run_until(5)
+    line.silence("suite=orders", until=60)
+    line.well("a")
+    line.run_until(30)
+    assert line.told() == ["0 firing a,b"]
+    line.run_until(90)
+    assert line.told() == ["0 firing a,b", "60 firing b"]
+    assert dict(line.channels["team"].got[-1].facts)[messages.CHANGED] == "1 recovered: a"
+
+
 def test_a_silence_that_is_ended_early_or_begins_later(line: Timeline) -> None:
     line.silence("check=a", since=30, until=60)
     line.bad("a")
@@ -622,6 +635,27 @@ def test_a_dead_endpoint_is_left_alone_and_tried_by_one_message_at_a_time(line: 
     line.run_until(60)
     assert len(team.open) == 20
     assert not line.pump().undelivered
+
+
+def test_of_the_messages_of_one_group_one_tries_a_dead_endpoint_too(line: Timeline) -> None:
+    tries: list[str] = []
+
+    def down(message: Message) -> Receipt:
+        tries.append(message.key)
+        return Receipt(delivered=False, retry=True, error="HTTP 503")
+
+    line.channels["team"].trouble = down
+    line.route(group_by=("environment", "subject", "check"))
+    for number in range(8):
+        line.bad(f"c{number}")
+    line.pump()
+    assert len({*tries}) == 8, "they were claimed together, before one of them failed"
+    line.clock.go(seconds=LONGEST_CLOSED.total_seconds())
+    line.pump()
+    assert len(tries) == 9, "one goes first"
+    line.channels["team"].trouble = fine
+    line.run_until(60)
+    assert len(line.channels["team"].open) == 8
 
 
 def test_a_vendor_that_wants_to_be_left_alone_is(line: Timeline) -> None:

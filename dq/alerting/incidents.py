@@ -154,8 +154,8 @@ def recorded_keys(connection: Connection, environment: str, kind: str, subject: 
 
 
 def worst_first(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
-    """Return the incidents, severest first, then those that opened first."""
-    return tuple(sorted(incidents, key=lambda i: (-i.severity, i.opened_at, i.key)))
+    """Return the incidents, severest first, then those that opened first; a run opens its worst orgs first."""
+    return tuple(sorted(incidents, key=lambda i: (-i.severity, i.opened_at, i.id, i.key)))
 
 
 def _dump(mapping: Mapping[str, str]) -> str:

@@ -292,7 +292,7 @@ def _claim(wire: Wire, connection: Connection, key: str) -> _Claim | None:
         known=known,
         same_routes=same_routes,
     )
-    if not shared and news and (shares(wire.config.route) or _has_shared(wire, connection)):
+    if not shared and news and shares(wire.config.route):  # what was shared once is looked at for its other routes
         _look_at_shared(wire, connection)
     decisions = group.look(now)
     sends = [send for d in _pagers_first(wire, decisions) if (send := _act(wire, connection, key, d, now)) is not None]
@@ -391,12 +391,6 @@ def _note_mutes(connection: Connection, group: Group, hours: Hours) -> None:
     for why, ids in changed.items():
         for some in in_chunks(sorted(ids)):
             connection.execute(incident_table.update().where(incident_table.c.id.in_(some)).values(muted=why))
-
-
-def _has_shared(wire: Wire, connection: Connection) -> bool:
-    c = alert_group.c
-    query = select(c.group_key).where(c.environment == wire.environment, c.kind == SHARED)
-    return connection.execute(query).first() is not None
 
 
 def _look_at_shared(wire: Wire, connection: Connection) -> None:

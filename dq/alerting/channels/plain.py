@@ -16,7 +16,6 @@ summary gets half of the room at most. What is left out is counted.
 from __future__ import annotations
 
 import re
-from datetime import datetime
 
 from attrs import evolve
 
@@ -39,15 +38,12 @@ def headline(message: Message, limit: int) -> str:
 
 
 def state(message: Message) -> str:
-    """Return status, severity and beginning in a few words, e.g. ``critical since 2026-11-20 06:00 UTC``."""
-    since = "" if message.since is None else f" since {_clock(message.since)}"
+    """Return status and severity in a few words, e.g. ``resolved (was critical)``; since when is a fact."""
     match message.status:
         case "resolved":
-            return f"resolved (was {message.severity}{since})"
+            return f"resolved (was {message.severity})"
         case "acknowledged":
-            return f"acknowledged ({message.severity}{since})"
-        case "firing":
-            return f"{message.severity}{since}"
+            return f"acknowledged ({message.severity})"
         case _:
             return str(message.severity)
 
@@ -103,10 +99,6 @@ def text(message: Message, limit: int | None = None) -> str:
     usable = evolve(message, summary=shortened(clean(message.summary).strip(), limit // 2))
     count = most(details(usable), lambda n: len(_text(message, kept(usable, n))) <= limit)
     return characters(_text(message, kept(usable, count)), limit)
-
-
-def _clock(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} {at.tzname() or ''}".rstrip()
 
 
 def _text(whole: Message, shown: Message) -> str:
