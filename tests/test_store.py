@@ -129,7 +129,7 @@ def test_a_run_has_one_identity_and_a_scan_replaces_its_results(empty_store: Eng
             3,
             [("b", Outcome.PASS), ("a", Outcome.PASS)],
         )
-        assert history.scans_recorded(connection, run) == {"scan", "other"}
+        assert history.recorded(connection, run)[0] == {"scan", "other"}
         others = [
             ("stage", "orders", DAY, "cli"),
             ("prod", "x", DAY, "cli"),

@@ -9,17 +9,32 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from airflow.providers.common.compat.sdk import TaskGroup
-from airflow.providers.standard.operators.python import PythonOperator, ShortCircuitOperator
+from airflow.providers.standard.operators.python import BranchPythonOperator, PythonOperator, ShortCircuitOperator
+from attrs import frozen
 
-from dq.airflow import tasks
-from dq.checks.plan import scan_ids
+from dq.airflow import tasks as work
+from dq.airflow.when import NewData, When, checked
+from dq.checks.plan import check_scans, scan_ids
 from dq.model.check import Suite
 from dq.model.errors import UsageError
 from dq.model.reconciliation import Reconciliation
 from dq.model.severity import Severity
 from dq.project import load_project
 
+
+@frozen
+class branch:  # noqa: N801  # it is read as a word: on_block=branch("repair")
+    """What runs instead of the next stage.
+
+    Attributes:
+        task_id: of a task directly behind the group.
+    """
+
+    task_id: str
+
+
 OnBlock = Literal["skip", "fail", "continue"]
+Tasks = Literal["suite", "scan", "check"]
 _OURS = {"task_id", "python_callable", "op_args", "op_kwargs", "ignore_downstream_trigger_rules"}
 
 
@@ -28,8 +43,10 @@ def suite_group(
     *,
     group_id: str | None = None,
     stop_at: str | Severity = "error",
-    on_block: OnBlock = "skip",
-    should_run: Callable[[Mapping[str, Any]], object] | None = None,
+    on_block: OnBlock | branch = "skip",
+    should_run: When | None = None,
+    tasks: Tasks = "scan",
+    of_task: Mapping[str, Mapping[str, Any]] | None = None,
     date: str | None = None,
     project: str | Path | None = None,
     **operator_kwargs: Any,
@@ -48,9 +65,15 @@ def suite_group(
         suite: its name, or the Suite or Reconciliation itself, which must be declared in the project.
         group_id: the id of the group; the name by default.
         stop_at: the severity at which the next stage does not start.
-        on_block: what happens then: ``skip`` it, ``fail`` the gate, or ``continue`` with a warning in the log.
-        should_run: called with the Airflow context; a false answer means that the suite is not due, whatever
-            ``every=`` says.
+        on_block: what happens then: ``skip`` it, ``fail`` the gate, ``continue`` with a warning in the log, or
+            ``branch("task_id")``: that task runs instead, and is skipped when all is well.
+        should_run: a function of the Airflow context, or ``Sql``, ``EveryNth`` or ``NewData`` of
+            :mod:`dq.airflow.when`. When the answer is no, the suite is not due, whatever ``every=`` says.
+        tasks: how many tasks measure: one for each ``scan`` (a table and group, read once), one for the whole
+            ``suite``, or one for each ``check``, which reads its table by itself.
+        of_task: what holds for single ones of them, by task id (``scan``, ``scan_by_org``; ``check_amount``) or name
+            of a check, e.g. ``{"scan_by_org": {"pool": "heavy", "executor_config": ...}}``; goes before
+            ``operator_kwargs``.
         date: a template of the UTC day to look at, e.g. ``"{{ dag_run.conf.get('date', '') }}"``. Without it, or when
             it renders to nothing: the data interval of the DAG run when it has length, else the last whole UTC day
             that ended at or before the logical date (without one: the time the run may start after). So ``@daily``,
@@ -64,8 +87,11 @@ def suite_group(
         DqError: at parse, when the declaration is not found or an argument cannot mean anything.
     """
     stop = str(Severity.of(stop_at))
-    if on_block not in get_args(OnBlock):
-        raise UsageError(f"on_block={on_block!r} is not one of {', '.join(get_args(OnBlock))}")
+    if not isinstance(on_block, branch) and on_block not in get_args(OnBlock):
+        raise UsageError(f"on_block={on_block!r} is not one of {', '.join(get_args(OnBlock))}, branch(...)")
+    if tasks not in get_args(Tasks):
+        raise UsageError(f"tasks={tasks!r} is not one of {', '.join(get_args(Tasks))}")
+    asked = checked(should_run)
     if refused := sorted(_OURS & operator_kwargs.keys()):
         raise UsageError(f"suite_group sets {', '.join(refused)} itself; the edges and trigger rules belong together")
     name = suite if isinstance(suite, str) else suite.name
@@ -73,27 +99,67 @@ def suite_group(
     with TaskGroup(group_id or re.sub(r"\W", "_", name)) as group:
         _refuse_mapped(group)
         if isinstance(suite, str):
-            suite = load_project(tasks.start_of(group.dag.fileloc, where)).find(name)
-        ids = scan_ids(suite)
+            suite = load_project(work.start_of(group.dag.fileloc, where)).find(name)
+        scans_of = _divided(suite, tasks)
+        own = _of_task(suite, scans_of, of_task or {})
         names = {"suite": name, "date": date, "project": where}
         begin = f"{group.group_id}.should_run"
 
         def task(task_id: str, call: Callable[..., object], rule: str | None = None, **more: object) -> PythonOperator:
-            arguments = operator_kwargs | {"task_id": task_id, "python_callable": call, "op_kwargs": names | more}
+            arguments = operator_kwargs | own.get(task_id, {})
+            arguments |= {"task_id": task_id, "python_callable": call, "op_kwargs": names | more}
             if rule:  # should_run keeps what the user gives: it stands behind tasks that are not ours
                 arguments["trigger_rule"] = rule
+            if call is work.choose:
+                return BranchPythonOperator(**arguments)
             if task_id in {"should_run", "gate"}:  # else every later task would be skipped, `all_done` ones too
                 return ShortCircuitOperator(ignore_downstream_trigger_rules=False, **arguments)
             return PythonOperator(**arguments)
 
-        scans = [task(scan, tasks.scan, rule="all_success", scan=scan, stop_at=stop) for scan in ids]
-        close = task(
-            "close", tasks.close, rule="all_done", begin=begin, scans={scan: f"{group.group_id}.{scan}" for scan in ids}
-        )
-        gate = task("gate", tasks.gate, rule="none_failed", begin=begin, stop_at=stop, on_block=on_block)
-        task("should_run", partial(tasks.should_run, asked=should_run)) >> scans >> close >> gate
+        scans = [
+            task(task_id, work.scan, rule="all_success", scans=ids, stop_at=stop) for task_id, ids in scans_of.items()
+        ]
+        measured_by = {scan: f"{group.group_id}.{task_id}" for task_id, ids in scans_of.items() for scan in ids}
+        close = task("close", work.close, rule="all_done", begin=begin, scans=measured_by)
+        how = {"rule": "none_failed", "begin": begin, "stop_at": stop}
+        if isinstance(on_block, branch):
+            gate = task("gate", work.choose, instead=on_block.task_id, **how)
+        else:
+            gate = task("gate", work.gate, on_block=on_block, **how)
+        first = task("should_run", partial(work.should_run, asked=asked))
+        if isinstance(asked, NewData):
+            first.inlets.append(asked.asset)
+        first >> scans >> close >> gate
         scans >> gate
     return group
+
+
+def _divided(declared: Suite | Reconciliation, tasks: Tasks) -> dict[str, tuple[str, ...]]:
+    """Return the tasks that measure, with the ids of the scans that each takes; a reconciliation has one scan."""
+    if tasks == "check" and isinstance(declared, Suite):
+        return {scan.id: (scan.id,) for scan in check_scans(declared)}
+    ids = scan_ids(declared)
+    return {"scans": ids} if tasks == "suite" else {scan: (scan,) for scan in ids}
+
+
+def _of_task(
+    declared: Suite | Reconciliation, scans_of: Mapping[str, object], given: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return what the user gives for single tasks, by task id.
+
+    Raises:
+        UsageError: when there is no such task, or it is dq that sets what is given.
+    """
+    by_check = {s.checks[0].name: s.id for s in check_scans(declared)} if isinstance(declared, Suite) else {}
+    found: dict[str, dict[str, Any]] = {}
+    for name, arguments in given.items():
+        task_id = name if name in scans_of else by_check.get(name, "")
+        if task_id not in scans_of:
+            raise UsageError(f"of_task names {name!r}; the tasks that measure are {', '.join(scans_of)}")
+        if refused := sorted((_OURS | {"trigger_rule"}) & arguments.keys()):
+            raise UsageError(f"of_task[{name!r}]: suite_group sets {', '.join(refused)} itself")
+        found[task_id] = dict(arguments)
+    return found
 
 
 def reconciliation_group(reconciliation: str | Reconciliation, **arguments: Any) -> TaskGroup:

@@ -8,7 +8,7 @@ parsing a DAG file stays cheap.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
+from dq.airflow.when import EveryNth, NewData, Sql, When
 from dq.model.errors import DqError, StoreError
 from dq.model.interval import Interval
 from dq.model.result import Result
@@ -30,31 +31,39 @@ _SHOWN = 50  # lines of a table in a log; the store has them all
 _ORIGIN = 250  # characters of an origin that the store keeps; both ids of Airflow may be that long by themselves
 
 
-def should_run(*, asked: Callable[[Mapping[str, Any]], object] | None, **context: Any) -> bool:
+def should_run(*, asked: When | None, **context: Any) -> bool:
     """Return whether the suite is due, and record it for the close."""
-    wanted = asked is None or bool(asked(context))
+    wanted = bool(asked(context)) if callable(asked) else True
+    if isinstance(asked, NewData):
+        wanted = _is_new(asked, context)
     with _one_sentence():
         from dq import app
 
         project, name, interval, origin = _where(context)
-        due = app.due(project, name, interval, origin, wanted=wanted)
+        if isinstance(asked, Sql):
+            wanted = app.holds(project, asked.datasource, asked.sql, interval)
+        nth = asked.runs if isinstance(asked, EveryNth) else 1
+        due = app.due(project, name, interval, origin, wanted=wanted, every_nth=nth)
     _log.info("%s %s is %s", name, interval, "due" if due else "not due: it is not measured and the next stage runs")
     return due
 
 
-def scan(*, scan: str, stop_at: str, **context: Any) -> dict[str, dict[str, str | None]]:
-    """Measure, judge and record one scan.
+def scan(*, scans: Iterable[str], stop_at: str, **context: Any) -> dict[str, dict[str, str | None]]:
+    """Measure, judge and record scans, one after the other.
 
     Raises:
         AirflowFailException: when a check at ``stop_at`` or above could not be measured; it is not tried again.
     """
+    results: list[Result] = []
     with _one_sentence():
         from dq import app
 
         project, name, interval, origin = _where(context)
-        for partition in app.partitions(project, name, interval):  # the one of this run comes last, and decides
-            results = app.scan(project, name, partition, origin, scan)
-            _log.info("%s %s, %s\n%s", name, partition, scan, table(results))
+        for scan in scans:
+            for partition in app.partitions(project, name, interval):
+                found = app.scan(project, name, partition, origin, scan)
+                _log.info("%s %s, %s\n%s", name, partition, scan, table(found))
+            results += found  # the partition of this run comes last, and decides
     stop = Severity.of(stop_at)
     if broken := [r for r in results if r.outcome is Outcome.UNMEASURED and r.at_or_above(stop)]:
         raise AirflowFailException(
@@ -88,6 +97,22 @@ def close(*, begin: str, scans: Mapping[str, str], **context: Any) -> dict[str, 
     return {"run": run.id, "results": _verdicts(run.results)}
 
 
+def choose(*, instead: str, **context: Any) -> list[str]:
+    """Return which of the tasks behind the gate run: all but ``instead`` when it opens, else only that one.
+
+    Raises:
+        AirflowSkipException: as :func:`gate`.
+        AirflowFailException: when ``instead`` does not stand directly behind the gate.
+    """
+    behind = set(context["task"].downstream_task_ids)
+    if instead not in behind:
+        raise AirflowFailException(
+            f"on_block=branch({instead!r}) needs that task directly behind the group; there "
+            + (f"stand {', '.join(sorted(behind))}" if behind else "is none")
+        )
+    return sorted(behind - {instead}) if gate(on_block=f"branch to {instead}", **context) else [instead]
+
+
 def gate(*, begin: str, stop_at: str, on_block: str, **context: Any) -> bool:
     """Return whether the next stage may start.
 
@@ -105,7 +130,8 @@ def gate(*, begin: str, stop_at: str, on_block: str, **context: Any) -> bool:
     blocked = f"{context['suite']} is not good at {stop_at} or above (see the log of its close task)"
     if on_block == "fail":
         raise AirflowFailException(blocked)
-    _log.warning("%s: the next stage %s", blocked, "runs all the same" if on_block == "continue" else "is skipped")
+    what = {"continue": "the next stage runs all the same", "skip": "the next stage is skipped"}
+    _log.warning("%s: %s", blocked, what.get(on_block, on_block))
     return on_block == "continue"
 
 
@@ -160,6 +186,16 @@ def _where(context: Mapping[str, Any]) -> tuple[Project, str, Interval, str]:
     if len(origin) > _ORIGIN:
         origin = f"{origin[: _ORIGIN - 41]}:{sha256(origin.encode()).hexdigest()[:40]}"
     return app.open_project(start_of(dag.fileloc, context["project"])), context["suite"], interval, origin
+
+
+def _is_new(asked: NewData, context: Mapping[str, Any]) -> bool:
+    """Return whether the asset was updated since the last successful run of the DAG began."""
+    since = context.get("prev_start_date_success")
+    try:
+        events = context["inlet_events"][asked.asset]
+        return since is None or any(event.timestamp > since for event in events)
+    except AirflowException as error:
+        raise AirflowException(f"whether {asked.asset.uri} has new data cannot be asked: {error}") from None
 
 
 def _states(context: Mapping[str, Any], *task_ids: str) -> dict[str, str]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         unacknowledge,
     )
     from dq.app.announcing import announce
+    from dq.app.asking import holds
     from dq.app.backtesting import backtests
     from dq.app.closing import close, due, gate, pump, sla_check
     from dq.app.diagnosing import Finding, doctor
@@ -69,6 +70,7 @@ __all__ = [
     "explain_routes",
     "gate",
     "give_up",
+    "holds",
     "judgement_time",
     "latest_run",
     "ledger",
@@ -116,6 +118,7 @@ _WHERE = {
             "unacknowledge",
         ),
         "announcing": ("announce",),
+        "asking": ("holds",),
         "backtesting": ("backtests",),
         "closing": ("close", "due", "gate", "pump", "sla_check"),
         "diagnosing": ("Finding", "doctor"),

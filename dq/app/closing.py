@@ -16,7 +16,8 @@ from dq.alerting.pump import PumpReport, enqueue_event
 from dq.app.session import Declared, all_declared, in_transaction, judgement_time, kind_of, start_run, transaction
 from dq.app.telling import PATIENCE, deliver, deliver_quietly, report_message
 from dq.checks.judge import unmeasured
-from dq.checks.plan import plan, scan_ids
+from dq.checks.plan import find_scan, scan_ids
+from dq.model.check import Suite
 from dq.model.errors import StoreError, UsageError
 from dq.model.incident import IncidentKey
 from dq.model.interval import Interval
@@ -53,12 +54,21 @@ SLACK_OF_EVERY = timedelta(minutes=1)
 
 
 def due(
-    project: Project, name: str, interval: Interval, origin: str, now: datetime | None = None, *, wanted: bool = True
+    project: Project,
+    name: str,
+    interval: Interval,
+    origin: str,
+    now: datetime | None = None,
+    *,
+    wanted: bool = True,
+    every_nth: int = 1,
 ) -> bool:
     """Return whether the run is due, and remember it for the close.
 
     Args:
         wanted: what the caller's own condition says; a run that is not wanted is not due.
+        every_nth: of so many runs that were asked one is due, the first one to begin with. The same run gets the same
+            answer when it is asked again.
 
     Raises:
         UsageError: when there is no such declaration.
@@ -72,6 +82,8 @@ def due(
         if wanted and declared.every is not None:
             others = [r for r in history.runs(connection, project.environment, name, 2) if r.id != run.id]
             is_due = not others or now - others[0].started_at >= declared.every - SLACK_OF_EVERY
+        if is_due and every_nth > 1:
+            is_due = not any(history.due_before(connection, run, every_nth - 1))
         history.record_due(connection, run, is_due)
     return is_due
 
@@ -148,15 +160,18 @@ def _record_missing(
     was_due = history.was_due(connection, run)
     if was_due is False:
         return False
-    recorded = history.scans_recorded(connection, run)
+    scans, checks = history.recorded(connection, run)
     upstream = False
-    for scan_id in scan_ids(declared):
-        state = states.get(scan_id)
-        if scan_id in recorded and state != "upstream_failed":
+    for scan_id, state in states.items():
+        if state not in _WHY_NOTHING or (scan_id in scans and state != "upstream_failed"):
             continue
-        if state in _WHY_NOTHING:
-            upstream = upstream or state == "upstream_failed"
-            history.record_scan(connection, run, scan_id, _unmeasured(declared, scan_id, _WHY_NOTHING[state]), now)
+        missing = _unmeasured(declared, scan_id, _WHY_NOTHING[state])
+        if state == "upstream_failed":
+            upstream = True
+        elif isinstance(declared, Suite):  # what another division into scans has measured is not missing
+            missing = [result for result in missing if result.check not in checks]
+        if missing:
+            history.record_scan(connection, run, scan_id, missing, now)
     return upstream
 
 
@@ -171,7 +186,8 @@ def _unmeasured(declared: Declared, scan_id: str, why: str) -> list[Result]:
             )
             for stage in declared.compared
         ]
-    return [unmeasured(check, why) for scan in plan(declared) if scan.id == scan_id for check in scan.checks]
+    scan = find_scan(declared, scan_id)
+    return [] if scan is None else [unmeasured(check, why) for check in scan.checks]
 
 
 def _judge_sla(

@@ -20,7 +20,7 @@ from dq.app.session import (
     start_run,
     transaction,
 )
-from dq.checks.plan import STAGES, Scan, plan, scan_ids
+from dq.checks.plan import STAGES, Scan, find_scan, scan_ids
 from dq.context import Context
 from dq.datasource import Datasource
 from dq.execute import Memory, execute
@@ -162,7 +162,7 @@ def _measure(
                     older = history.still_bad(connection, project.environment, declared.name, interval.start)
             ledger = reconcile_stages(declared, connect, context, project.environment, older)
             return _Measured(ledger.results, ledger)
-        wanted = next((s for s in plan(declared) if s.id == scan_id), None)
+        wanted = find_scan(declared, scan_id)
         if wanted is None:
             raise UsageError(f"suite {declared.name!r} has no scan {scan_id!r}; it has {', '.join(scan_ids(declared))}")
         keep: frozenset[Group] = frozenset()

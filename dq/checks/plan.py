@@ -12,6 +12,9 @@ from dq.model.reconciliation import Reconciliation
 STAGES = "stages"
 """The id of the one scan of a reconciliation."""
 
+_LONGEST = 100
+"""Characters of the name of a check that go into an id."""
+
 
 @frozen
 class Scan:
@@ -40,6 +43,22 @@ def plan(suite: Suite) -> tuple[Scan, ...]:
         taken = [scan.id for scan in scans]
         scans.append(Scan(name if name not in taken else f"{name}_{len(scans)}", columns, tuple(checks)))
     return tuple(scans)
+
+
+def check_scans(suite: Suite) -> tuple[Scan, ...]:
+    """Return a scan of its own for each check of ``suite``: what one table answers is then read once per check."""
+    scans: dict[str, Scan] = {}
+    for check in suite.checks:
+        by = suite.by_of(check)
+        name = "check_" + re.sub(r"\W", "_", check.name, flags=re.ASCII)[:_LONGEST]
+        name = name if name not in scans else f"{name}_{len(scans)}"
+        scans[name] = Scan(name, by.columns if by else (), (check,))
+    return tuple(scans.values())
+
+
+def find_scan(suite: Suite, scan_id: str) -> Scan | None:
+    """Return the scan that has this id, be it shared or of one check; None: there is none."""
+    return next((scan for scan in (*plan(suite), *check_scans(suite)) if scan.id == scan_id), None)
 
 
 def scan_ids(declared: Suite | Reconciliation) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from attrs import evolve
-from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
@@ -78,6 +78,15 @@ def was_due(connection: Connection, run: Run) -> bool | None:
     return None if value is None else bool(value)
 
 
+def due_before(connection: Connection, run: Run, count: int) -> tuple[bool, ...]:
+    """Return whether the ``count`` runs of the same name that were asked last before ``run`` were due, newest first."""
+    c = t.run.c
+    before = or_(c.started_at < run.started_at, and_(c.started_at == run.started_at, c.id < run.id))
+    same = (c.environment == run.environment, c.suite == run.suite, c.due.is_not(None))
+    query = select(c.due).where(*same, before).order_by(c.started_at.desc(), c.id.desc()).limit(count)
+    return tuple(bool(due) for due in connection.execute(query).scalars())
+
+
 def record_scan(connection: Connection, run: Run, scan: str, results: Iterable[Result], now: datetime) -> None:
     """Put the results of one scan in the place of its earlier ones, and raise the version of the run.
 
@@ -85,7 +94,9 @@ def record_scan(connection: Connection, run: Run, scan: str, results: Iterable[R
     """
     results = tuple(results)
     connection.execute(update(t.run).where(t.run.c.id == run.id).values(version=t.run.c.version + 1))
-    connection.execute(delete(t.result).where(t.result.c.run_id == run.id, t.result.c.scan == scan))
+    # A run that is repeated with its checks divided otherwise has each of them once, too.
+    same = or_(t.result.c.scan == scan, t.result.c.check_name.in_({result.check for result in results}))
+    connection.execute(delete(t.result).where(t.result.c.run_id == run.id, same))
     rows = [_row(run, scan, result, now) for result in _bounded(results)]
     if rows:
         connection.execute(insert(t.result), rows)
@@ -103,11 +114,11 @@ def _bounded(results: Iterable[Result]) -> Iterable[Result]:
             yield result
 
 
-def scans_recorded(connection: Connection, run: Run) -> frozenset[str]:
-    """Return the scans that have results in the run."""
-    return frozenset(
-        connection.execute(select(t.result.c.scan).where(t.result.c.run_id == run.id).distinct()).scalars()
-    )
+def recorded(connection: Connection, run: Run) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the scans, and the checks, that have results in the run."""
+    found = select(t.result.c.scan, t.result.c.check_name).where(t.result.c.run_id == run.id).distinct()
+    rows = connection.execute(found).all()
+    return frozenset(row.scan for row in rows), frozenset(row.check_name for row in rows)
 
 
 def lock_run(connection: Connection, run: Run) -> Run:

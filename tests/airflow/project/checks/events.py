@@ -24,3 +24,13 @@ blind = Suite(
 )
 rare = Suite("rare", events, every="365d", checks=[Check("an id", Rows("id > 0"))])
 restated = Suite("restated", events, lookback=1, checks=[Check("an id", Rows("id > 0"))])
+mixed = Suite(
+    "mixed",
+    events,
+    checks=[
+        Check("an id", Rows("id > 0")),
+        Check("no such column", Rows("missing > 0"), severity="error"),
+        Check("amounts", Rows("amount > 0"), warning=0),
+        Check("by org", Rows("amount > -5"), by=By("org")),
+    ],
+)

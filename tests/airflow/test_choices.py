@@ -1,0 +1,139 @@
+"""Tasks per suite, scan or check; when a suite is due; a branch behind the gate: all of it on a real Airflow."""
+
+import pytest
+
+from tests.airflow.conftest import make_project
+
+pytestmark = pytest.mark.airflow
+
+DAY = "2026-11-02T00:00:00+00:00"
+DAGS = ["branch_good", "branch_bad", "branch_nowhere", "as_one", "as_one_bad", "each", "data_there", "data_missing",
+        "data_unknown"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def airflow(new_airflow, tmp_path_factory):
+    return new_airflow(make_project(tmp_path_factory.mktemp("base") / "project"))
+
+
+@pytest.fixture(scope="module")
+def done(airflow):
+    specs = [{"dag": dag, "logical_date": DAY} for dag in DAGS]
+    specs += [{"dag": "third", "logical_date": f"2026-11-0{day}T00:00:00+00:00"} for day in range(2, 7)]
+    specs += [{"dag": "third", "logical_date": "2026-11-04T00:00:00+00:00"}]  # the third of them again
+    specs += [{"dag": dag, "logical_date": f"2026-11-0{n}T00:00:00+00:00"}
+              for n, dag in enumerate(("deliver", "updated", "updated", "deliver", "updated", "updated"), 2)]  # fmt: skip
+    done = airflow.drive(*specs)
+    assert done["import_errors"] == {}
+    return done["runs"]
+
+
+@pytest.fixture(scope="module")
+def tasks(done):
+    return {run["dag"]: run["tasks"] for run in done[: len(DAGS)]}
+
+
+def log(done, dag):
+    return next(run["log"] for run in done if run["dag"] == dag)
+
+
+def checks(airflow, run, dag):
+    query = "SELECT scan, check_name, outcome FROM dq_result JOIN dq_run ON dq_run.id = run_id WHERE origin = ?"
+    return sorted({*airflow.store(f"{query} AND dq_result.org IS NULL", f"airflow:{dag}:{run['run_id']}")})
+
+
+@pytest.mark.parametrize(
+    ("dag", "publish", "tell", "repair"),
+    [("branch_good", "success", "success", "skipped"), ("branch_bad", "skipped", "skipped", "success")],
+)
+def test_a_branch_runs_one_or_the_other(tasks, dag, publish, tell, repair):
+    assert (tasks[dag]["publish"], tasks[dag]["tell"], tasks[dag]["repair"]) == (publish, tell, repair)
+
+
+def test_a_branch_that_leads_nowhere_is_one_sentence(tasks, done):
+    assert (tasks["branch_nowhere"]["dq.gate"], tasks["branch_nowhere"]["publish"]) == ("failed", "upstream_failed")
+    assert "branch('repear') needs that task directly behind the group; there stand publish, repair" in log(
+        done, "branch_nowhere"
+    )
+
+
+def test_one_task_takes_all_scans_and_stops_at_none(airflow, tasks, done):
+    assert {task for task in tasks["as_one"] if task.startswith("dq.")} == {
+        "dq.should_run", "dq.scans", "dq.close", "dq.gate"
+    }  # fmt: skip
+    assert tasks["as_one"]["publish"] == "success"
+    assert tasks["as_one_bad"]["dq.scans"] == "failed", "a check could not be measured"
+    run = next(run for run in done if run["dag"] == "as_one_bad")
+    assert [(scan, outcome) for scan, _, outcome in checks(airflow, run, "as_one_bad")] == [
+        ("scan", "fail"), ("scan", "pass"), ("scan", "unmeasured"), ("scan_by_org", "pass"),
+    ]  # fmt: skip
+
+
+def test_each_check_is_a_task_of_its_own(airflow, tasks, done):
+    states = {task.removeprefix("dq."): state for task, state in tasks["each"].items()}
+    assert {name: state for name, state in states.items() if name.startswith("check_")} == {
+        "check_an_id": "success", "check_no_such_column": "failed", "check_amounts": "success",
+        "check_by_org": "success",
+    }  # fmt: skip
+    assert (states["close"], states["gate"], states["publish"]) == ("success", "upstream_failed", "upstream_failed")
+    run = next(run for run in done if run["dag"] == "each")
+    assert checks(airflow, run, "each") == [
+        ("check_amounts", "amounts", "fail"), ("check_an_id", "an id", "pass"), ("check_by_org", "by org", "pass"),
+        ("check_no_such_column", "no such column", "unmeasured"),
+    ]  # fmt: skip
+
+
+def test_a_query_says_whether_the_suite_is_due(tasks, done):
+    assert {tasks["data_there"]["dq.scan"], tasks["data_there"]["publish"]} == {"success"}
+    assert (tasks["data_missing"]["dq.scan"], tasks["data_missing"]["publish"]) == ("skipped", "success")
+    assert tasks["data_unknown"]["dq.should_run"] == "failed"
+    assert "deliverys" in log(done, "data_unknown")
+
+
+def test_one_of_three_runs_is_due_and_the_same_when_it_is_repeated(done):
+    third = [run["tasks"]["dq.scan"] for run in done if run["dag"] == "third"]
+    assert third == ["success", "skipped", "skipped", "success", "skipped", "skipped"]
+
+
+def test_an_asset_that_was_updated_since_the_last_run_makes_the_suite_due(done):
+    updated = [run["tasks"]["dq.scan"] for run in done if run["dag"] == "updated"]
+    assert updated == ["success", "skipped", "success", "skipped"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("on_block='stop'", "on_block='stop' is not one of skip, fail, continue, branch"),
+        ("tasks='row'", "tasks='row' is not one of suite, scan, check"),
+        ("should_run='daily'", "should_run='daily' is neither a function of the Airflow context nor one of"),
+        ("of_task={'scn': {}}", "of_task names 'scn'; the tasks that measure are scan, scan_by_org"),
+        ("of_task={'scan': {'task_id': 'x'}}", "of_task['scan']: suite_group sets task_id itself"),
+        ("tasks='check', of_task={'scan': {}}", "of_task names 'scan'; the tasks that measure are check_enough_rows"),
+    ],
+)
+def test_what_cannot_mean_anything_is_said_at_parse(airflow, arguments, said):
+    code = (
+        "from airflow.sdk import DAG\nfrom dq.airflow import suite_group\nfrom dq.model.errors import DqError\n"
+        f"try:\n  with DAG('d', schedule=None):\n    suite_group('good', project={str(airflow.project)!r}, {arguments})\n"
+        "except DqError as error:\n  print(error)"
+    )
+    assert said in airflow.python("-c", code)
+
+
+def test_pools_and_pods_reach_the_serialized_task(airflow):
+    code = (
+        "import json\nfrom airflow.sdk import DAG\nfrom airflow.serialization.serialized_objects import DagSerialization\n"
+        "from dq.airflow import suite_group\n"
+        "with DAG('d', schedule=None) as dag:\n"
+        f"  suite_group('good', project={str(airflow.project)!r}, queue='q', retries=2, of_task={{'scan_by_org': "
+        "{'pool': 'heavy', 'queue': 'big', 'executor_config': {'KubernetesExecutor': {'image': 'x'}}, "
+        "'priority_weight': 9}})\n"
+        "print(json.dumps(DagSerialization.to_dict(dag)['dag']['tasks']))"
+    )
+    import json
+
+    tasks = {task["__var"]["task_id"]: task["__var"] for task in json.loads(airflow.python("-c", code).splitlines()[-1])}
+    heavy, other = tasks["good.scan_by_org"], tasks["good.scan"]
+    assert (heavy["pool"], heavy["queue"], heavy["priority_weight"], heavy["retries"]) == ("heavy", "big", 9, 2)
+    assert "KubernetesExecutor" in str(heavy["executor_config"])
+    assert other["queue"] == "q" and other.get("pool", "default_pool") == "default_pool"
