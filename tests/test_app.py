@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from sqlalchemy import create_engine, text
 
 import dq
 from dq import app
-from dq.model.errors import DeclarationError, StoreError, UsageError
+from dq.model.errors import DeclarationError, DqError, StoreError, UsageError
 from dq.model.interval import Interval
 from dq.model.severity import Outcome, Severity
 from dq.project import Project
@@ -421,6 +422,68 @@ def test_close_reads_the_states_of_scans_that_recorded_nothing(world: World) -> 
     mended = airflow(world, {"scan": "success", "scan_by_org": "success"}, scans=("scan", "scan_by_org"))
     assert mended.ok
     assert world.open_incidents == []
+
+
+def test_checks_may_be_measured_one_by_one_and_are_recorded_once(world: World) -> None:
+    def recorded() -> dict[str, Outcome]:
+        run = app.latest_run(world.project, "orders", D1)
+        assert run is not None
+        names = [r.check for r in run.results if r.group is None]
+        assert sorted(names) == ["by org", "positive"], "each of them once"
+        return {r.check: r.outcome for r in run.results if r.group is None}
+
+    airflow(world, {"check_positive": "success", "check_by_org": "failed"}, scans=("check_positive",))
+    assert recorded() == {"positive": Outcome.PASS, "by org": Outcome.UNMEASURED}
+    airflow(world, {"scan": "success", "scan_by_org": "success"}, scans=("scan", "scan_by_org"))
+    assert recorded() == {"positive": Outcome.PASS, "by org": Outcome.PASS}
+    airflow(world, {"check_positive": "upstream_failed", "check_by_org": "upstream_failed"})
+    assert recorded() == {"positive": Outcome.UNMEASURED, "by org": Outcome.UNMEASURED}
+
+
+def test_what_was_measured_before_a_run_fell_silent_is_kept_however_it_was_divided(world: World) -> None:
+    app.scan(world.project, "orders", D1, "airflow:d:r", "check_positive", morning(D1))
+    run = airflow(world, {"scan": "abandoned", "scan_by_org": "abandoned"})
+    assert {r.check: r.outcome for r in run.results} == {"positive": Outcome.PASS, "by org": Outcome.UNMEASURED}
+
+
+def test_one_of_so_many_runs_is_due_and_keeps_its_answer(world: World) -> None:
+    def asked(number: int) -> bool:
+        at = morning(D1) + timedelta(hours=number)
+        app.due(world.project, "orders", D1, f"another_dag:{number}", at)
+        return app.due(world.project, "orders", D1, f"a_dag:{number}", at, every_nth=3, among="a_dag:")
+
+    assert [asked(number) for number in range(7)] == [True, False, False, True, False, False, True]
+    assert [asked(number) for number in (3, 4, 0)] == [True, False, True], "asked again"
+
+
+@pytest.mark.parametrize(
+    ("sql", "answer"),
+    [
+        ("SELECT count(*) > 0 FROM orders WHERE day = '{{ ds }}'", True),
+        ("SELECT count(*) FROM orders WHERE day = '2001-01-01'", False),
+        ("SELECT 1 FROM orders WHERE day = '2001-01-01'", False),
+        ("SELECT NULL", False),
+        ("SELECT 'yes'", True),
+    ],
+)
+def test_a_query_is_asked(world: World, sql: str, answer: bool) -> None:
+    assert app.holds(world.project, "live", sql, D1) is answer
+
+
+@pytest.mark.parametrize(
+    ("datasource", "sql", "said"),
+    [
+        ("live", "DELETE FROM orders", "SELECT"),
+        ("live", "SELECT 1, 2", "2 columns instead of one value"),
+        ("live", "SELECT day FROM orders", "several rows instead of one value"),
+        ("live", "SELECT nothing FROM orders", "nothing"),
+        ("lve", "SELECT 1", "lve"),
+        ("live", "SELECT {{ no }}", "no"),
+    ],
+)
+def test_what_cannot_be_asked(world: World, datasource: str, sql: str, said: str) -> None:
+    with pytest.raises(DqError, match=re.escape(said)):
+        app.holds(world.project, datasource, sql, D1)
 
 
 def test_a_failed_extract_is_told_without_a_record_of_should_run(world: World) -> None:

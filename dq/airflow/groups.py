@@ -94,6 +94,8 @@ def suite_group(
     asked = checked(should_run)
     if refused := sorted(_OURS & operator_kwargs.keys()):
         raise UsageError(f"suite_group sets {', '.join(refused)} itself; the edges and trigger rules belong together")
+    if "sla" in operator_kwargs:
+        raise UsageError("suite_group does not take sla=, which Airflow 3 ignores; the suite itself does: sla=Sla(...)")
     name = suite if isinstance(suite, str) else suite.name
     where = None if project is None else str(project)
     with TaskGroup(group_id or re.sub(r"\W", "_", name)) as group:

@@ -43,7 +43,8 @@ def should_run(*, asked: When | None, **context: Any) -> bool:
         if isinstance(asked, Sql):
             wanted = app.holds(project, asked.datasource, asked.sql, interval)
         nth = asked.runs if isinstance(asked, EveryNth) else 1
-        due = app.due(project, name, interval, origin, wanted=wanted, every_nth=nth)
+        among = f"airflow:{context['dag'].dag_id}:"
+        due = app.due(project, name, interval, origin, wanted=wanted, every_nth=nth, among=among)
     _log.info("%s %s is %s", name, interval, "due" if due else "not due: it is not measured and the next stage runs")
     return due
 
@@ -191,9 +192,8 @@ def _where(context: Mapping[str, Any]) -> tuple[Project, str, Interval, str]:
 def _is_new(asked: NewData, context: Mapping[str, Any]) -> bool:
     """Return whether the asset was updated since the last successful run of the DAG began."""
     since = context.get("prev_start_date_success")
-    try:
-        events = context["inlet_events"][asked.asset]
-        return since is None or any(event.timestamp > since for event in events)
+    try:  # the time comes when it is asked for, and may be none although the object that stands for it is something
+        return not since or any(event.timestamp > since for event in context["inlet_events"][asked.asset])
     except AirflowException as error:
         raise AirflowException(f"whether {asked.asset.uri} has new data cannot be asked: {error}") from None
 

@@ -26,7 +26,7 @@ class Sql:
 
 @frozen
 class EveryNth:
-    """One of so many DAG runs is due, the first one to begin with. A run that is cleared keeps its answer.
+    """Of so many runs of the DAG one is due, the first one to begin with. A run that is cleared keeps its answer.
 
     Attributes:
         runs: how many; 2 or more.

@@ -62,6 +62,7 @@ def due(
     *,
     wanted: bool = True,
     every_nth: int = 1,
+    among: str = "",
 ) -> bool:
     """Return whether the run is due, and remember it for the close.
 
@@ -69,6 +70,7 @@ def due(
         wanted: what the caller's own condition says; a run that is not wanted is not due.
         every_nth: of so many runs that were asked one is due, the first one to begin with. The same run gets the same
             answer when it is asked again.
+        among: only runs whose origin begins like this are counted.
 
     Raises:
         UsageError: when there is no such declaration.
@@ -83,7 +85,7 @@ def due(
             others = [r for r in history.runs(connection, project.environment, name, 2) if r.id != run.id]
             is_due = not others or now - others[0].started_at >= declared.every - SLACK_OF_EVERY
         if is_due and every_nth > 1:
-            is_due = not any(history.due_before(connection, run, every_nth - 1))
+            is_due = not any(history.due_before(connection, run, every_nth - 1, among))
         history.record_due(connection, run, is_due)
     return is_due
 

@@ -78,12 +78,24 @@ def was_due(connection: Connection, run: Run) -> bool | None:
     return None if value is None else bool(value)
 
 
-def due_before(connection: Connection, run: Run, count: int) -> tuple[bool, ...]:
-    """Return whether the ``count`` runs of the same name that were asked last before ``run`` were due, newest first."""
+def due_before(connection: Connection, run: Run, count: int, among: str) -> tuple[bool, ...]:
+    """Return whether the ``count`` runs of the same name that were asked last before ``run`` were due, newest first.
+
+    Args:
+        connection: in a transaction.
+        run: that is asked now.
+        count: how many are looked at.
+        among: how their origin begins.
+    """
     c = t.run.c
-    before = or_(c.started_at < run.started_at, and_(c.started_at == run.started_at, c.id < run.id))
-    same = (c.environment == run.environment, c.suite == run.suite, c.due.is_not(None))
-    query = select(c.due).where(*same, before).order_by(c.started_at.desc(), c.id.desc()).limit(count)
+    start = run.interval.start
+    # In a replay all runs have one time.
+    earlier = or_(c.interval_start < start, and_(c.interval_start == start, c.id < run.id))
+    before = or_(c.started_at < run.started_at, and_(c.started_at == run.started_at, earlier))
+    asked = (c.due.is_not(None), c.origin.startswith(among, autoescape=True))
+    same = (c.environment == run.environment, c.suite == run.suite, *asked)
+    newest_first = (c.started_at.desc(), c.interval_start.desc(), c.id.desc())
+    query = select(c.due).where(*same, before).order_by(*newest_first).limit(count)
     return tuple(bool(due) for due in connection.execute(query).scalars())
 
 
