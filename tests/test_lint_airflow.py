@@ -14,6 +14,7 @@ from attrs import frozen
 
 from dq.cli import main
 from dq.model.sla import Sla
+from tests.walk import Reader
 
 ROOT = Path(__file__).parents[1]
 IGNORED = "does nothing on Airflow 3;"
@@ -407,3 +408,8 @@ def test_the_document(dq: Dq, tmp_path: Path) -> None:
 def test_the_dag_files_of_this_repository_are_clean(dq: Dq) -> None:
     said = dq("--airflow", str(ROOT / "dags"))
     assert (said.code, said.out) == (0, "")
+
+
+def test_the_page_for_people_who_migrate_says_what_is_answered(tmp_path: Path) -> None:
+    written = (ROOT / "docs/from-sla.md").read_text(encoding="utf-8")
+    assert Reader(tmp_path, {}).walk(written) == written, "python -m tests.walk docs/from-sla.md writes it anew"
