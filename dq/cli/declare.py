@@ -63,7 +63,7 @@ def init(*, directory: Path) -> int:
 dq lint
 dq lint --project shop             a project elsewhere
 dq lint --json                     for a pull request
-dq lint --airflow dags             sla= and sub-DAGs in DAG files; no project needed
+dq lint --airflow dags             what Airflow 3 ignores in DAG files
 """,
         {
             0: "all declarations are sound (there may be warnings)",

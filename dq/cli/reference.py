@@ -83,8 +83,8 @@ by severity, `partitions`, `judged`, and `firings[]`: `partition`, `group`, `out
 `check`, `partition`, `at`, and `reference` (`column`, `edges` or `values`, `counts`) or `columns` (name, type, whether
 NULL is allowed).
 
-`dq lint --json` writes `exit_code`, `suites` and `reconciliations` (how many), with `--airflow` also `dag_files` (how many),
-and `problems[]`:
+`dq lint --json` writes `exit_code`, `suites` and `reconciliations` (how many), with `--airflow` also `dag_files` (how
+many), and `problems[]`:
 
 | field | meaning |
 |---|---|
