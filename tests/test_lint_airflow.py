@@ -206,6 +206,7 @@ def test_another_package_that_begins_like_dq_is_not_dq(lint: Lint) -> None:
         ("timedelta(parsecs=1)", "Sla(within=timedelta(parsecs=1))"),
         ("LIMITS['orders']", "Sla(within=LIMITS['orders'])"),
         ("TWICE", "Sla(within=TWICE)"),
+        ("PARAMETER", "Sla(within=PARAMETER)"),
         ("3600", "Sla(within=...)"),
         ("f(\n1)", "Sla(within=...)"),
         ("f('postgresql://u:p@h/d')", "Sla(within=...)"),
@@ -214,7 +215,8 @@ def test_another_package_that_begins_like_dq_is_not_dq(lint: Lint) -> None:
     ],
 )
 def test_the_line_to_write(lint: Lint, value: str, written: str) -> None:
-    (said,) = lint(f"HOUR = timedelta(hours=1)\nTWICE = 1\nTWICE = 2\nLoad(task_id='t', sla={value})\n")
+    names = "HOUR = PARAMETER = timedelta(hours=1)\nTWICE = 1\nTWICE = 2\ndef f(PARAMETER): pass\n"
+    (said,) = lint(f"{names}Load(task_id='t', sla={value})\n")
     assert f"; write sla={written} on the suite" in said
     if '"' in written:
         assert isinstance(eval(written, {"Sla": Sla}), Sla), "dq takes what lint says"
