@@ -237,7 +237,7 @@ def test_json_and_exit_codes(make_project: Callable[..., Path]) -> None:
     assert sentence.startswith("checks/orders.py: suite 'orders', check 'c': ")
     assert problem == {
         "level": "warning", "file": "checks/orders.py", "kind": "suite", "name": "orders", "part": "c",
-        "column": "state",
+        "column": "state", "line": None,
     }  # fmt: skip
     (root / "checks/orders.py").write_text(text.replace("params.floor", "params.flor"))
     wrong = CliRunner().invoke(cli, ["lint", "--json", "--project", str(root)], standalone_mode=False)

@@ -11,7 +11,7 @@ decides on the report in one transaction; the pump speaks to the world outside o
     routes     which routes take an incident, and why; proving: whether each of them fires
     reading    runs, latest_run, ledger, report
     recording  record_reference, references; backtesting
-    linting, explaining, diagnosing, suggesting, selfchecking
+    linting, migrating, explaining, diagnosing, suggesting, selfchecking
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from dq.app.explaining import Statement, explain
     from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
     from dq.app.measuring import partitions, reconcile, run, scan
+    from dq.app.migrating import DagFiles, lint_airflow
     from dq.app.outbox import give_up, retry_now, waiting
     from dq.app.proving import Proof, channel_types, selftest
     from dq.app.reading import latest_run, ledger, render_ledger, report, runs
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alert",
+    "DagFiles",
     "Explained",
     "Finding",
     "Problem",
@@ -75,6 +77,7 @@ __all__ = [
     "latest_run",
     "ledger",
     "lint",
+    "lint_airflow",
     "open_project",
     "partitions",
     "pump",
@@ -125,6 +128,7 @@ _WHERE = {
         "explaining": ("Statement", "explain"),
         "linting": ("Problem", "lint", "refuse_bad_sql", "sql_problems"),
         "measuring": ("partitions", "reconcile", "run", "scan"),
+        "migrating": ("DagFiles", "lint_airflow"),
         "outbox": ("give_up", "retry_now", "waiting"),
         "proving": ("Proof", "channel_types", "selftest"),
         "reading": ("latest_run", "ledger", "render_ledger", "report", "runs"),

@@ -35,10 +35,11 @@ class Problem:
         level: ``error`` refuses the declaration, ``warning`` only says what may surprise.
         sentence: names the file, the suite and the check, and says what to write instead.
         file: where it is declared, relative to the project; None: the sentence says it.
-        kind: ``suite`` or ``reconciliation``.
-        name: of the suite or reconciliation.
-        part: the check, stage or total; None: the whole.
+        kind: ``suite``, ``reconciliation``, or ``dag`` for a DAG file.
+        name: of the suite or reconciliation; the id of the DAG.
+        part: the check, stage or total, the id of the task; None: the whole.
         column: the column that it is about; None: none in particular.
+        line: of the file, from 1; None: the file as a whole.
     """
 
     level: Literal["error", "warning"]
@@ -48,8 +49,9 @@ class Problem:
     name: str | None = None
     part: str | None = None
     column: str | None = None
+    line: int | None = None
 
-    def to_json(self) -> dict[str, str | None]:
+    def to_json(self) -> dict[str, str | int | None]:
         """Return the documented JSON form."""
         return asdict(self)
 

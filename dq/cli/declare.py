@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
@@ -62,33 +63,71 @@ def init(*, directory: Path) -> int:
 dq lint
 dq lint --project shop             a project elsewhere
 dq lint --json                     for a pull request
+dq lint --airflow dags             what Airflow 3 ignores in DAG files
 """,
-        {0: "all declarations are sound (there may be warnings)", 2: "something is wrong with them"},
+        {
+            0: "all declarations are sound (there may be warnings)",
+            2: "something is wrong with them, or in the DAG files; or wrong use",
+        },
     ),
+)
+@click.option(
+    "--airflow",
+    "dags",
+    type=click.Path(path_type=Path),
+    metavar="DAGS_FOLDER",
+    help="Tell also of every sla=, sla_miss_callback= and SubDagOperator in these DAG files.",
 )
 @json_option
 @project_option
-def lint(*, as_json: bool, project_path: Path | None) -> int:
+def lint(*, dags: Path | None, as_json: bool, project_path: Path | None) -> int:
     """Load every declaration offline and tell what is wrong with it, a sentence each: file, suite, check.
 
     A warning is a declaration that may not mean what its author thinks; it says what to write instead. No database is
     touched, but the dialect of each datasource must be known, so a url that is a reference needs a value.
+
+    Airflow 3 still takes sla= and sla_miss_callback=, and does nothing with them: nobody is told when data is late.
+    --airflow lists them, with file, line, DAG and task, and what to write in dq instead. The DAG files are read and not
+    run; Airflow need not be installed. Where there is no dq project, only they are looked at.
     """
     from dq import app
 
-    project = open_project(project_path, quiet=True)
-    problems = app.lint(project)
+    read = None if dags is None else app.lint_airflow(dags)
+    project = (
+        None if read is not None and project_path is None and _no_project() else open_project(project_path, quiet=True)
+    )
+    problems = (*(() if project is None else app.lint(project)), *(() if read is None else read.problems))
     wrong = sum(problem.level != "warning" for problem in problems)
     code = 2 if wrong else 0
+    suites, reconciliations = (0, 0) if project is None else (len(project.suites), len(project.reconciliations))
     if as_json:
-        sizes = {"suites": len(project.suites), "reconciliations": len(project.reconciliations)}
+        sizes = {"suites": suites, "reconciliations": reconciliations}
+        if read is not None:
+            sizes["dag_files"] = read.count
         json_out({"exit_code": code, **sizes, "problems": [problem.to_json() for problem in problems]})
         return code
     for problem in problems:
         out(clean(f"{problem.level}: {problem.sentence}"))
-    loaded = f"{counted(len(project.suites), 'suite')} and {counted(len(project.reconciliations), 'reconciliation')}"
-    say(f"{loaded} loaded: {counted(wrong, 'problem')}, {counted(len(problems) - wrong, 'warning')}")
+    done = (
+        []
+        if project is None
+        else [f"{counted(suites, 'suite')} and {counted(reconciliations, 'reconciliation')} loaded"]
+    )
+    done += [] if read is None else [f"{counted(read.count, 'DAG file')} read"]
+    say(f"{', '.join(done)}: {counted(wrong, 'problem')}, {counted(len(problems) - wrong, 'warning')}")
     return code
+
+
+def _no_project() -> bool:
+    """Return whether there is no project to be found from here, and none was asked for."""
+    from dq.model.errors import ConfigError
+    from dq.project import find_root
+
+    try:
+        find_root()
+    except ConfigError:
+        return not os.environ.get("DQ_HOME")
+    return False
 
 
 @click.command(

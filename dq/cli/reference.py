@@ -83,6 +83,18 @@ by severity, `partitions`, `judged`, and `firings[]`: `partition`, `group`, `out
 `check`, `partition`, `at`, and `reference` (`column`, `edges` or `values`, `counts`) or `columns` (name, type, whether
 NULL is allowed).
 
+`dq lint --json` writes `exit_code`, `suites` and `reconciliations` (how many), with `--airflow` also `dag_files` (how
+many), and `problems[]`:
+
+| field | meaning |
+|---|---|
+| `level` | `error` or `warning` |
+| `sentence` | what is wrong and what to write instead, with its place |
+| `file`, `line` | where; `line` is null where the sentence is about the file as a whole |
+| `kind` | `suite`, `reconciliation`; `dag` for a DAG file |
+| `name`, `part` | the suite and its check, the reconciliation and its stage or total, the DAG and its task |
+| `column` | the column that it is about |
+
 `dq sla check --json` writes `exit_code`, `environment` and `verdicts[]`: `kind`, `suite`, `interval`, `due_at`,
 `answer` (`pending`, `on_time`, `met_after_miss`, `never_started`, `late_running`, `data_missing`, `unmeasured`,
 `failed`), `overdue`, `arrived_at`, `severity`, `sentence`.
