@@ -105,7 +105,7 @@ def test_every_entry_point_of_dq_loads() -> None:
     expected = {
         "console_scripts": {"dq"},
         "dq.channels": {"email", "pagerduty", "pagerduty_change", "slack", "victorops", "webhook"},
-        "dq.secrets": {"env", "file"},
+        "dq.secrets": {"airflow", "env", "file"},
     }
     for group, names in expected.items():
         own = {p.name: p for p in entry_points(group=group) if p.dist is not None and p.dist.name == "dq-sla"}

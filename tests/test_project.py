@@ -226,7 +226,7 @@ def test_a_text_that_is_no_reference_is_not_shown_either() -> None:
 
 
 def test_an_unknown_store_is_a_sentence() -> None:
-    with pytest.raises(ConfigError, match=r"^here: there is no secret store 'vault'; known are env, file$"):
+    with pytest.raises(ConfigError, match=r"^here: there is no secret store 'vault'; known are airflow, env, file$"):
         Secret("vault:a/b", "here", Path()).reveal()
 
 
