@@ -486,6 +486,21 @@ def test_what_cannot_be_asked(world: World, datasource: str, sql: str, said: str
         app.holds(world.project, datasource, sql, D1)
 
 
+def test_what_is_not_known_to_be_good(world: World) -> None:
+    def why() -> str:
+        return app.why_not_good(world.project, "orders", D1, Severity.ERROR) or ""
+
+    assert why() == "orders 2024-06-24 was not checked"
+    app.scan(world.project, "orders", D1, "airflow:d:r", "scan", morning(D1))
+    assert why().startswith("orders 2024-06-24 is being checked, and its run is not closed")
+    airflow(world, {"scan": "success", "scan_by_org": "success"}, scans=("scan_by_org",))
+    assert why() == ""
+    airflow(world, {"scan": "success", "scan_by_org": "upstream_failed"})
+    assert why().startswith("orders 2024-06-24 is not good: by org: could not be measured")
+    with pytest.raises(UsageError, match="oders"):
+        app.why_not_good(world.project, "oders", D1, Severity.ERROR)
+
+
 def test_a_failed_extract_is_told_without_a_record_of_should_run(world: World) -> None:
     run = airflow(world, {"scan": "upstream_failed", "scan_by_org": "upstream_failed"})
     assert run.exit_code() == 3

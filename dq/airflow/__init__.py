@@ -4,7 +4,7 @@ Parsing a DAG file that uses this package opens no database and no connection: i
 and lays out tasks. What the tasks do happens in :mod:`dq.airflow.tasks`, on the worker.
 """
 
-from dq.airflow.groups import branch, reconciliation_group, suite_group
+from dq.airflow.groups import branch, reconciliation_group, require_quality, suite_group
 from dq.airflow.when import EveryNth, NewData, Sql
 
-__all__ = ["EveryNth", "NewData", "Sql", "branch", "reconciliation_group", "suite_group"]
+__all__ = ["EveryNth", "NewData", "Sql", "branch", "reconciliation_group", "require_quality", "suite_group"]

@@ -174,6 +174,47 @@ def reconciliation_group(reconciliation: str | Reconciliation, **arguments: Any)
     return suite_group(reconciliation, **arguments)
 
 
+def require_quality(
+    suite: str,
+    *,
+    stop_at: str | Severity = "error",
+    on_block: Literal["skip", "fail"] = "skip",
+    task_id: str | None = None,
+    date: str | None = None,
+    project: str | Path | None = None,
+    **operator_kwargs: Any,
+) -> ShortCircuitOperator:
+    """Return a task that lets a consumer start only when the data that it reads were checked and are good.
+
+    It asks dq's store for the latest run of the same partition, whichever DAG or terminal it came from. What was not
+    checked, and a run that is not closed, are not good.
+
+    Args:
+        suite: the name of a suite or reconciliation of the project; its file need not be there at parse.
+        stop_at: what is found at this severity or above is not good.
+        on_block: what happens then: ``skip`` what follows, or ``fail``; with ``retries=`` it is asked again.
+        task_id: ``require_<suite>`` by default.
+        date: as for :func:`suite_group`.
+        project: as for :func:`suite_group`.
+        operator_kwargs: for the task, e.g. ``retries=``, ``retry_delay=``, ``pool=``.
+
+    Raises:
+        UsageError: when an argument cannot mean anything.
+    """
+    if on_block not in ("skip", "fail"):
+        raise UsageError(f"on_block={on_block!r} is neither skip nor fail")
+    if refused := sorted(_OURS & operator_kwargs.keys()):
+        raise UsageError(f"require_quality sets {', '.join(refused)} itself")
+    names = {"suite": suite, "date": date, "project": None if project is None else str(project)}
+    return ShortCircuitOperator(
+        task_id=task_id or "require_" + re.sub(r"\W", "_", suite),
+        python_callable=work.require,
+        op_kwargs=names | {"stop_at": str(Severity.of(stop_at)), "on_block": on_block},
+        ignore_downstream_trigger_rules=False,
+        **operator_kwargs,
+    )
+
+
 def _refuse_mapped(group: TaskGroup) -> None:
     """Refuse a mapped group: there Airflow's ShortCircuit skips nothing, and all mapped runs would be one run of dq."""
     if next(group.iter_mapped_task_groups(), None) is not None:

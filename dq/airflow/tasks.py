@@ -136,6 +136,25 @@ def gate(*, begin: str, stop_at: str, on_block: str, **context: Any) -> bool:
     return on_block == "continue"
 
 
+def require(*, stop_at: str, on_block: str, **context: Any) -> bool:
+    """Return whether the data of another DAG are good.
+
+    Raises:
+        AirflowException: when they are not and ``on_block`` is ``fail``; a retry asks again.
+    """
+    with _one_sentence():
+        from dq import app
+
+        project, name, interval, _ = _where(context)
+        why = app.why_not_good(project, name, interval, Severity.of(stop_at))
+    if why is None:
+        return True
+    if on_block == "fail":
+        raise AirflowException(why)
+    _log.warning("%s: what follows is skipped", why)
+    return False
+
+
 def interval_of(start: datetime | None, end: datetime | None, at: datetime) -> Interval:
     """Return the interval that a DAG run is about.
 

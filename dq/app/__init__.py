@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         unacknowledge,
     )
     from dq.app.announcing import announce
-    from dq.app.asking import holds
+    from dq.app.asking import holds, why_not_good
     from dq.app.backtesting import backtests
     from dq.app.closing import close, due, gate, pump, sla_check
     from dq.app.diagnosing import Finding, doctor
@@ -105,6 +105,7 @@ __all__ = [
     "unacknowledge",
     "upgrade",
     "waiting",
+    "why_not_good",
 ]
 
 # A command loads what it needs: the whole of it takes as long as to check a small table.
@@ -121,7 +122,7 @@ _WHERE = {
             "unacknowledge",
         ),
         "announcing": ("announce",),
-        "asking": ("holds",),
+        "asking": ("holds", "why_not_good"),
         "backtesting": ("backtests",),
         "closing": ("close", "due", "gate", "pump", "sla_check"),
         "diagnosing": ("Finding", "doctor"),

@@ -10,7 +10,8 @@ pytestmark = pytest.mark.airflow
 
 DAY = "2026-11-02T00:00:00+00:00"
 DAGS = ["branch_good", "branch_bad", "branch_nowhere", "as_one", "as_one_bad", "each", "data_there", "data_missing",
-        "data_unknown"]  # fmt: skip
+        "data_unknown", "reads_good", "reads_bad", "reads_bad_below", "reads_bad_fails", "reads_unchecked",
+        "reads_unknown"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,22 @@ def test_a_query_says_whether_the_suite_is_due(tasks, done):
     assert (tasks["data_missing"]["dq.scan"], tasks["data_missing"]["publish"]) == ("skipped", "success")
     assert tasks["data_unknown"]["dq.should_run"] == "failed"
     assert "deliverys" in log(done, "data_unknown")
+
+
+@pytest.mark.parametrize(
+    ("dag", "require", "publish", "said"),
+    [
+        ("reads_good", "success", "success", ""),
+        ("reads_bad", "success", "skipped", "bad 2026-11-01 is not good: amount is positive: 1 of 4 rows"),
+        ("reads_bad_below", "success", "success", ""),
+        ("reads_bad_fails", "failed", "upstream_failed", "bad 2026-11-01 is not good: amount is positive: 1 of 4 rows"),
+        ("reads_unchecked", "success", "skipped", "restated 2026-11-01 was not checked"),
+        ("reads_unknown", "failed", "upstream_failed", "godd"),
+    ],
+)
+def test_a_consumer_starts_only_when_its_data_were_checked_and_are_good(tasks, done, dag, require, publish, said):
+    assert (tasks[dag]["require"], tasks[dag]["publish"]) == (require, publish)
+    assert said in log(done, dag)
 
 
 def test_one_of_three_runs_is_due(done):

@@ -6,7 +6,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG, Asset
 
-from dq.airflow import EveryNth, NewData, Sql, branch, suite_group
+from dq.airflow import EveryNth, NewData, Sql, branch, require_quality, suite_group
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 THERE = "SELECT count(*) > 0 FROM events WHERE happened_at >= '{{ ds }}'"
@@ -31,3 +31,14 @@ pipeline("updated", "good", should_run=NewData(Asset("lake_events")))
 
 with DAG("deliver", schedule=None, start_date=START):
     PythonOperator(task_id="deliver", python_callable=lambda: None, outlets=[Asset("lake_events")])
+
+for name, suite, arguments in (
+    ("reads_good", "good", {}),
+    ("reads_bad", "bad", {}),
+    ("reads_bad_below", "bad", {"stop_at": "critical"}),
+    ("reads_bad_fails", "bad", {"on_block": "fail"}),
+    ("reads_unchecked", "restated", {}),
+    ("reads_unknown", "godd", {}),
+):
+    with DAG(name, schedule=None, start_date=START):
+        require_quality(suite, task_id="require", **arguments) >> EmptyOperator(task_id="publish")
