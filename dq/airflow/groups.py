@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,7 +21,7 @@ from dq.model.check import Suite
 from dq.model.errors import UsageError
 from dq.model.reconciliation import Reconciliation
 from dq.model.severity import Severity
-from dq.project import load_project
+from dq.project import Project, find_root, load_project
 
 
 @frozen
@@ -101,7 +103,7 @@ def suite_group(
     with TaskGroup(group_id or re.sub(r"\W", "_", name)) as group:
         _refuse_mapped(group)
         if isinstance(suite, str):
-            suite = load_project(work.start_of(group.dag.fileloc, where)).find(name)
+            suite = _project(work.start_of(group.dag.fileloc, where)).find(name)
         scans_of = _divided(suite, tasks)
         own = _of_task(suite, scans_of, of_task or {})
         names = {"suite": name, "date": date, "project": where}
@@ -134,6 +136,38 @@ def suite_group(
         first >> scans >> close >> gate
         scans >> gate
     return group
+
+
+def _project(start: Path) -> Project:
+    """Return the project; a DAG file with hundreds of groups loads its declarations once."""
+    now, before = time.monotonic(), _LOADED.get(start)
+    if before is not None and now - before.looked_at < _FRESH:
+        return before.project
+    files = _files(find_root(start))
+    project = before.project if before is not None and before.files == files else load_project(start)
+    _LOADED[start] = _Loaded(now, files, project)
+    return project
+
+
+def _files(root: Path) -> frozenset[tuple[str, int, int]]:
+    """Return what tells whether the declarations are still those that were loaded."""
+    found: set[tuple[str, int, int]] = set()
+    for file in (root / "dq.toml", *(root / "checks").rglob("*.py"), *(root / "reports").rglob("*.py")):
+        with suppress(OSError):  # it may be replaced at this moment, or be a link to nothing
+            found.add((str(file), (stat := file.stat()).st_mtime_ns, stat.st_size))
+    return frozenset(found)
+
+
+@frozen
+class _Loaded:
+    looked_at: float
+    files: frozenset[tuple[str, int, int]]
+    project: Project
+
+
+_FRESH = 0.2
+"""Seconds for which files are not looked at again."""
+_LOADED: dict[Path, _Loaded] = {}
 
 
 def _divided(declared: Suite | Reconciliation, tasks: Tasks) -> dict[str, tuple[str, ...]]:

@@ -145,6 +145,29 @@ except DqError as error:
     assert said in airflow.python("-c", code)
 
 
+def test_a_parse_loads_the_declarations_once_and_anew_when_they_change(new_airflow, tmp_path):
+    project = make_project(tmp_path / "project")
+    counted = project / "checks/counted.py"
+    counted.write_text("with open('loads', 'a') as loads:\n    loads.write('x')\n")
+    code = f"""
+import time
+from pathlib import Path
+from airflow.sdk import DAG
+from dq.airflow import suite_group
+from dq.model.errors import DqError
+with DAG("d", schedule=None):
+    for number in range(20):
+        suite_group("good", group_id=f"g{{number}}", project={str(project)!r})
+    loads = len(Path("loads").read_text())
+    events = Path({str(project)!r}, "checks/events.py")
+    events.write_text(events.read_text().replace('"good"', '"better"'))
+    time.sleep(0.3)
+    suite_group("better", project={str(project)!r})
+    print(loads, len(Path("loads").read_text()))
+"""
+    assert new_airflow(project).python("-c", code, cwd=tmp_path).split() == ["1", "2"]
+
+
 def test_pools_and_pods_reach_the_serialized_task(airflow):
     code = f"""
 import json
