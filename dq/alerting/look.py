@@ -113,8 +113,11 @@ class Decision:
 
     @property
     def acknowledges(self) -> bool:
-        """Whether the message says that somebody is on it, and nothing else that is new."""
-        same = self.reason is Reason.UNSETTLED and self.known.told == self.desired
+        """Whether the message says that somebody is on it, and nothing else that is new.
+
+        A try that may have brought another state must be told over first.
+        """
+        same = self.reason is Reason.UNSETTLED and self.known.told == self.known.trying == self.desired
         return self.acked and (self.reason is Reason.ACKNOWLEDGED or (same and self.known.acked_at is None))
 
 

@@ -490,7 +490,8 @@ def _message(decision: Decision, now: datetime) -> Message:
         acknowledged=decision.acknowledges,
         escalated=decision.escalated,
     )
-    return evolve(message, reference=reference)
+    # What is held is not told again, and still open there as it was told: what the others are does not make it milder.
+    return evolve(message, reference=reference, severity=Severity(max(message.severity, *decision.desired.values())))
 
 
 def _tell_untold(

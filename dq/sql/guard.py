@@ -214,8 +214,8 @@ def _refuse_words(written: str, text: str, dialect: str, refused: frozenset[str]
         if written[end : word.start].strip(" ") or word.token_type == TokenType.SEMICOLON:
             raise _changed(text)
         end = word.end + 1
-        if word.token_type == TokenType.COLON_EQ and dialect == "mysql":
-            raise GuardError(f"{_quote(text)} holds :=, which sets a variable")
+        if word.token_type == TokenType.COLON_EQ:
+            raise GuardError(f"{_quote(text)} holds :=, which may set a variable; an argument is named with =>")
         if word.token_type not in _QUOTED:
             strange = next((c for c in written[word.start : end] if not _is_plain(c)), None)
             if strange is not None:
