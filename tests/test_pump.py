@@ -637,6 +637,18 @@ def test_an_event_is_tried_again_after_a_death_and_after_a_failure(world: World)
     assert world.pump() == PumpReport(sent=1)
 
 
+def test_an_event_that_failed_while_the_clock_was_ahead_does_not_wait_for_that_time(fast: World) -> None:
+    fast.clock.go(seconds=100_000)
+    fast.channels["team"].trouble = refuse(retry=True, after=3_600)
+    with fast.engine.begin() as connection:
+        enqueue_event(connection, "team", event(), "a")
+    assert fast.pump() == PumpReport(failed=1, waiting=1)
+    fast.channels["team"].trouble = fine
+    assert fast.pump() == PumpReport(waiting=1)
+    fast.clock.go(seconds=-100_000)
+    assert fast.pump() == PumpReport(sent=1)
+
+
 def test_a_message_survives_the_store() -> None:
     for message in (event(), event(since=START, status="firing")):
         assert messages.load_message(messages.dump_message(message)) == message

@@ -18,7 +18,7 @@ from sqlalchemy.sql.expression import ColumnElement
 from dq.alerting import messages
 from dq.alerting.channels import Channel, build
 from dq.alerting.config import AlertConfig
-from dq.alerting.flow import FAILURES, asked, note_answer, take_turn
+from dq.alerting.flow import FAILURES, LONGEST_ASKED, asked, note_answer, take_turn
 from dq.alerting.templates import worded
 from dq.alerting.upsert import insert_or_lock
 from dq.model.errors import DqError
@@ -253,11 +253,13 @@ def tell_event(wire: Wire, event: int) -> None:
 
 def _sendable(wire: Wire, now: datetime) -> ColumnElement[bool]:
     c = outbox.c
+    # No failed try puts one off for longer, so this clock was wrong, too.
+    after_a_failure = and_(c.error.is_not(None), c.next_at > now + LONGEST_ASKED)
     return and_(
         c.environment == wire.environment,
         c.sent_at.is_(None),
         c.dead_at.is_(None),
-        or_(c.next_at.is_(None), c.next_at <= now, c.next_at > now + _LATEST),
+        or_(c.next_at.is_(None), c.next_at <= now, c.next_at > now + _LATEST, after_a_failure),
         lease_is_free(c.lease_until, now),
     )
 
