@@ -17,6 +17,7 @@ from attrs import frozen
 from dq.airflow import tasks as work
 from dq.airflow.when import NewData, When, checked
 from dq.checks.plan import check_scans, scan_ids
+from dq.loader import FOLDERS
 from dq.model.check import Suite
 from dq.model.errors import UsageError
 from dq.model.reconciliation import Reconciliation
@@ -143,8 +144,9 @@ def _project(start: Path) -> Project:
     now, before = time.monotonic(), _LOADED.get(start)
     if before is not None and now - before.looked_at < _FRESH:
         return before.project
-    files = _files(find_root(start))
-    project = before.project if before is not None and before.files == files else load_project(start)
+    root = find_root(start)
+    files = _files(root)
+    project = before.project if before is not None and before.files == files else load_project(root)
     _LOADED[start] = _Loaded(now, files, project)
     return project
 
@@ -152,7 +154,7 @@ def _project(start: Path) -> Project:
 def _files(root: Path) -> frozenset[tuple[str, int, int]]:
     """Return what tells whether the declarations are still those that were loaded."""
     found: set[tuple[str, int, int]] = set()
-    for file in (root / "dq.toml", *(root / "checks").rglob("*.py"), *(root / "reports").rglob("*.py")):
+    for file in (root / "dq.toml", *(file for folder in FOLDERS for file in (root / folder).rglob("*.py"))):
         with suppress(OSError):  # it may be replaced at this moment, or be a link to nothing
             found.add((str(file), (stat := file.stat()).st_mtime_ns, stat.st_size))
     return frozenset(found)
@@ -186,6 +188,8 @@ def _of_task(
     Raises:
         UsageError: when there is no such task, or it is dq that sets what is given.
     """
+    if not given:  # most groups of hundreds
+        return {}
     by_check = {s.checks[0].name: s.id for s in check_scans(declared)} if isinstance(declared, Suite) else {}
     found: dict[str, dict[str, Any]] = {}
     for name, arguments in given.items():

@@ -43,8 +43,7 @@ def should_run(*, asked: When | None, **context: Any) -> bool:
         if isinstance(asked, Sql):
             wanted = app.holds(project, asked.datasource, asked.sql, interval)
         nth = asked.runs if isinstance(asked, EveryNth) else 1
-        among = f"airflow:{context['dag'].dag_id}:"
-        due = app.due(project, name, interval, origin, wanted=wanted, every_nth=nth, among=among)
+        due = app.due(project, name, interval, origin, wanted=wanted, every_nth=nth, among=_of_dag(context))
     _log.info("%s %s is %s", name, interval, "due" if due else "not due: it is not measured and the next stage runs")
     return due
 
@@ -202,10 +201,15 @@ def _where(context: Mapping[str, Any]) -> tuple[Project, str, Interval, str]:
     else:
         at = context.get("logical_date") or run.run_after
         interval = interval_of(context.get("data_interval_start"), context.get("data_interval_end"), at)
-    origin = f"airflow:{dag.dag_id}:{run.run_id}"
+    origin = f"{_of_dag(context)}{run.run_id}"
     if len(origin) > _ORIGIN:
         origin = f"{origin[: _ORIGIN - 41]}:{sha256(origin.encode()).hexdigest()[:40]}"
     return app.open_project(start_of(dag.fileloc, context["project"])), context["suite"], interval, origin
+
+
+def _of_dag(context: Mapping[str, Any]) -> str:
+    """Return how the origin of every run of this DAG begins."""
+    return f"airflow:{context['dag'].dag_id}:"
 
 
 def _is_new(asked: NewData, context: Mapping[str, Any]) -> bool:

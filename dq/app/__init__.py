@@ -9,7 +9,8 @@ decides on the report in one transaction; the pump speaks to the world outside o
     telling    deliver, send_report
     alerting   what is open; silences, acknowledgements; outbox: what is not delivered
     routes     which routes take an incident, and why; proving: whether each of them fires
-    reading    runs, latest_run, ledger, report
+    asking     whether the data of a run are there
+    reading    runs, latest_run, why_not_good, ledger, report
     recording  record_reference, references; backtesting
     linting, migrating, explaining, diagnosing, suggesting, selfchecking
 """
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         unacknowledge,
     )
     from dq.app.announcing import announce
-    from dq.app.asking import holds, why_not_good
+    from dq.app.asking import holds
     from dq.app.backtesting import backtests
     from dq.app.closing import close, due, gate, pump, sla_check
     from dq.app.diagnosing import Finding, doctor
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from dq.app.migrating import DagFiles, lint_airflow
     from dq.app.outbox import give_up, retry_now, waiting
     from dq.app.proving import Proof, channel_types, selftest
-    from dq.app.reading import latest_run, ledger, render_ledger, report, runs
+    from dq.app.reading import latest_run, ledger, render_ledger, report, runs, why_not_good
     from dq.app.recording import record_reference, reference, references, remove_reference
     from dq.app.routes import Explained, explain_routes
     from dq.app.selfchecking import selfcheck
@@ -122,7 +123,7 @@ _WHERE = {
             "unacknowledge",
         ),
         "announcing": ("announce",),
-        "asking": ("holds", "why_not_good"),
+        "asking": ("holds",),
         "backtesting": ("backtests",),
         "closing": ("close", "due", "gate", "pump", "sla_check"),
         "diagnosing": ("Finding", "doctor"),
@@ -132,7 +133,7 @@ _WHERE = {
         "migrating": ("DagFiles", "lint_airflow"),
         "outbox": ("give_up", "retry_now", "waiting"),
         "proving": ("Proof", "channel_types", "selftest"),
-        "reading": ("latest_run", "ledger", "render_ledger", "report", "runs"),
+        "reading": ("latest_run", "ledger", "render_ledger", "report", "runs", "why_not_good"),
         "recording": ("record_reference", "reference", "references", "remove_reference"),
         "routes": ("Explained", "explain_routes"),
         "selfchecking": ("selfcheck",),

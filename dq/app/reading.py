@@ -7,6 +7,7 @@ from dq.model.errors import UsageError
 from dq.model.interval import Interval
 from dq.model.ledger import Ledger
 from dq.model.result import Run
+from dq.model.severity import Severity
 from dq.project import Project
 from dq.reports import Rendered
 from dq.reports.discrepancy import render
@@ -24,6 +25,35 @@ def latest_run(project: Project, name: str, interval: Interval) -> Run | None:
     """Return the latest stored run of that interval; None: there is none."""
     with transaction(project) as connection:
         return history.latest_run(connection, project.environment, name, interval)
+
+
+def why_not_good(project: Project, name: str, interval: Interval, stop_at: Severity) -> str | None:
+    """Return why the data of ``interval`` are not known to be good, in words; None: they are.
+
+    The latest run decides. Silence is no good news: what was not checked, or is being checked, is not known to be good.
+
+    Args:
+        project: where ``name`` is declared.
+        name: of a suite or reconciliation.
+        interval: the partition.
+        stop_at: what is found at this severity or above is not good.
+
+    Raises:
+        UsageError: when there is no such declaration.
+        StoreError: when the store cannot be used.
+    """
+    project.find(name)
+    run = latest_run(project, name, interval)
+    if run is None:
+        return f"{name} {interval} was not checked"
+    if run.version > (run.closed_version or 0):
+        return f"{name} {interval} is being checked, and its run is not closed (run {run.id})"
+    bad = [result for result in run.results if result.at_or_above(stop_at)]
+    if not bad:
+        return None
+    worst = max(bad, key=lambda result: (result.severity or 0, result.group is None))
+    others = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
+    return f"{name} {interval} is not good: {worst.check}: {worst.sentence}{others} (run {run.id})"
 
 
 def ledger(project: Project, name: str, interval: Interval | None = None) -> tuple[Run, Ledger]:
