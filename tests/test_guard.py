@@ -260,6 +260,8 @@ def test_a_pattern_that_python_may_come_to_read_differently_is_refused_and_warns
         assert "is not understood alike by all engines" in next(bad_regex(pattern)), pattern
 
 
-def test_a_variable_is_not_set() -> None:
+@pytest.mark.parametrize("predicate", ["(a := le(1, 2)) = 1", "abs(a := f(1) IS NULL) = 1"])
+@pytest.mark.parametrize("dialect", ["duckdb", "mysql", "postgres", "spark", "sqlite"])
+def test_a_variable_is_not_set(predicate: str, dialect: str) -> None:
     with pytest.raises(GuardError, match="may set a variable"):
-        guard_predicate("(a := le(1, 2)) = 1", "mysql")
+        guard_predicate(predicate, dialect)

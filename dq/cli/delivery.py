@@ -157,7 +157,7 @@ def outbox(*, as_json: bool, project_path: Path | None) -> int:
     elif found:
         table(OUTBOX, [undelivered_line(one) for one in found])
     else:
-        say(f"everything in environment {project.environment!r} is delivered")
+        say(f"everything that is due in environment {project.environment!r} was delivered")
     return code
 
 
