@@ -41,6 +41,8 @@ class Known:
         passed: ids of what came and went and was part of that try.
         unsent: it waits for the turn of the channel, and was not tried yet.
         unsure: the channel may know of something, because an earlier try was never settled.
+        mixed: of the tries that were never settled, some had another state than ``trying``; which of them the channel
+            has, nobody knows.
         dead: it refused ``trying`` for good.
         told_at: when it was last told.
         flushed_at: when the group could first be told since it is open; its ticks count from here.
@@ -56,6 +58,7 @@ class Known:
     passed: tuple[int, ...] = ()
     unsent: bool = False
     unsure: bool = False
+    mixed: bool = False
     dead: bool = False
     told_at: datetime | None = None
     flushed_at: datetime | None = None
@@ -117,8 +120,9 @@ class Decision:
 
         A try that may have brought another state must be told over first.
         """
-        same = self.reason is Reason.UNSETTLED and self.known.told == self.known.trying == self.desired
-        return self.acked and (self.reason is Reason.ACKNOWLEDGED or (same and self.known.acked_at is None))
+        known = self.known
+        same = self.reason is Reason.UNSETTLED and known.told == known.trying == self.desired and not known.mixed
+        return self.acked and (self.reason is Reason.ACKNOWLEDGED or (same and known.acked_at is None))
 
 
 @frozen(kw_only=True)

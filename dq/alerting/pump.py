@@ -337,6 +337,7 @@ def _known_of(row: Any) -> Known:
         passed=tuple(tried.get("passed", ())),
         unsent=unsent,
         unsure=bool(tried.get("unsure")),
+        mixed=bool(tried.get("mixed")),
         dead=row.dead_at is not None,
         told_at=row.told_at,
         flushed_at=row.flushed_at,
@@ -437,7 +438,8 @@ def _act(wire: Wire, connection: Connection, key: str, decision: Decision, now: 
     # What was refused for good did not arrive; of any other try that was not settled nobody knows.
     unsure = bool(known.told) or (bool(known.trying) and not known.dead) or known.unsure
     attempts = 0 if known.dead else known.attempts
-    tried = {"by": wire.owner, "state": decision.desired, "unsure": unsure}
+    mixed = known.mixed or (known.trying is not None and not known.dead and known.trying != decision.desired)
+    tried = {"by": wire.owner, "state": decision.desired, "unsure": unsure, "mixed": mixed}
     if turn is not None:
         # What was tried before and not settled stays so: that it waits for its turn does not settle it.
         values |= {"next_at": turn[0], "error": turn[1], "dead_at": None}
@@ -604,7 +606,8 @@ def _settle(wire: Wire, connection: Connection, group: str, send: _Send, receipt
     if not _holds(wire, connection, group):
         # Another pump took over: whether its message or this one came last, nobody knows. So it is told again.
         passed = [i.id for i in decision.passed]
-        late = json.dumps({"by": f"late:{wire.owner}", "state": decision.desired, "unsure": True, "passed": passed})
+        tried = {"by": f"late:{wire.owner}", "state": decision.desired, "unsure": True, "mixed": True}
+        late = json.dumps({**tried, "passed": passed})
         connection.execute(row.values(trying=late, next_at=None, dead_at=None))
         again = alert_group.update().where(alert_group.c.group_key == group)
         connection.execute(again.values(dirty=alert_group.c.dirty + 1))
