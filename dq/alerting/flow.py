@@ -19,9 +19,9 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.engine import Connection
 
-from dq.alerting.upsert import insert_or_lock
 from dq.model.message import Receipt
 from dq.store.schema import channel as table
+from dq.store.upsert import insert_or_lock
 
 FAILURES = 5
 """After so many tries in a row without an answer a channel is closed."""

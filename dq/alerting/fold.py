@@ -89,7 +89,6 @@ from sqlalchemy import insert as plain_insert
 from sqlalchemy.engine import Connection
 
 from dq.alerting.incidents import group_key, of_subject, read_open, to_row
-from dq.alerting.upsert import insert_or_lock
 from dq.model.check import Check, Suite
 from dq.model.damping import read_for_runs
 from dq.model.group import Group
@@ -100,6 +99,7 @@ from dq.model.result import Result, Run
 from dq.model.severity import Outcome
 from dq.store.schema import alert_group
 from dq.store.schema import incident as incident_table
+from dq.store.upsert import insert_or_lock
 
 NOTIFY = "_notify"
 """The label that carries ``notify=``; labels that begin with ``_`` are not matched and not shown."""

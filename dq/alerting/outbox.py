@@ -20,10 +20,10 @@ from dq.alerting.channels import Channel, build
 from dq.alerting.config import AlertConfig
 from dq.alerting.flow import FAILURES, LONGEST_ASKED, asked, note_answer, take_turn
 from dq.alerting.templates import worded
-from dq.alerting.upsert import insert_or_lock
 from dq.model.errors import DqError
 from dq.model.message import Message, Receipt
 from dq.store.schema import outbox
+from dq.store.upsert import insert_or_lock
 
 LEASE = timedelta(seconds=60)
 """How long a claim holds; renewed before every send, and longer than one takes with the default time-outs."""

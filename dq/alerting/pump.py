@@ -54,13 +54,13 @@ from dq.alerting.outbox import (
 )
 from dq.alerting.reason import Reason
 from dq.alerting.routing import Place, Target, is_shared, places, shares
-from dq.alerting.upsert import insert_or_lock
 from dq.model.incident import Incident
 from dq.model.message import Message, Receipt
 from dq.model.severity import Outcome, Severity
 from dq.store.schema import alert_group, outbox
 from dq.store.schema import incident as incident_table
 from dq.store.schema import told as told_table
+from dq.store.upsert import insert_or_lock
 
 __all__ = ["PumpReport", "enqueue_event", "open_channels", "pump"]
 

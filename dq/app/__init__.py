@@ -5,7 +5,8 @@ decides on the report in one transaction; the pump speaks to the world outside o
 
     session    the project, the clock, the store's transactions, the datasources
     measuring  run, scan, reconcile
-    closing    due, close, gate, sla_check, pump
+    closing    due, close, gate, pump
+    overdue    sla_check; promise, observe, open_promises: what DAG runs promise, and what is seen
     telling    deliver, send_report
     alerting   what is open; silences, acknowledgements; outbox: what is not delivered
     routes     which routes take an incident, and why; proving: whether each of them fires
@@ -35,13 +36,14 @@ if TYPE_CHECKING:
     from dq.app.announcing import announce
     from dq.app.asking import holds
     from dq.app.backtesting import backtests
-    from dq.app.closing import close, due, gate, pump, sla_check
+    from dq.app.closing import close, due, gate, pump
     from dq.app.diagnosing import Finding, doctor
     from dq.app.explaining import Statement, explain
     from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
     from dq.app.measuring import partitions, reconcile, run, scan
     from dq.app.migrating import DagFiles, lint_airflow
     from dq.app.outbox import give_up, retry_now, waiting
+    from dq.app.overdue import observe, open_promises, promise, sla_check
     from dq.app.proving import Proof, channel_types, selftest
     from dq.app.reading import latest_run, ledger, render_ledger, report, runs, why_not_good
     from dq.app.recording import record_reference, reference, references, remove_reference
@@ -79,8 +81,11 @@ __all__ = [
     "ledger",
     "lint",
     "lint_airflow",
+    "observe",
     "open_project",
+    "open_promises",
     "partitions",
+    "promise",
     "pump",
     "reconcile",
     "record_reference",
@@ -125,13 +130,14 @@ _WHERE = {
         "announcing": ("announce",),
         "asking": ("holds",),
         "backtesting": ("backtests",),
-        "closing": ("close", "due", "gate", "pump", "sla_check"),
+        "closing": ("close", "due", "gate", "pump"),
         "diagnosing": ("Finding", "doctor"),
         "explaining": ("Statement", "explain"),
         "linting": ("Problem", "lint", "refuse_bad_sql", "sql_problems"),
         "measuring": ("partitions", "reconcile", "run", "scan"),
         "migrating": ("DagFiles", "lint_airflow"),
         "outbox": ("give_up", "retry_now", "waiting"),
+        "overdue": ("observe", "open_promises", "promise", "sla_check"),
         "proving": ("Proof", "channel_types", "selftest"),
         "reading": ("latest_run", "ledger", "render_ledger", "report", "runs", "why_not_good"),
         "recording": ("record_reference", "reference", "references", "remove_reference"),

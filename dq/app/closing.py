@@ -7,34 +7,30 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from attrs import evolve
-from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from dq import events
-from dq.alerting.fold import News, apply_findings, declared_labels, declared_links, news_of
+from dq.alerting.fold import news_of
 from dq.alerting.pump import PumpReport, enqueue_event
-from dq.app.session import Declared, all_declared, in_transaction, judgement_time, kind_of, start_run, transaction
+from dq.app.folding import fold
+from dq.app.overdue import call_back, judge_sla
+from dq.app.session import Declared, in_transaction, judgement_time, start_run, transaction
 from dq.app.telling import PATIENCE, deliver, deliver_quietly, report_message
 from dq.checks.judge import unmeasured
 from dq.checks.plan import find_scan, scan_ids
 from dq.model.check import Suite
 from dq.model.errors import StoreError, UsageError
-from dq.model.incident import IncidentKey
 from dq.model.interval import Interval
 from dq.model.observation import Observation
 from dq.model.reconciliation import Reconciliation
 from dq.model.result import Result, Run
 from dq.model.severity import Outcome, Severity
-from dq.model.sla import Sla
 from dq.project import Project
 from dq.reports.discrepancy import render
 from dq.sla import observations
-from dq.sla.callback import call_on_miss
 from dq.sla.evaluate import SlaVerdict
-from dq.sla.findings import findings, new_misses
 from dq.sla.sighting import sighting
 from dq.store import history
-from dq.store import schema as t
 from dq.store.artefact import ledger_from_json
 
 _log = logging.getLogger(__name__)
@@ -117,7 +113,7 @@ def close(
     declared = project.find(declared) if isinstance(declared, str) else declared
     now = now or judgement_time()
     run, missed = in_transaction(project, _close, project, declared, interval, origin, states or {}, now, alert=alert)
-    _call_back(project, missed, origin, now)
+    call_back(project, missed, origin, now)
     if pump and alert:
         deliver_quietly(project)
     return run
@@ -146,8 +142,8 @@ def _close(
     seen = Observation(kind=run.kind, subject=run.suite, interval=interval, state=state, at=now, source="close")
     observations.record(connection, run.environment, seen)
     if alert:
-        sla_news, missed = _judge_sla(connection, project, declared, now, only=interval)
-        _fold(connection, [news_of(run, declared), *sla_news], now)
+        sla_news, missed = judge_sla(connection, project, declared, now, only=interval)
+        fold(connection, [news_of(run, declared), *sla_news], now)
         _decide_report(connection, run, declared, now)
     body = {"run": run.id, "interval": str(interval), "worst": str(run.worst or ""), "alert": alert}
     events.append(connection, run.environment, events.EventName.RUN_CLOSED, run.suite, body, now)
@@ -192,77 +188,6 @@ def _unmeasured(declared: Declared, scan_id: str, why: str) -> list[Result]:
     return [] if scan is None else [unmeasured(check, why) for check in scan.checks]
 
 
-def _judge_sla(
-    connection: Connection, project: Project, declared: Declared, now: datetime, only: Interval | None = None
-) -> tuple[list[News], tuple[SlaVerdict, ...]]:
-    """Return the news about the SLA of ``declared``, and the verdicts that tell of a miss for the first time."""
-    if declared.sla is None:
-        return [], ()
-    recorded, still_open = _sla_incidents(connection, project.environment, declared.name)
-    verdicts = observations.judge(
-        connection, project.environment, kind_of(declared), declared.name, declared.sla, still_open, now, only=only
-    )
-    return _sla_news(connection, project, declared, verdicts, recorded, now)
-
-
-def _sla_news(
-    connection: Connection,
-    project: Project,
-    declared: Declared,
-    verdicts: tuple[SlaVerdict, ...],
-    recorded: frozenset[IncidentKey],
-    now: datetime,
-) -> tuple[list[News], tuple[SlaVerdict, ...]]:
-    environment = project.environment
-    found = findings(verdicts, environment, declared_labels(declared), recorded, declared_links(declared))
-    missed = new_misses(verdicts, environment, recorded)
-    for verdict in missed:
-        body = {
-            "interval": str(verdict.expectation.interval),
-            "answer": str(verdict.answer),
-            "due": verdict.expectation.due_at.isoformat(),
-        }
-        events.append(connection, environment, events.EventName.SLA_MISSED, declared.name, body, now)
-    # One piece of news per finding: a miss that is noticed only when it is over is folded as bad, then as well.
-    return [
-        News(environment=environment, kind="sla", subject=declared.name, findings=(finding,)) for finding in found
-    ], missed
-
-
-def _sla_incidents(
-    connection: Connection, environment: str, subject: str
-) -> tuple[frozenset[IncidentKey], tuple[Interval, ...]]:
-    rows = connection.execute(
-        select(t.incident.c.part, t.incident.c.interval_start, t.incident.c.interval_end, t.incident.c.ended_at).where(
-            t.incident.c.environment == environment, t.incident.c.kind == "sla", t.incident.c.subject == subject
-        )
-    ).all()
-    recorded = frozenset(IncidentKey(environment, "sla", subject, row.part) for row in rows)
-    return recorded, tuple(Interval(row.interval_start, row.interval_end) for row in rows if row.ended_at is None)
-
-
-def _fold(connection: Connection, news: list[News], now: datetime) -> None:
-    for change in apply_findings(connection, news, now).changes:
-        incident = change.after
-        if incident is None:
-            continue
-        if incident.ended_at is not None:
-            name = events.EventName.INCIDENT_ENDED
-        else:
-            name = events.EventName.INCIDENT_CHANGED if change.before else events.EventName.INCIDENT_OPENED
-        key = incident.key
-        body = {
-            "answer": str(change.answer),
-            "kind": key.kind,
-            "part": key.part,
-            "org": key.org,
-            "severity": str(incident.severity),
-            "interval": str(incident.interval),
-            "sentence": incident.sentence,
-        }
-        events.append(connection, key.environment, name, key.subject, body, now)
-
-
 def _decide_report(connection: Connection, run: Run, declared: Declared, now: datetime) -> None:
     """Put the discrepancy e-mail into the outbox, once per version of the run."""
     if not isinstance(declared, Reconciliation) or not declared.to:
@@ -274,23 +199,6 @@ def _decide_report(connection: Connection, run: Run, declared: Declared, now: da
     message = report_message(run, rendered, now)
     for channel in declared.to:
         enqueue_event(connection, channel, message, f"report/{channel}/{run.id}/{run.version}")
-
-
-def _call_back(project: Project, missed: tuple[SlaVerdict, ...], origin: str, now: datetime) -> None:
-    dag_id = origin.split(":")[1] if origin.startswith("airflow:") else None
-    for verdict in missed:
-        problem = call_on_miss(verdict.expectation.sla, verdict, dag_id=dag_id)
-        if problem is not None:
-            logging.getLogger(__name__).warning("%s", problem)
-            with transaction(project) as connection:
-                events.append(
-                    connection,
-                    project.environment,
-                    events.EventName.CALLBACK_FAILED,
-                    verdict.expectation.subject,
-                    {"problem": problem},
-                    now,
-                )
 
 
 def gate(project: Project, name: str, interval: Interval, origin: str, stop_at: Severity) -> bool:
@@ -306,37 +214,6 @@ def gate(project: Project, name: str, interval: Interval, origin: str, stop_at: 
         if not run.results and history.was_due(connection, run) is not False:
             raise StoreError(f"the run of {name} for {interval} recorded no results, so nothing can be said of it")
     return not any(result.at_or_above(stop_at) for result in run.results)
-
-
-def sla_check(project: Project, now: datetime | None = None, *, pump: bool = True) -> tuple[SlaVerdict, ...]:
-    """Judge every promise of the project now, page for new misses, and return the verdicts.
-
-    Raises:
-        StoreError: when the store cannot be used.
-    """
-    now = now or judgement_time()
-    told: list[SlaVerdict] = []
-    for declared in all_declared(project):
-        if declared.sla is None:
-            continue
-        verdicts, missed = in_transaction(project, _check_sla, project, declared, declared.sla, now)
-        _call_back(project, missed, "sla check", now)
-        told += verdicts
-    if pump:
-        deliver_quietly(project)
-    return tuple(told)
-
-
-def _check_sla(
-    connection: Connection, project: Project, declared: Declared, sla: Sla, now: datetime
-) -> tuple[tuple[SlaVerdict, ...], tuple[SlaVerdict, ...]]:
-    """Judge one promise; return all verdicts and the misses that are new."""
-    environment, kind, name = project.environment, kind_of(declared), declared.name
-    recorded, still_open = _sla_incidents(connection, environment, name)
-    verdicts = observations.judge(connection, environment, kind, name, sla, still_open, now)
-    news, missed = _sla_news(connection, project, declared, verdicts, recorded, now)
-    _fold(connection, news, now)
-    return verdicts, missed
 
 
 def pump(project: Project, patience: timedelta = PATIENCE) -> PumpReport:

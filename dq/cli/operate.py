@@ -57,7 +57,8 @@ def _verdict_line(verdict: SlaVerdict) -> tuple[object, ...]:
     from dq.sla.findings import sentence
 
     wanted = verdict.expectation
-    return wanted.subject, wanted.interval, f"{wanted.due_at:%Y-%m-%d %H:%M}Z", verdict.answer, sentence(verdict)
+    due, of = f"{wanted.due_at:%Y-%m-%d %H:%M}Z", wanted.run or wanted.interval
+    return wanted.subject, of, due, verdict.answer, sentence(verdict)
 
 
 def _verdict_json(verdict: SlaVerdict) -> dict[str, Any]:
@@ -68,6 +69,7 @@ def _verdict_json(verdict: SlaVerdict) -> dict[str, Any]:
         "kind": wanted.kind,
         "suite": wanted.subject,
         "interval": wanted.interval.to_json(),
+        "run": wanted.run or None,
         "due_at": wanted.due_at.isoformat(),
         "answer": str(verdict.answer),
         "overdue": verdict.bad,

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from dq.model.interval import Interval
 
-ObservedState = Literal["arrived", "missing", "unmeasured", "started", "failed"]
+ObservedState = Literal["arrived", "missing", "unmeasured", "waiting", "started", "failed", "skipped"]
 
 
 @frozen(kw_only=True)
@@ -17,13 +17,15 @@ class Observation:
     """One sighting of one partition.
 
     Attributes:
-        kind: ``suite`` or ``reconciliation`` (later also a table, DAG or task).
-        subject: its name.
+        kind: ``suite``, ``reconciliation``, ``dag`` or ``task``.
+        subject: its name; of a task the DAG and the task, ``orders.load``.
         interval: the partition.
-        state: ``arrived`` (rows were there), ``missing``, ``unmeasured``, ``started`` or ``failed``.
+        state: ``arrived`` (rows were there, a task or DAG run succeeded), ``missing``, ``unmeasured``, ``waiting`` (it
+            has not begun), ``started``, ``failed``, or ``skipped`` (nothing has to come any more).
         at: when it was seen, UTC.
         source: who saw it, e.g. ``close`` or ``airflow``.
         detail: a few words for people.
+        run: the DAG run, of a DAG or task; else ``""``.
     """
 
     kind: str
@@ -33,3 +35,4 @@ class Observation:
     at: datetime
     source: str
     detail: str = ""
+    run: str = ""

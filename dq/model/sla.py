@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -85,6 +85,27 @@ class Sla:
             if at >= interval.end:
                 return at
         raise AssertionError("a time of day comes within three days")
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return the promise as JSON can hold it.
+
+        Raises:
+            DeclarationError: when ``on_miss`` is a function, which only its own process has.
+        """
+        if self.on_miss is not None and not isinstance(self.on_miss, str):
+            raise DeclarationError('on_miss must be a text here, "package.module:function"')
+        return {
+            "due": None if self.due is None else f"{self.due:%H:%M}",
+            "tz": self.tz.key,
+            "within": None if self.within is None else f"{round(self.within.total_seconds())}s",
+            "severity": str(self.severity),
+            "on_miss": self.on_miss,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, str | None]) -> Sla:
+        """Return the promise that ``to_json`` wrote."""
+        return cls(**document)  # type: ignore[arg-type]  # the converters take texts
 
     def __str__(self) -> str:
         if self.within is not None:

@@ -79,7 +79,14 @@ _BLOCKING: dict[Answer, str | None] = {
 }
 
 
-def call_on_miss(sla: Sla, verdict: SlaVerdict, *, dag_id: str | None = None, task_id: str | None = None) -> str | None:
+def call_on_miss(
+    sla: Sla,
+    verdict: SlaVerdict,
+    *,
+    dag_id: str | None = None,
+    task_id: str | None = None,
+    execution_date: datetime | None = None,
+) -> str | None:
     """Call ``sla.on_miss``, when there is one, about one missed partition.
 
     Args:
@@ -87,6 +94,7 @@ def call_on_miss(sla: Sla, verdict: SlaVerdict, *, dag_id: str | None = None, ta
         verdict: what came of it.
         dag_id: what to call the DAG; the subject's name when it is not known.
         task_id: what to call the task; the subject's name when it is not known.
+        execution_date: what to say for it; the start of the partition by default.
 
     Returns:
         None when all went well, else one sentence that says what is wrong with the function. Nothing is raised,
@@ -96,16 +104,16 @@ def call_on_miss(sla: Sla, verdict: SlaVerdict, *, dag_id: str | None = None, ta
     if sla.on_miss is None:
         return None
     name = sla.on_miss if isinstance(sla.on_miss, str) else getattr(sla.on_miss, "__qualname__", "the function")
-    problem = _call(sla.on_miss, _arguments(verdict, dag_id, task_id))
+    problem = _call(sla.on_miss, _arguments(verdict, dag_id, task_id, execution_date))
     return None if problem is None else f"on_miss of {verdict.expectation.subject}: {name} {problem}"
 
 
 def _arguments(
-    verdict: SlaVerdict, dag_id: str | None, task_id: str | None
+    verdict: SlaVerdict, dag_id: str | None, task_id: str | None, execution_date: datetime | None
 ) -> tuple[Dag, str, str, list[SlaMiss], list[TaskInstance]]:
     dag = dag_id or verdict.expectation.subject
     task = task_id or verdict.expectation.subject
-    start = verdict.expectation.interval.start
+    start = execution_date or verdict.expectation.interval.start
     misses = [
         SlaMiss(dag_id=dag, task_id=task, execution_date=start, timestamp=verdict.now, description=sentence(verdict))
     ]

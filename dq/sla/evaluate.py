@@ -5,8 +5,9 @@ The decision table of ``evaluate``; only what was seen at or before ``now`` coun
     first "arrived"       now                 newest sighting   answer
     at or before due      any                 any               on_time
     after due             any                 any               met_after_miss
-    none                  at or before due    any               pending
-    none                  after due           none              never_started
+    none                  any                 skipped           excused
+    none                  at or before due    any other         pending
+    none                  after due           none, waiting     never_started
     none                  after due           started           late_running
     none                  after due           missing           data_missing
     none                  after due           unmeasured        unmeasured
@@ -14,7 +15,8 @@ The decision table of ``evaluate``; only what was seen at or before ``now`` coun
 
 The first arrival decides, and nothing that is seen later takes it back: the promise says when the data was there. Rows
 that vanish afterwards are found by the checks of the suite, whose incident is another one; were they to undo the
-arrival, one breach would page, resolve and page again.
+arrival, one breach would page, resolve and page again. That something is skipped holds until it is seen otherwise: a
+task that somebody cleared after all is promised again.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ DAY = timedelta(days=1)
 LOOKBACK = timedelta(days=7)
 
 _MONDAY = datetime(1970, 1, 5, tzinfo=UTC)  # so that days begin at midnight and weeks on Monday
-_ANSWER_RANK = ("started", "unmeasured", "failed", "missing")  # of two sightings at one instant, the later word counts
+# Of two sightings at one instant, the later word counts.
+_ANSWER_RANK = ("waiting", "started", "unmeasured", "failed", "missing", "skipped")
 
 
 class Answer(enum.StrEnum):
@@ -48,9 +51,12 @@ class Answer(enum.StrEnum):
     DATA_MISSING = "data_missing"
     UNMEASURED = "unmeasured"
     FAILED = "failed"
+    EXCUSED = "excused"
 
 
+_WELL = (Answer.PENDING, Answer.ON_TIME, Answer.MET_AFTER_MISS, Answer.EXCUSED)
 _OVERDUE = {
+    "waiting": Answer.NEVER_STARTED,
     "started": Answer.LATE_RUNNING,
     "missing": Answer.DATA_MISSING,
     "unmeasured": Answer.UNMEASURED,
@@ -60,15 +66,16 @@ _OVERDUE = {
 
 @frozen(kw_only=True)
 class Expectation:
-    """One partition that is promised.
+    """One partition that is promised, or one DAG run.
 
     Attributes:
-        kind: ``suite`` or ``reconciliation``.
+        kind: ``suite``, ``reconciliation``, ``dag`` or ``task``.
         subject: its name.
-        interval: the partition.
+        interval: the partition; of a DAG run what it is about.
         due_at: the instant (UTC) at which it must be there; being there at that instant is in time.
         severity: how bad it is when it is not.
         sla: the promise, for the words that people read and for ``on_miss``.
+        run: the DAG run, of a DAG or task; else ``""``.
     """
 
     kind: str
@@ -77,6 +84,7 @@ class Expectation:
     due_at: datetime
     severity: Severity
     sla: Sla
+    run: str = ""
 
     @classmethod
     def of(cls, kind: str, subject: str, interval: Interval, sla: Sla) -> Expectation:
@@ -107,7 +115,7 @@ class SlaVerdict:
     @property
     def bad(self) -> bool:
         """Whether it is overdue and has not arrived."""
-        return self.answer not in (Answer.PENDING, Answer.ON_TIME, Answer.MET_AFTER_MISS)
+        return self.answer not in _WELL
 
     @property
     def missed(self) -> bool:
@@ -133,11 +141,15 @@ def evaluate(
     Returns:
         One verdict per promise, in their order.
     """
-    seen: dict[tuple[str, str, Interval], list[Observation]] = {}
+    seen: dict[tuple[str, str, Interval | str], list[Observation]] = {}
     for observation in observations:
         if observation.at <= now:
-            seen.setdefault((observation.kind, observation.subject, observation.interval), []).append(observation)
-    return tuple(_judge(e, seen.get((e.kind, e.subject, e.interval), ()), now) for e in expectations)
+            seen.setdefault(_what(observation), []).append(observation)
+    return tuple(_judge(e, seen.get(_what(e), ()), now) for e in expectations)
+
+
+def _what(one: Expectation | Observation) -> tuple[str, str, Interval | str]:
+    return one.kind, one.subject, one.run or one.interval
 
 
 def _judge(expectation: Expectation, seen: Sequence[Observation], now: datetime) -> SlaVerdict:
@@ -146,6 +158,8 @@ def _judge(expectation: Expectation, seen: Sequence[Observation], now: datetime)
     newest = max(others, key=lambda o: (o.at, _ANSWER_RANK.index(o.state), o.source, o.detail), default=None)
     if arrived_at is not None:
         answer = Answer.ON_TIME if arrived_at <= expectation.due_at else Answer.MET_AFTER_MISS
+    elif newest is not None and newest.state == "skipped":
+        answer = Answer.EXCUSED
     elif now <= expectation.due_at:
         answer = Answer.PENDING
     else:

@@ -13,8 +13,11 @@ from dq.sla.evaluate import Answer, SlaVerdict
 
 
 def incident_key(verdict: SlaVerdict, environment: str) -> IncidentKey:
-    """Return the one identity of the promise about one partition: whoever judges it, whenever, comes to this key."""
-    return IncidentKey(environment, "sla", verdict.expectation.subject, str(verdict.expectation.interval))
+    """Return the one identity of the promise about one partition or run: whoever judges it, whenever, comes to it."""
+    expectation = verdict.expectation
+    if expectation.run:  # no suite has a colon in its name
+        return IncidentKey(environment, "sla", f"{expectation.kind}:{expectation.subject}", expectation.run)
+    return IncidentKey(environment, "sla", expectation.subject, str(expectation.interval))
 
 
 def new_misses(
@@ -43,7 +46,7 @@ def findings(
     that it was bad and that it is well, so that the miss is told once.
 
     Args:
-        verdicts: the verdicts of one suite or reconciliation.
+        verdicts: the verdicts of one suite, reconciliation, DAG or task.
         environment: e.g. ``prod``.
         labels: what routes match on beside what is added here: owner, tags.
         recorded: the keys that already have an incident, open or ended.
@@ -68,8 +71,8 @@ def _findings(
             **labels,
             "environment": environment,
             "kind": key.kind,
-            "sla": expectation.subject,
-            expectation.kind: expectation.subject,
+            "sla": key.subject,
+            **({} if expectation.run else {expectation.kind: expectation.subject}),
         }
         text = sentence(verdict)
         if verdict.bad or (verdict.missed and key not in recorded):
@@ -101,24 +104,31 @@ def _findings(
 def sentence(verdict: SlaVerdict) -> str:
     """Return one sentence for people: what was promised and what was seen."""
     due_at = verdict.expectation.due_at
-    partition = f"partition {verdict.expectation.interval}"
+    run = verdict.expectation.run
+    partition = f"run {run}" if run else f"partition {verdict.expectation.interval}"
     due = _when(due_at, verdict.expectation.sla.tz)
+    if verdict.answer is Answer.EXCUSED:
+        return f"{partition} was due {due} and is excused; {_seen(verdict)}"
     if verdict.arrived_at is not None:
-        arrived = f"{partition} arrived {_when(verdict.arrived_at)}"
+        arrived = f"{partition} {'finished' if run else 'arrived'} {_when(verdict.arrived_at)}"
         if verdict.missed:
             return f"{arrived}, {format_duration(verdict.late)} late; it was due {due}"
         return f"{arrived}, in time; it was due {due}"
     if verdict.answer is Answer.PENDING:
         return f"{partition} is due {due}, in {format_duration(due_at - verdict.now)}; {_seen(verdict)}"
-    return f"{partition} was due {due} and has not arrived; {format_duration(verdict.late)} late; {_seen(verdict)}"
+    missing = "has not finished" if run else "has not arrived"
+    return f"{partition} was due {due} and {missing}; {format_duration(verdict.late)} late; {_seen(verdict)}"
 
 
 _SEEN = {
+    "waiting": "it had not begun",
     "started": "its run started",
     "missing": "it was seen without rows",
     "unmeasured": "it could not be measured",
     "failed": "its run failed",
+    "skipped": "it was skipped",
 }
+_SEEN_OF_RUN = {"started": "it was running", "failed": "it failed"}
 
 
 def _seen(verdict: SlaVerdict) -> str:
@@ -126,7 +136,8 @@ def _seen(verdict: SlaVerdict) -> str:
     if newest is None:
         return "nothing has been seen of it"
     detail = f": {newest.detail}" if newest.detail else ""
-    return f"{_SEEN[newest.state]} {_when(newest.at)} (says {newest.source}{detail})"
+    seen = (_SEEN_OF_RUN if newest.run else _SEEN).get(newest.state, _SEEN[newest.state])
+    return f"{seen} {_when(newest.at)} (says {newest.source}{detail})"
 
 
 def _when(at: datetime, zone: tzinfo = UTC) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import or_, select
 from sqlalchemy.engine import Connection
@@ -13,6 +14,8 @@ from dq.model.observation import Observation
 from dq.model.sla import Sla
 from dq.sla.evaluate import DAY, LOOKBACK, Expectation, SlaVerdict, due_partitions, evaluate, expected_partitions
 from dq.store.schema import observation as table
+
+_CHUNK = 500
 
 
 def record(connection: Connection, environment: str, observation: Observation) -> None:
@@ -29,6 +32,7 @@ def record(connection: Connection, environment: str, observation: Observation) -
             table.c.subject == observation.subject,
             table.c.interval_start == observation.interval.start,
             table.c.interval_end == observation.interval.end,
+            table.c.run == observation.run,
         )
         .order_by(table.c.at.desc(), table.c.id.desc())
         .limit(1)
@@ -47,6 +51,7 @@ def record(connection: Connection, environment: str, observation: Observation) -
             at=observation.at,
             source=observation.source,
             detail=observation.detail,
+            run=observation.run,
         )
     )
 
@@ -69,17 +74,29 @@ def load(connection: Connection, environment: str, kind: str, subject: str, sinc
         .where(*mine, or_(table.c.interval_end > since, table.c.id == first))
         .order_by(table.c.at, table.c.id)
     )
-    return tuple(
-        Observation(
-            kind=row.kind,
-            subject=row.subject,
-            interval=Interval(row.interval_start, row.interval_end),
-            state=row.state,
-            at=row.at,
-            source=row.source,
-            detail=row.detail,
-        )
-        for row in rows
+    return tuple(map(_observation, rows))
+
+
+def load_runs(connection: Connection, environment: str, runs: Collection[str]) -> tuple[Observation, ...]:
+    """Return what was seen of DAG runs and their tasks, oldest sighting first; DAGs may have run ids in common."""
+    found: list[Observation] = []
+    ids = sorted(runs)
+    for place in range(0, len(ids), _CHUNK):
+        mine = (table.c.environment == environment, table.c.run.in_(ids[place : place + _CHUNK]))
+        found += map(_observation, connection.execute(select(table).where(*mine).order_by(table.c.at, table.c.id)))
+    return tuple(found)
+
+
+def _observation(row: Any) -> Observation:
+    return Observation(
+        kind=row.kind,
+        subject=row.subject,
+        interval=Interval(row.interval_start, row.interval_end),
+        state=row.state,
+        at=row.at,
+        source=row.source,
+        detail=row.detail,
+        run=row.run,
     )
 
 

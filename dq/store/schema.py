@@ -277,7 +277,24 @@ observation = Table(
     Column("at", Utc, nullable=False),
     Column("source", String(120), nullable=False),
     Column("detail", Text, nullable=False),
+    Column("run", String(250), nullable=False, server_default=text("''"), comment="the DAG run, of a DAG or task"),
     Index("dq_observation_subject", "environment", "kind", "subject", "interval_start"),
+    Index("dq_observation_run", "environment", "run"),
+)
+
+promise = Table(
+    "dq_promise",
+    metadata,
+    Column("environment", String(64), primary_key=True),
+    Column("kind", String(20), primary_key=True),
+    Column("subject", String(190), primary_key=True),
+    Column("run", String(250), primary_key=True),
+    Column("due_at", Utc, nullable=False),
+    Column("registered_at", Utc, nullable=False),
+    Column("looked_at", Utc, comment="when somebody last looked at Airflow for it"),
+    Column("settled_at", Utc, comment="when it was known what came of it"),
+    Column("body", _LONG, nullable=False, comment="JSON: what is promised"),
+    Index("dq_promise_open", "environment", "settled_at", "due_at"),
 )
 
 event = Table(

@@ -1,0 +1,77 @@
+"""What an SLA promises about one DAG run, or one task of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Literal
+
+from attrs import field, frozen
+
+from dq.model.interval import Interval
+from dq.model.sla import Sla
+
+LONGEST_SUBJECT = 180
+"""Characters of a subject. The store keeps 190, with its kind before it; each id of Airflow may have 250."""
+
+
+@frozen(kw_only=True)
+class Promise:
+    """One DAG run, or one task of it, that is promised.
+
+    Attributes:
+        dag_id: of the DAG.
+        task_id: of the task; ``""``: the whole run.
+        run_id: of the DAG run.
+        logical_date: of the DAG run, UTC; None: it has none.
+        run_after: when the run was due to start, UTC; ``within`` counts from here, and ``due`` is the first such time
+            of day at or after it.
+        created_at: when the run was made, UTC.
+        sla: the promise; its ``on_miss`` is a text.
+        labels: what routes match on, beside environment, kind and severity.
+        links: texts and addresses.
+        mapped: the task is mapped: it is done when all of its instances are.
+    """
+
+    dag_id: str
+    task_id: str = ""
+    run_id: str
+    logical_date: datetime | None = None
+    run_after: datetime
+    created_at: datetime
+    sla: Sla
+    labels: Mapping[str, str] = field(factory=dict, hash=False)
+    links: Mapping[str, str] = field(factory=dict, hash=False)
+    mapped: bool = False
+
+    @property
+    def kind(self) -> Literal["dag", "task"]:
+        """What is promised."""
+        return "task" if self.task_id else "dag"
+
+    @property
+    def subject(self) -> str:
+        """The name of what is promised: ``orders``, or ``orders.load``."""
+        return subject_of(self.dag_id, self.task_id)
+
+    @property
+    def interval(self) -> Interval:
+        """From the logical date to when the run was due; of a run without such a length the day before it was due."""
+        start = self.logical_date
+        if start is None or start >= self.run_after:
+            start = self.run_after - timedelta(days=1)
+        return Interval(start, self.run_after)
+
+    @property
+    def due_at(self) -> datetime:
+        """When it must be done, UTC."""
+        return self.sla.deadline(self.interval)
+
+
+def subject_of(dag_id: str, task_id: str = "") -> str:
+    """Return the name of a DAG, or of a task of it, as the store keeps it."""
+    name = f"{dag_id}.{task_id}" if task_id else dag_id
+    if len(name) <= LONGEST_SUBJECT:
+        return name
+    return f"{name[: LONGEST_SUBJECT - 41]}~{hashlib.sha256(name.encode()).hexdigest()[:40]}"

@@ -1,0 +1,210 @@
+"""The table of promises: which DAG runs and tasks have to be done by when, until it is known what came of it.
+
+The promise of a suite stands in the project, and every partition follows from it. Which runs a DAG has only Airflow
+knows, so each is written down when it is heard of. What is seen of it goes to the table of observations, like all else.
+
+A run that is heard of is promised, but for one whose time was over before it was made, when nothing of its subject had
+been heard of by that time: a new DAG that catches up with its past tells nothing about it.
+
+What a look at Airflow says:
+
+    state of the task or run           it was seen done  observation
+    ---------------------------------  ----------------  ------------------------------------------------------------
+    success                            yes               none: that one has its time
+    success                            no                arrived; in time, unless an earlier look, after the time that
+                                                         was due, saw it not done
+    failed, upstream_failed            -                 failed
+    skipped, removed; the run is gone  -                 skipped
+    none, scheduled, queued            -                 waiting
+    anything else                      -                 started
+
+Who marks a task as success by hand is believed. While nobody has looked since the time that was due, and it was not
+seen done, a promise is not judged; when that lasts for ``BLIND``, it is told as what it is, *unmeasured*.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from attrs import asdict, frozen
+from sqlalchemy import func, select
+from sqlalchemy.engine import Connection
+
+from dq.model.observation import Observation, ObservedState
+from dq.model.promise import Promise
+from dq.model.sla import Sla
+from dq.sla import observations
+from dq.sla.evaluate import Answer, Expectation, SlaVerdict, evaluate
+from dq.store.schema import promise as table
+from dq.store.upsert import insert_or_lock
+
+BLIND = timedelta(minutes=10)
+"""For so long after the time that was due nobody need have looked."""
+
+GONE = "gone"
+"""The state of a run that Airflow no longer has."""
+
+_OVER = (Answer.ON_TIME, Answer.MET_AFTER_MISS, Answer.EXCUSED)
+_STATES: dict[str | None, ObservedState] = {
+    "success": "arrived",
+    "failed": "failed",
+    "upstream_failed": "failed",
+    "skipped": "skipped",
+    "removed": "skipped",
+    GONE: "skipped",
+    None: "waiting",
+    "scheduled": "waiting",
+    "queued": "waiting",
+}
+_DONE_LAST: tuple[ObservedState, ...] = ("failed", "started", "waiting", "arrived", "skipped")
+
+
+@frozen
+class Open:
+    """A promise of which it is not known yet what came of it.
+
+    Attributes:
+        promise: what was promised.
+        looked_at: when somebody last looked at Airflow for it, UTC; None: nobody did.
+    """
+
+    promise: Promise
+    looked_at: datetime | None
+
+
+def whole(states: Iterable[str | None]) -> str | None:
+    """Return the state of a mapped task: that of the instance which keeps it most from being done."""
+    return min(states, key=lambda state: _DONE_LAST.index(_STATES.get(state, "started")), default=None)
+
+
+def record(connection: Connection, environment: str, promise: Promise, now: datetime) -> bool:
+    """Write a promise down, unless it is known; return whether it is promised, as said above."""
+    c, subject = table.c, (environment, promise.kind, promise.subject)
+    if promise.due_at < promise.created_at:
+        mine = zip((c.environment, c.kind, c.subject), subject, strict=True)
+        heard = connection.execute(select(func.min(c.registered_at)).where(*(x == y for x, y in mine))).scalar()
+        if heard is None or heard > promise.due_at:
+            return False
+    insert_or_lock(
+        connection,
+        table,
+        {
+            **dict(zip(("environment", "kind", "subject"), subject, strict=True)),
+            "run": promise.run_id,
+            "due_at": promise.due_at,
+            "registered_at": now,
+            "body": _dump(promise),
+        },
+    )
+    return True
+
+
+def look(
+    connection: Connection, environment: str, promise: Promise, state: str | None, now: datetime, source: str
+) -> None:
+    """Write down what Airflow says of a promise, as said above.
+
+    Args:
+        connection: in a transaction.
+        environment: e.g. ``prod``.
+        promise: which one; it is written down.
+        state: of the task or run, as Airflow has it; ``GONE``: it no longer has the run.
+        now: the time of the look.
+        source: who looks.
+    """
+    row = connection.execute(select(table.c.looked_at).where(*_is(environment, promise)).with_for_update()).first()
+    what, at = _STATES.get(state, "started"), now
+    if what == "arrived" and (row is None or row.looked_at is None or row.looked_at <= promise.due_at):
+        at = min(now, promise.due_at)
+    seen = observations.load_runs(connection, environment, [promise.run_id])
+    if what != "arrived" or not any(one.state == what and _about(one, promise) for one in seen):
+        observations.record(connection, environment, observed(promise, what, at, source, str(state or "not scheduled")))
+    connection.execute(table.update().where(*_is(environment, promise)).values(looked_at=now))
+
+
+def observed(promise: Promise, state: ObservedState, at: datetime, source: str, detail: str = "") -> Observation:
+    """Return a sighting of what is promised."""
+    return Observation(
+        kind=promise.kind,
+        subject=promise.subject,
+        interval=promise.interval,
+        state=state,
+        at=at,
+        source=source,
+        detail=detail,
+        run=promise.run_id,
+    )
+
+
+def still_open(connection: Connection, environment: str) -> tuple[Open, ...]:
+    """Return the promises of which it is not known yet what came of them, the one that is due first at the front."""
+    c = table.c
+    mine = (
+        select(table).where(c.environment == environment, c.settled_at.is_(None)).order_by(c.due_at, c.subject, c.run)
+    )
+    return tuple(Open(_load(row), row.looked_at) for row in connection.execute(mine))
+
+
+def judge(connection: Connection, environment: str, now: datetime) -> tuple[tuple[Promise, SlaVerdict], ...]:
+    """Judge the promises that are due and open, and close those of which it is known now what came of them."""
+    due = [one for one in still_open(connection, environment) if one.promise.due_at <= now]
+    seen = observations.load_runs(connection, environment, {one.promise.run_id for one in due})
+    found = tuple(_judged(due, seen, now))
+    for promise, verdict in found:
+        if verdict.answer in _OVER:
+            connection.execute(table.update().where(*_is(environment, promise)).values(settled_at=now))
+    return found
+
+
+def _judged(due: Iterable[Open], seen: Iterable[Observation], now: datetime) -> Iterator[tuple[Promise, SlaVerdict]]:
+    by_run: dict[tuple[str, str, str], list[Observation]] = defaultdict(list)
+    for sighting in seen:
+        by_run[sighting.kind, sighting.subject, sighting.run].append(sighting)
+    for one in due:
+        promise = one.promise
+        mine = by_run[promise.kind, promise.subject, promise.run_id]
+        if not any(o.state == "arrived" for o in mine) and (one.looked_at is None or one.looked_at < promise.due_at):
+            if now < promise.due_at + BLIND:
+                continue
+            mine.append(observed(promise, "unmeasured", now, "dq", "nobody has looked at Airflow since"))
+        expectation = Expectation(
+            kind=promise.kind,
+            subject=promise.subject,
+            interval=promise.interval,
+            due_at=promise.due_at,
+            severity=promise.sla.severity,
+            sla=promise.sla,
+            run=promise.run_id,
+        )
+        yield promise, evaluate([expectation], mine, now)[0]
+
+
+def _is(environment: str, promise: Promise) -> tuple[Any, ...]:
+    c = table.c
+    return (
+        c.environment == environment,
+        c.kind == promise.kind,
+        c.subject == promise.subject,
+        c.run == promise.run_id,
+    )
+
+
+def _about(one: Observation, promise: Promise) -> bool:
+    return (one.kind, one.subject, one.run) == (promise.kind, promise.subject, promise.run_id)
+
+
+def _dump(promise: Promise) -> str:
+    sla = promise.sla
+    body = asdict(promise, recurse=False) | {"sla": sla.to_json()}
+    return json.dumps(body, default=datetime.isoformat, ensure_ascii=False, sort_keys=True)
+
+
+def _load(row: Any) -> Promise:
+    body = json.loads(row.body)
+    for name in ("logical_date", "run_after", "created_at"):
+        body[name] = None if body[name] is None else datetime.fromisoformat(body[name])
+    return Promise(**body | {"sla": Sla.from_json(body["sla"])})
