@@ -1,7 +1,7 @@
 """Every minute: judge the SLAs, of the suites and of the tasks and DAGs that `sla(...)` promises, and tell who is late.
 
-It asks Airflow what became of the runs that are due, because a task that never started says nothing by itself. A scheduler
-that is dead watches nothing: `dq sla check` on another host still sees the suites.
+It asks Airflow what became of the runs that are due, because a task that never started says nothing by itself. A
+scheduler that is dead watches nothing: `dq sla check` on another host still sees the suites.
 """
 
 from datetime import UTC, datetime, timedelta

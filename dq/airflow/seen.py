@@ -21,7 +21,7 @@ from dq.model.errors import DqError
 from dq.model.interval import Interval
 from dq.model.observation import Observation
 from dq.model.promise import Promise, subject_of
-from dq.sla.promises import GONE, whole
+from dq.sla.promises import GONE, ITSELF, whole
 
 if TYPE_CHECKING:
     from dq.project import Project
@@ -139,7 +139,7 @@ class Says:
             interval=Interval(due - timedelta(days=1), due),
             state=self.state,
             at=now,
-            source="task" if task_id else "DAG",
+            source=ITSELF,
             run=str(context["run_id"]),
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import airflow
-from airflow.providers.common.compat.sdk import DAG, XComArg
+from airflow.providers.common.compat.sdk import DAG
 
 from dq.airflow.seen import Says
 from dq.model.duration import format_duration
@@ -53,9 +53,7 @@ def sla(
     """
     promise = Sla(due=due, tz=tz, within=within, severity=severity, on_miss=_by_name(on_miss))
     where = None if project is None else str(project)
-    task: Any = target
-    if isinstance(task, XComArg):
-        task = task.operator
+    task: Any = getattr(target, "operator", target)  # of what a function with @task returned
     dag: Any
     labels: dict[str, str] = {}
     one: dict[str, Any]

@@ -12,7 +12,8 @@ What a look at Airflow says:
     ---------------------------------  ----------------  ------------------------------------------------------------
     success                            yes               none: that one has its time
     success                            no                arrived; in time, unless an earlier look, after the time that
-                                                         was due, saw it not done
+                                                         was due, saw it not done. Its own word, which may come a little
+                                                         after its state, counts before that, and is waited for
     failed, upstream_failed            -                 failed
     skipped, removed; the run is gone  -                 skipped
     none, scheduled, queued            -                 waiting
@@ -44,6 +45,12 @@ from dq.store.upsert import insert_or_lock
 
 BLIND = timedelta(minutes=10)
 """For so long after the time that was due nobody need have looked."""
+
+ITSELF = "itself"
+"""The source of what a task or DAG says of its own end."""
+
+FOR_ITS_WORD = timedelta(seconds=30)
+"""For so long a success that was only seen is not judged."""
 
 GONE = "gone"
 """The state of a run that Airflow no longer has."""
@@ -167,10 +174,16 @@ def _judged(due: Iterable[Open], seen: Iterable[Observation], now: datetime) -> 
     for one in due:
         promise = one.promise
         mine = by_run[promise.kind, promise.subject, promise.run_id]
-        if not any(o.state == "arrived" for o in mine) and (one.looked_at is None or one.looked_at < promise.due_at):
+        arrived = [o for o in mine if o.state == "arrived"]
+        own = [o for o in arrived if o.source == ITSELF]
+        if own:
+            mine = [o for o in mine if o.state != "arrived" or o.source == ITSELF]
+        elif one.looked_at is None or one.looked_at < promise.due_at:
             if now < promise.due_at + BLIND:
                 continue
             mine.append(observed(promise, "unmeasured", now, "dq", "nobody has looked at Airflow since"))
+        elif arrived and now < one.looked_at + FOR_ITS_WORD:
+            continue
         expectation = Expectation(
             kind=promise.kind,
             subject=promise.subject,
