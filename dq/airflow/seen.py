@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+import airflow
 from attrs import frozen
 
 from dq.airflow.tasks import start_of
@@ -28,12 +29,18 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+AIRFLOW_2 = airflow.__version__.startswith("2.")
+
 
 def states(promised: Iterable[Promise]) -> dict[Promise, str | None]:
     """Return the state of each task or DAG run, as Airflow has it; ``GONE`` where it has none any more.
 
     It blocks. In the triggerer it must be called through ``asgiref.sync.sync_to_async``.
     """
+    if AIRFLOW_2:
+        from dq.airflow import airflow2
+
+        return airflow2.states(promised)
     by_dag: dict[str, list[Promise]] = defaultdict(list)
     for promise in promised:
         by_dag[promise.dag_id].append(promise)
@@ -63,6 +70,10 @@ def look(project: Project, now: datetime | None = None) -> int:
     from dq import app
 
     now = now or datetime.now(UTC)
+    if AIRFLOW_2:
+        from dq.airflow import airflow2
+
+        airflow2.look(project, now)
     due = [one.promise for one in app.open_promises(project) if one.promise.due_at <= now]
     if due:
         app.promise(project, due, states=states(due), source="watch")

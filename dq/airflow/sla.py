@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import airflow
 from airflow.providers.common.compat.sdk import DAG
+from packaging.version import Version
 
-from dq.airflow.seen import Says
+from dq.airflow.seen import AIRFLOW_2, Says
 from dq.model.duration import format_duration
 from dq.model.errors import UsageError
 from dq.model.severity import Severity
@@ -18,6 +19,8 @@ from dq.model.sla import Sla
 
 T = TypeVar("T")
 
+_KEEPS_DEADLINES = Version("3.3.2")
+"""Before it, a change of the DAG file loses them (apache/airflow issue 68732)."""
 _MADE = "dq: a run is made"
 _LOOK = "dq: due within "
 
@@ -76,8 +79,40 @@ def sla(
         raise UsageError(f"sla() promises a task or a DAG, not {target!r}")
     if dag.tags:
         labels["tags"] = ",".join(sorted(dag.tags))
-    _set_deadlines(dag, {**one, "sla": promise.to_json(), "labels": labels}, name, promise, where)
+    one |= {"sla": promise.to_json(), "labels": labels}
+    if AIRFLOW_2:
+        if one["mapped"] or not one["task"]:
+            raise UsageError(f"{name} cannot be promised on Airflow 2; promise the last task that is not mapped")
+        from dq.airflow import airflow2
+
+        airflow2.set_on(task, one, promise)
+    elif Version(airflow.__version__) < _KEEPS_DEADLINES:
+        raise UsageError(f"sla() needs Airflow {_KEEPS_DEADLINES}, or 2.11; {airflow.__version__} loses deadlines")
+    else:
+        _set_deadlines(dag, one, name, promise, where)
     return target
+
+
+def sla_miss_callback(
+    dag: Any,
+    task_list: str,  # noqa: ARG001  # Airflow's signature
+    blocking_task_list: str,  # noqa: ARG001  # as above
+    slas: Iterable[Any],
+    blocking_tis: Iterable[Any],  # noqa: ARG001  # as above
+) -> None:
+    """Tell dq of late tasks: for ``DAG(sla_miss_callback=...)`` of Airflow 2, also of those with Airflow's own ``sla=``.
+
+    Nothing is judged or sent here; ``sla_check`` does that. Airflow 3 calls no such function: there, and on both, write
+    :func:`sla`.
+
+    Args:
+        dag: the DAG; its file says which project.
+        task_list, blocking_task_list, blocking_tis: not needed.
+        slas: the misses, ``airflow.models.slamiss.SlaMiss``.
+    """
+    from dq.airflow import airflow2
+
+    airflow2.missed(dag, slas)
 
 
 def _by_name(on_miss: Callable[..., object] | str | None) -> str | None:
@@ -110,8 +145,6 @@ def _is_mapped(task: Any) -> bool:
 
 def _set_deadlines(dag: Any, one: dict[str, Any], name: str, promise: Sla, project: str | None) -> None:
     """Add a promise to the deadlines of a DAG: one for each distinct interval, and one that says when a run is made."""
-    if tuple(int(part) for part in airflow.__version__.split(".")[:2]) < (3, 0):
-        raise UsageError("not yet on Airflow 2")
     from airflow.sdk.definitions.callback import AsyncCallback
     from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 

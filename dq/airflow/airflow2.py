@@ -1,0 +1,132 @@
+"""SLAs on Airflow 2, which has no deadlines: its own hook, and a look at its database for what that one misses.
+
+Airflow 2 calls ``sla_miss_callback`` only for runs of the schedule, only after a first success of the task, and names
+runs that were never made. So the watch DAG looks at every run itself. What a task promises travels in its ``params``,
+because that is what Airflow keeps of a DAG file.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.models.dag import DagModel
+from airflow.models.dagrun import DagRun
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.utils.session import create_session
+from airflow.utils.types import DagRunType
+
+from dq.airflow.seen import plain, project_of
+from dq.airflow.sla import sla_miss_callback
+from dq.model.errors import DqError
+from dq.model.promise import Promise
+from dq.model.sla import Sla
+from dq.project import Project
+from dq.sla.promises import GONE, ITSELF, observed
+
+_log = logging.getLogger(__name__)
+
+PARAM = "dq_sla"
+"""The param of a task that says what it promises."""
+LOOKBACK = timedelta(days=7)
+"""Runs that were made longer ago are not looked for; those that are written down already are."""
+
+
+def set_on(task: Any, promised: Mapping[str, Any], sla: Sla) -> None:
+    """Let a task carry its promise, and Airflow call dq's hook where it can."""
+    task.params.update({PARAM: dict(promised)})
+    if sla.within is None:
+        return
+    task.sla = sla.within
+    known = task.dag.sla_miss_callback
+    callbacks = known if isinstance(known, list) else [known] if known else []
+    if sla_miss_callback not in callbacks:
+        task.dag.sla_miss_callback = [*callbacks, sla_miss_callback]
+
+
+def missed(dag: Any, slas: Iterable[Any]) -> None:
+    """Write down what became of the runs that Airflow says are late; one that was never made says nothing of a task."""
+    try:
+        found: list[tuple[Promise, Any]] = []
+        with create_session() as session:
+            for miss in slas:
+                task = dag.get_task(miss.task_id)
+                run = session.query(DagRun).filter_by(dag_id=dag.dag_id, execution_date=miss.execution_date).first()
+                if run is not None:
+                    found += _of_run(run, {task.task_id: _promised(task)})
+        _write(project_of(dag.fileloc, None), found, "sla_miss_callback")
+    except DqError as error:
+        _log.warning("dq did not write down who is late: %s", error)
+    except Exception:  # noqa: BLE001  # whatever it is, Airflow would only drop it
+        _log.exception("dq did not write down who is late")
+
+
+def look(project: Project, now: datetime) -> int:
+    """Look at every run whose tasks promise something; return at how many promises of them."""
+    found: list[tuple[Promise, Any]] = []
+    with create_session() as session:
+        for row in session.query(SerializedDagModel).join(DagModel, DagModel.dag_id == SerializedDagModel.dag_id):
+            if f'"{PARAM}"' not in json.dumps(row.data):
+                continue
+            promised = {task.task_id: one for task in row.dag.tasks if (one := task.params.dump().get(PARAM))}
+            runs = session.query(DagRun).filter(DagRun.dag_id == row.dag_id, DagRun.queued_at >= now - LOOKBACK)
+            for run in runs:
+                found += _of_run(run, promised)
+    _write(project, found, "watch")
+    return len(found)
+
+
+def states(promised: Iterable[Promise]) -> dict[Promise, str | None]:
+    """Return the state of each task; ``GONE`` where its run is no longer there."""
+    found: dict[Promise, str | None] = {}
+    with create_session() as session:
+        for promise in promised:
+            run = session.query(DagRun).filter_by(dag_id=promise.dag_id, run_id=promise.run_id).first()
+            instance = None if run is None else run.get_task_instance(promise.task_id, session=session)
+            found[promise] = GONE if run is None else "removed" if instance is None else instance.state
+    return found
+
+
+def _promised(task: Any) -> Mapping[str, Any]:
+    """Return what a task promises: as dq wrote it, or as Airflow's own ``sla=`` says."""
+    known: Mapping[str, Any] | None = task.params.dump().get(PARAM)
+    return known or {"sla": Sla(within=task.sla).to_json(), "labels": {"owner": task.owner}}
+
+
+def _of_run(run: Any, promised: Mapping[str, Mapping[str, Any]]) -> list[tuple[Promise, Any]]:
+    """Return what the tasks of a run promise, with the instance of each; a back-fill promises nothing."""
+    if run.run_type == DagRunType.BACKFILL_JOB or run.queued_at is None:
+        return []
+    made = plain(run.queued_at)
+    by_schedule = run.run_type == DagRunType.SCHEDULED and run.data_interval_end is not None
+    return [
+        (
+            Promise(
+                dag_id=run.dag_id,
+                task_id=task_id,
+                run_id=run.run_id,
+                logical_date=plain(run.execution_date),
+                run_after=plain(run.data_interval_end) if by_schedule else made,
+                created_at=made,
+                sla=Sla.from_json(one["sla"]),
+                labels=one["labels"],
+            ),
+            run.get_task_instance(task_id),
+        )
+        for task_id, one in promised.items()
+    ]
+
+
+def _write(project: Project, found: Iterable[tuple[Promise, Any]], source: str) -> None:
+    from dq import app
+
+    now = datetime.now(UTC)
+    due = [(promise, instance) for promise, instance in found if promise.due_at <= now]
+    for promise, instance in due:
+        if instance is not None and instance.state == "success" and instance.end_date is not None:
+            app.observe(project, observed(promise, "arrived", plain(instance.end_date), ITSELF))
+    seen = {promise: None if instance is None else instance.state for promise, instance in due}
+    app.promise(project, seen, states=seen, source=source, now=now)
