@@ -5,7 +5,17 @@ and lays out tasks. What the tasks do happens in :mod:`dq.airflow.tasks`, on the
 """
 
 from dq.airflow.groups import branch, reconciliation_group, require_quality, suite_group
-from dq.airflow.sla import sla, sla_miss_callback
+from dq.airflow.promises import sla, sla_miss_callback
 from dq.airflow.when import EveryNth, NewData, Sql
 
-__all__ = ["EveryNth", "NewData", "Sql", "branch", "reconciliation_group", "require_quality", "sla", "sla_miss_callback", "suite_group"]
+__all__ = [
+    "EveryNth",
+    "NewData",
+    "Sql",
+    "branch",
+    "reconciliation_group",
+    "require_quality",
+    "sla",
+    "sla_miss_callback",
+    "suite_group",
+]

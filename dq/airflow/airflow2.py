@@ -19,8 +19,8 @@ from airflow.models.serialized_dag import SerializedDagModel
 from airflow.utils.session import create_session
 from airflow.utils.types import DagRunType
 
+from dq.airflow.promises import sla_miss_callback
 from dq.airflow.seen import plain, project_of
-from dq.airflow.sla import sla_miss_callback
 from dq.model.errors import DqError
 from dq.model.promise import Promise
 from dq.model.sla import Sla

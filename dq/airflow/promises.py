@@ -100,7 +100,7 @@ def sla_miss_callback(
     slas: Iterable[Any],
     blocking_tis: Iterable[Any],  # noqa: ARG001  # as above
 ) -> None:
-    """Tell dq of late tasks: for ``DAG(sla_miss_callback=...)`` of Airflow 2, also of those with Airflow's own ``sla=``.
+    """Tell dq of late tasks: for ``DAG(sla_miss_callback=...)`` of Airflow 2, also of those with its own ``sla=``.
 
     Nothing is judged or sent here; ``sla_check`` does that. Airflow 3 calls no such function: there, and on both, write
     :func:`sla`.
