@@ -140,7 +140,7 @@ def _listed(callbacks: Any) -> list[Any]:
 
 def _is_mapped(task: Any) -> bool:
     """Return whether a task has an instance for each of several things, by itself or with the group it is in."""
-    return task.is_mapped or next(iter(task.iter_mapped_task_groups()), None) is not None
+    return hasattr(task, "partial_kwargs") or next(iter(task.iter_mapped_task_groups()), None) is not None
 
 
 def _set_deadlines(dag: Any, one: dict[str, Any], name: str, promise: Sla, project: str | None) -> None:
