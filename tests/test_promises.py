@@ -115,6 +115,12 @@ def test_a_success_of_which_it_said_nothing_yet_waits_for_its_word(told) -> None
     assert told.judge(DUE + MINUTE) == {"scheduled__1": Answer.ON_TIME}
 
 
+def test_it_is_not_waited_for_with_every_look_anew(told) -> None:
+    for second in range(1, 40, 10):
+        told.look(promised(), "success", DUE + second * SECOND)
+    assert told.judge(DUE + 40 * SECOND) == {"scheduled__1": Answer.ON_TIME}
+
+
 def test_what_was_seen_not_done_after_the_time_is_late_whoever_marks_it(told) -> None:
     told.look(promised(), "running", DUE + SECOND)
     told.look(promised(), "success", DUE + 5 * MINUTE)

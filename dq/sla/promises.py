@@ -128,8 +128,9 @@ def look(
     if what == "arrived" and (row is None or row.looked_at is None or row.looked_at <= promise.due_at):
         at = min(now, promise.due_at)
     seen = observations.load_runs(connection, environment, [promise.run_id])
-    if what != "arrived" or not any(one.state == what and _about(one, promise) for one in seen):
-        observations.record(connection, environment, observed(promise, what, at, source, str(state or "not scheduled")))
+    if what == "arrived" and any(one.state == what and _about(one, promise) for one in seen):
+        return  # that was the look that counts: from it on its own word is waited for
+    observations.record(connection, environment, observed(promise, what, at, source, str(state or "not scheduled")))
     connection.execute(table.update().where(*_is(environment, promise)).values(looked_at=now))
 
 
