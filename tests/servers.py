@@ -56,10 +56,10 @@ class Server:
     restart: Callable[[Callable[[], None]], None]
     _numbers: count[int] = field(factory=lambda: count(1))
 
-    def new_database(self) -> str:
-        """Return the URL of a new, empty database."""
+    def new_database(self, like: str | None = None) -> str:
+        """Return the URL of a new database: empty, or on PostgreSQL a copy of the one at the URL ``like``."""
         name = f"dq_{next(self._numbers)}"
-        self.run(f"CREATE DATABASE {name}")
+        self.run(f"CREATE DATABASE {name}" + (f" TEMPLATE {like.rsplit('/', 1)[1]}" if like else ""))
         return f"{self.address}/{name}"
 
     def drop_database(self, url: str) -> None:
@@ -84,7 +84,7 @@ def postgres() -> Server:
                 shutil.copytree(home.parent / part, base / part, symlinks=True)
         home = base / home.name
     programs = home / "pginstall" / "bin"
-    data, port = base / "data", _free_port()
+    data, port = base / "data", free_port()
     user = _as_nobody() if os.geteuid() == 0 else ["setpriv"]
     _quiet([*user, str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"])
     options = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={base}", "fsync=off"]
@@ -105,7 +105,7 @@ def mariadb() -> Server:
     server, install = require_program("mariadbd"), require_program("mariadb-install-db")
     import pymysql  # noqa: PLC0415  # optional, as the server
 
-    base, port = _directory("dq-my-"), _free_port()
+    base, port = _directory("dq-my-"), free_port()
     user = ["--user=nobody"] if os.geteuid() == 0 else []
     # Servers that begin at once with the same process number, as in containers, would share temporary tables in /tmp.
     common = ["--no-defaults", *user, f"--datadir={base / 'data'}", f"--tmpdir={base}"]
@@ -141,7 +141,8 @@ def _directory(prefix: str) -> Path:
     return path
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of 127.0.0.1 on which nothing listens now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port

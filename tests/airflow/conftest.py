@@ -10,7 +10,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from attrs import field, frozen
+from attrs import evolve, field, frozen
+
+from tests.airflow.components import Components, database
+from tests.servers import missing
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -24,17 +27,25 @@ EVENTS = [  # id, org, amount, happened_at
 
 @frozen
 class Airflow:
-    """An Airflow home whose only DAG folder is the ``dags/`` of a project."""
+    """An Airflow home whose only DAG folder is the ``dags/`` of a project.
 
+    Attributes:
+        line: ``3.3`` or ``2.11``.
+        interpreter: the Python that has it.
+        more: of the environment; None takes a name away.
+    """
+
+    line: str
+    interpreter: str
     home: Path
     project: Path
     dags: Path
-    more: dict[str, str] = field(factory=dict)
+    more: dict[str, str | None] = field(factory=dict)
 
     @property
     def env(self):
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "DQ_", "PYTHON", "COVERAGE"))}
-        return clean | {
+        found = clean | {
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -42,10 +53,14 @@ class Airflow:
             "DQ_NOW": "2026-11-02T01:00:00+00:00",
             **self.more,
         }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def with_more(self, more):
+        return evolve(self, more=self.more | more)
 
     def python(self, *arguments, cwd=None, timeout=180):
         done = subprocess.run(
-            [sys.executable, *map(str, arguments)],
+            [self.interpreter, *map(str, arguments)],
             cwd=cwd or self.home, env=self.env, capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
@@ -82,16 +97,54 @@ def make_project(folder):
     return folder
 
 
+@pytest.fixture(scope="session", params=["3.3", pytest.param("2.11", marks=pytest.mark.airflow2)])
+def line(request):
+    """The line of Airflow; each has a Python of its own, and what uses this fixture is tested on both."""
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def new_airflow(tmp_path_factory):
+def interpreter(line):
+    """The Python that has this line of Airflow."""
+    if line == "3.3":
+        return sys.executable
+    python = ROOT / "var" / "airflow2" / "bin" / "python"
+    if not python.exists():
+        missing("Airflow 2.11", "its environment is not there; `make test-airflow` makes it")
+    return str(python)
+
+
+@pytest.fixture(scope="session")
+def new_airflow(line, interpreter, tmp_path_factory):
     """Return a function that makes an Airflow home; its metadata database is migrated once and then copied."""
     migrated = tmp_path_factory.mktemp("airflow")
-    first = Airflow(migrated, migrated, migrated / "dags")
+    first = Airflow(line, interpreter, migrated, migrated, migrated / "dags")
     first.python("-m", "airflow", "db", "migrate")
 
     def new(project, dags=None, **more):
         home = tmp_path_factory.mktemp("airflow")
         shutil.copy(migrated / "airflow.db", home / "airflow.db")
-        return Airflow(home, project, dags or project / "dags", more)
+        return Airflow(line, interpreter, home, project, dags or project / "dags", more)
 
     return new
+
+
+@pytest.fixture(scope="session")
+def new_components(line, interpreter, postgres_server, tmp_path_factory):
+    """Return a function that makes an Airflow whose metadata are on PostgreSQL, and its components, not started yet.
+
+    Its database is migrated once and then copied. What still runs at the end is killed.
+    """
+    template, made, nowhere = postgres_server.new_database(), [], tmp_path_factory.mktemp("airflow")
+    first = Airflow(line, interpreter, nowhere, nowhere, nowhere, database(line, template))
+    first.python("-m", "airflow", "db", "migrate")
+
+    def new(project, dags=None, **more):
+        home = tmp_path_factory.mktemp("airflow")
+        airflow = Airflow(line, interpreter, home, project, dags or project / "dags", more)
+        made.append(Components.of(airflow, postgres_server.new_database(like=template)))
+        return made[-1]
+
+    yield new
+    for components in made:
+        components.kill()

@@ -1,143 +1,165 @@
-"""The same DAGs through a real scheduler: an API server, a DAG processor, a scheduler with LocalExecutor."""
+"""Stages and their checks through a real scheduler with LocalExecutor; its metadata and dq's store on PostgreSQL."""
 
-import os
 import shutil
-import signal
-import socket
-import sqlite3
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from contextlib import ExitStack, contextmanager
 
+import psycopg
 import pytest
 
+from tests.airflow.components import sessions
 from tests.airflow.conftest import make_project
 
-pytestmark = [pytest.mark.airflow, pytest.mark.slow]
+pytestmark = [pytest.mark.airflow, pytest.mark.components, pytest.mark.slow]
 
-ONCE = """
-from datetime import UTC, datetime, timedelta
+DAGS = """
+from datetime import UTC, datetime
+
+from airflow.providers.common.compat.sdk import DAG, AirflowSkipException
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG
+from airflow.providers.standard.operators.python import BranchPythonOperator, PythonOperator
+
 from dq.airflow import suite_group
 
-for suite in ("good", "bad"):
-    # A task of a busy machine may be lost to Airflow's own SQLite; as anywhere, it is tried again.
-    again = {"retries": 3, "retry_delay": timedelta(seconds=1)}
-    with DAG(f"once_{suite}", schedule="@once", start_date=datetime(2026, 11, 2, tzinfo=UTC), default_args=again):
-        EmptyOperator(task_id="extract") >> suite_group(suite, group_id="dq") >> EmptyOperator(task_id="publish")
+START = datetime(2026, 11, 2, tzinfo=UTC)
+
+
+def work():
+    pass
+
+
+def fail():
+    raise FileNotFoundError("the delivery is not there")
+
+
+def skip():
+    raise AirflowSkipException("nothing was delivered")
+
+
+for name, suite, extract, more in (
+    ("all_pass", "good", work, {}),
+    ("not_due", "good", work, {"should_run": lambda context: False}),
+    ("fails", "bad", work, {}),
+    ("unmeasured", "blind", work, {}),
+    ("extract_failed", "good", fail, {}),
+    ("extract_skipped", "good", skip, {}),
+):
+    with DAG(name, schedule="@once", start_date=START, catchup=True):
+        (
+            PythonOperator(task_id="extract", python_callable=extract)
+            >> suite_group(suite, group_id="dq", **more)
+            >> EmptyOperator(task_id="publish")
+            >> EmptyOperator(task_id="tell", trigger_rule="none_failed")
+        )
+
+with DAG("branched", schedule="@once", start_date=START, catchup=True):
+    way = BranchPythonOperator(task_id="way", python_callable=lambda: "around")
+    publish = EmptyOperator(task_id="publish")
+    way >> suite_group("good", group_id="dq") >> publish >> EmptyOperator(task_id="tell", trigger_rule="none_failed")
+    way >> EmptyOperator(task_id="around")
+
+with DAG("crowd", schedule=None, start_date=START, max_active_runs=4):
+    for suite in ("good", "bad"):
+        suite_group(suite)
 """
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-@contextmanager
-def component(airflow, name, *options):
-    """Run a component in a process group of its own: its children outlive it otherwise."""
-    log = airflow.home / f"{name}.log"
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "airflow", name, *options],
-            cwd=airflow.home, env=airflow.env, stdout=out, stderr=out, start_new_session=True,
-        )  # fmt: skip
-    try:
-        yield process
-    finally:
-        for sign in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(process.pid, sign)
-            except ProcessLookupError:
-                break
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                continue
-        process.wait(10)
-
-
-def wait_for(what, seconds, processes, logs):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if what():
-            return
-        dead = [name for name, process in processes.items() if process.poll() is not None]
-        assert not dead, f"{dead} ended\n{logs()}"
-        time.sleep(1)
-    pytest.fail(f"not within {seconds} s\n{logs()}")
+CASES = ["all_pass", "not_due", "fails", "unmeasured", "extract_failed", "extract_skipped", "branched"]
+CROWD = [f"2026-11-02T00:0{minute}:00+00:00" for minute in range(4)]  # all of them look at 2026-11-01
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(tmp_path_factory, postgres_server):
     project = make_project(tmp_path_factory.mktemp("scheduled") / "project")
     shutil.rmtree(project / "dags")
     (project / "dags").mkdir()
-    (project / "dags" / "once.py").write_text(ONCE)
+    (project / "dags" / "staged.py").write_text(DAGS)
+    with (project / "dq.toml").open("a") as settings:
+        settings.write(f'\n[store]\nurl = "{postgres_server.new_database()}"\n')
     return project
 
 
-def test_a_dag_goes_through_a_real_scheduler(new_airflow, project):
-    port = free_port()
-    airflow = new_airflow(
-        project,
-        AIRFLOW__API__HOST="127.0.0.1",
-        AIRFLOW__API__PORT=str(port),
-        AIRFLOW__API__WORKERS="1",
-        AIRFLOW__API__BASE_URL=f"http://127.0.0.1:{port}",
-        AIRFLOW__API_AUTH__JWT_SECRET="s" * 64,
-        AIRFLOW__CORE__EXECUTOR="LocalExecutor",
-        AIRFLOW__CORE__EXECUTION_API_SERVER_URL=f"http://127.0.0.1:{port}/execution/",
-        AIRFLOW__CORE__PARALLELISM="2",
-        AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION="False",
-        AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS="True",
-        AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK="False",
-    )
-    # the server of task logs would listen on all interfaces
-    names = {"api-server": (), "dag-processor": (), "scheduler": ("--skip-serve-logs",)}
+@pytest.fixture(scope="module")
+def components(new_components, project):
+    components = new_components(project)
+    components.airflow.python("-m", "dq.cli", "db", "upgrade", cwd=project)
+    components.start()
+    yield components
+    components.kill()
 
-    def logs():
-        return "\n".join(f"--- {n}\n{(airflow.home / f'{n}.log').read_text()[-3000:]}" for n in names)
 
-    def task_logs():
-        found = sorted((airflow.home / "logs").glob("dag_id=*/**/*.log"))
-        return "\n".join(f"--- {path.relative_to(airflow.home)}\n{path.read_text()[-2000:]}" for path in found)
+@pytest.fixture(scope="module")
+def cases(components):
+    return {dag: (components.wait_for_run(dag), components.tasks(dag)) for dag in CASES}
 
-    def states(query):
-        with sqlite3.connect(f"file:{airflow.home / 'airflow.db'}?mode=ro", uri=True) as metadata:
-            return dict(metadata.execute(query).fetchall())
 
-    def listens():
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v2/version", timeout=5) as answer:
-                return answer.status == 200
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            return False
+@pytest.fixture
+def store(project):
+    url = (project / "dq.toml").read_text().rsplit('"', 2)[1].replace("+psycopg", "")
+    with psycopg.connect(url) as connection:
+        yield lambda query, *values: connection.execute(query, values).fetchall()
 
-    def finished():
-        runs = states("SELECT dag_id, state FROM dag_run")
-        return len(runs) == 2 and set(runs.values()) <= {"success", "failed"}
 
-    with ExitStack() as running:
-        processes = {name: running.enter_context(component(airflow, name, *options)) for name, options in names.items()}
-        wait_for(listens, 120, processes, logs)
-        wait_for(finished, 240, processes, logs)
+@pytest.mark.parametrize(
+    ("dag", "scans", "close", "gate", "publish", "tell", "run"),
+    [
+        ("all_pass", "success", "success", "success", "success", "success", "success"),
+        ("not_due", "skipped", "success", "success", "success", "success", "success"),
+        # A task two steps behind a blocked gate runs when its rule is none_failed: a skipped task is no failed one.
+        ("fails", "success", "success", "success", "skipped", "success", "success"),
+        ("unmeasured", "failed", "success", *["upstream_failed"] * 3, "failed"),
+        ("extract_failed", "upstream_failed", "success", *["upstream_failed"] * 3, "failed"),
+        ("extract_skipped", "skipped", "success", "skipped", "skipped", "success", "success"),
+        ("branched", "skipped", "success", "skipped", "skipped", "success", "success"),
+    ],
+)
+def test_a_stage_its_checks_and_the_next_stage(components, cases, dag, scans, close, gate, publish, tell, run):
+    state, tasks = cases[dag]
+    others = {"dq.should_run", "dq.close", "dq.gate", "extract", "publish", "tell", "way", "around"}
+    found = {tasks[task] for task in tasks.keys() - others}
+    told = (found, tasks["dq.close"], tasks["dq.gate"], tasks["publish"], tasks["tell"], state)
+    assert told == ({scans}, close, gate, publish, tell, run), components.logs()
 
-    ran = states("SELECT dag_id, state FROM dag_run")
-    assert ran == {"once_good": "success", "once_bad": "success"}, f"{logs()}\n{task_logs()}"
-    assert states("SELECT task_id, state FROM task_instance WHERE dag_id = 'once_good'") == dict.fromkeys(
-        ("extract", "dq.should_run", "dq.scan", "dq.scan_by_org", "dq.close", "dq.gate", "publish"), "success"
-    )
-    assert states("SELECT task_id, state FROM task_instance WHERE dag_id = 'once_bad'")["publish"] == "skipped"
-    rows = airflow.store(
-        "SELECT suite, origin, interval_start FROM dq_run WHERE closed_version = version ORDER BY suite"
-    )
-    assert [(suite, origin.split("__")[0]) for suite, origin, _ in rows] == [
-        ("bad", "airflow:once_bad:scheduled"),
-        ("good", "airflow:once_good:scheduled"),
+
+def test_each_suite_that_was_due_has_one_run_and_that_is_closed(components, cases, store):
+    found = store("SELECT origin, interval_start::text, closed_version = version FROM dq_run WHERE origin !~ 'crowd'")
+    closed = sorted((origin.split("__")[0], start) for origin, start, closed in found if closed)
+    assert closed == [
+        (f"airflow:{dag}:scheduled", "2026-11-01 00:00:00")
+        for dag in ("all_pass", "extract_failed", "fails", "unmeasured")
     ]
+
+
+def test_workers_at_once_open_one_incident(components, cases, store):
+    ids = [components.trigger("crowd", logical_date=at) for at in CROWD]
+    assert [components.wait_for_run("crowd", run) for run in ids] == ["success"] * len(ids)
+    worked = components.rows(
+        "SELECT pid, start_date, end_date FROM task_instance WHERE dag_id = 'crowd' AND task_id LIKE '%%scan%%'"
+    )
+    assert len({pid for pid, _, _ in worked}) == len(worked) == 3 * len(CROWD)
+    assert max(sum(b < at < e for _, b, e in worked) for _, at, _ in worked) >= 1, "no two were at work at once"
+    closed = store("SELECT count(*), count(*) FILTER (WHERE closed_version = version) FROM dq_run WHERE origin ~ 'crowd'")
+    assert closed == [(2 * len(CROWD), 2 * len(CROWD))]
+    assert store("SELECT part, count(*) FROM dq_incident WHERE subject = 'bad' GROUP BY part") == [
+        ("amount is positive", 1)
+    ]
+
+
+def test_a_task_that_is_cleared_measures_again(components, cases, store):
+    (run,) = components.runs("fails")
+    scanned = "SELECT try_number FROM task_instance WHERE dag_id = 'fails' AND task_id = 'dq.close'"
+    ((before,),) = components.rows(scanned)
+    components.clear("fails", run, "dq.scan")
+    components.wait_for(lambda: components.rows(scanned) == [(before + 1,)], 120, "the close is tried again")
+    assert components.wait_for_run("fails", run) == "success"
+    assert components.tasks("fails", run)["publish"] == "skipped"
+    assert store("SELECT count(*) FROM dq_incident WHERE subject = 'bad'") == [(1,)]
+
+
+def test_a_scheduler_that_was_killed_leaves_nothing_and_goes_on_when_it_is_there_again(components, cases):
+    there = components.processes("scheduler")
+    assert len(there) > 1
+    components.kill("scheduler")
+    assert not {*there} & sessions().keys()
+    components.pause("crowd")
+    run = components.trigger("crowd", logical_date="2026-11-02T01:00:00+00:00")
+    assert components.runs("crowd")[run] == "queued"
+    components.start("scheduler")
+    components.pause("crowd", paused=False)
+    assert components.wait_for_run("crowd", run) == "success"
