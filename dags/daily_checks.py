@@ -8,8 +8,9 @@ could not be measured, and a load that failed, fail the DAG run. Alerts leave fr
 
 from datetime import UTC, datetime
 
+from airflow.providers.common.compat.sdk import DAG
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, CronDataIntervalTimetable
+from airflow.timetables.interval import CronDataIntervalTimetable
 
 from dq.airflow import suite_group
 

@@ -6,7 +6,8 @@ a discrepancy is told and stops nothing.
 
 from datetime import UTC, datetime
 
-from airflow.sdk import DAG, CronDataIntervalTimetable
+from airflow.providers.common.compat.sdk import DAG
+from airflow.timetables.interval import CronDataIntervalTimetable
 
 from dq.airflow import reconciliation_group
 

@@ -7,7 +7,7 @@ on another host, with a store that both reach.
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from airflow.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, task
 
 with DAG(
     "dq_pump",

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import sqlalchemy
 from attrs import field, frozen
 
 NOBODY = 65534
@@ -46,7 +47,8 @@ class Server:
     """A running database server.
 
     Attributes:
-        address: its URL up to the database, e.g. ``postgresql+psycopg://postgres@127.0.0.1:40123``.
+        address: its URL up to the database, with a driver that this SQLAlchemy knows, e.g.
+            ``postgresql+psycopg://postgres@127.0.0.1:40123``.
         run: runs one statement in the administrative database.
         restart: ends the server and its connections, calls what it is given, and starts the server again.
     """
@@ -96,7 +98,8 @@ def postgres() -> Server:
 
     command = [*user, *ENDS_WITH_US, str(programs / "postgres"), *arguments]
     restart = _start(command, base, lambda: run("SELECT 1"))
-    return Server(f"postgresql+psycopg://postgres@127.0.0.1:{port}", run, restart)
+    driver = "psycopg2" if sqlalchemy.__version__.startswith("1.") else "psycopg"
+    return Server(f"postgresql+{driver}://postgres@127.0.0.1:{port}", run, restart)
 
 
 @cache

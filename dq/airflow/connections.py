@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
-from sqlalchemy import URL
+from sqlalchemy.engine import URL
 
 from dq.model.errors import ConfigError
 

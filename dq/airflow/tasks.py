@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
+from dq.airflow.states import states_of
 from dq.airflow.when import EveryNth, NewData, Sql, When
 from dq.model.errors import DqError, StoreError
 from dq.model.interval import Interval
@@ -74,7 +75,7 @@ def scan(*, scans: Iterable[str], stop_at: str, **context: Any) -> dict[str, dic
 
 def close(*, begin: str, scans: Mapping[str, str], **context: Any) -> dict[str, Any]:
     """Fold the results into incidents, judge the SLA and send what is to be told; harmless when repeated."""
-    states = _states(context, begin, *scans.values())
+    states = states_of(context, begin, *scans.values())
     if states.get(begin) == "failed":  # dq could not even ask whether it is due; the stage before is not to blame
         states = dict.fromkeys(scans.values(), "failed")
     with _one_sentence():
@@ -120,7 +121,7 @@ def gate(*, begin: str, stop_at: str, on_block: str, **context: Any) -> bool:
         AirflowSkipException: when the stage before was skipped: dq in between changes nothing, the next is skipped too.
         AirflowFailException: when it may not start and ``on_block`` is ``fail``.
     """
-    if _states(context, begin).get(begin) == "skipped":
+    if states_of(context, begin).get(begin) == "skipped":
         raise AirflowSkipException("the stage before was skipped, so the next one is too")
     with _one_sentence():
         from dq import app
@@ -219,13 +220,6 @@ def _is_new(asked: NewData, context: Mapping[str, Any]) -> bool:
         return not since or any(event.timestamp > since for event in context["inlet_events"][asked.asset])
     except AirflowException as error:
         raise AirflowException(f"whether {asked.asset.uri} has new data cannot be asked: {error}") from None
-
-
-def _states(context: Mapping[str, Any], *task_ids: str) -> dict[str, str]:
-    """Return the states of tasks of this DAG run by task id, through the task API: a task has no metadata database."""
-    run_id = context["run_id"]
-    found = context["ti"].get_task_states(dag_id=context["dag"].dag_id, run_ids=[run_id], task_ids=list(task_ids))
-    return {task: str(state) for task, state in found.get(run_id, {}).items() if state is not None}
 
 
 def _verdicts(results: Iterable[Result]) -> dict[str, dict[str, str | None]]:

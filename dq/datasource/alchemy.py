@@ -61,10 +61,12 @@ def _extra(url: str) -> str:
 def with_driver(url: URL) -> URL:
     """Return ``url`` with the driver that dq's extras install, where it names none.
 
-    Airflow 2.11's SQLAlchemy 1.4 does not know psycopg 3.
+    Airflow 2.11's SQLAlchemy 1.4 does not know psycopg 3: there an address that names it is opened by psycopg2, so that
+    one ``dq.toml`` serves both lines of Airflow.
     """
     postgres = "postgresql+psycopg2" if sqlalchemy.__version__.startswith("1.") else "postgresql+psycopg"
     drivers = {
+        "postgresql+psycopg": postgres,
         "mariadb": "mariadb+pymysql",
         "mssql": "mssql+pymssql",
         "mysql": "mysql+pymysql",

@@ -13,7 +13,6 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 
 import psycopg
@@ -114,9 +113,9 @@ class Components:
                 )  # fmt: skip
             if name == "api-server":  # the others ask it as soon as they start
                 self.wait_for(self._answers, STARTS_WITHIN, "the API server answers")
-        for name in since:
+        for name, at in since.items():
             if name in JOBS:
-                self.wait_for(lambda name=name: self._at_work(name, since[name]), STARTS_WITHIN, f"{name} is at work")
+                self.wait_for(lambda name=name, at=at: self._at_work(name, at), STARTS_WITHIN, f"{name} is at work")
 
     def stop(self, *names, seconds=20):
         """Stop components (by default all, the last one first) as a service manager does: SIGTERM, then SIGKILL.
@@ -242,9 +241,7 @@ class Components:
     def clear(self, dag_id, run_id, task_id, *, downstream=True):
         """Clear a task of a run, and by default what is behind it, so that it runs again."""
         if self.airflow.line == "2.11":
-            ((at,),) = self.rows(
-                "SELECT execution_date FROM dag_run WHERE dag_id = %s AND run_id = %s", dag_id, run_id
-            )
+            ((at,),) = self.rows("SELECT execution_date FROM dag_run WHERE dag_id = %s AND run_id = %s", dag_id, run_id)
             when = at.isoformat()
             more = ["--downstream"] if downstream else []
             task = f"^{re.escape(task_id)}$"

@@ -9,17 +9,17 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from airflow.dag_processing.dagbag import DagBag
-from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
+
+from tests.airflow.inside import DATE, DagBag, XComModel, returned
 
 
 def drive(dag, spec):
     logical = spec.get("logical_date")
-    run = dag.test(logical_date=datetime.fromisoformat(logical) if logical else None, run_conf=spec.get("conf"))
+    run = dag.test(**{DATE: datetime.fromisoformat(logical) if logical else None}, run_conf=spec.get("conf"))
     with create_session() as session:
         rows = session.query(XComModel).filter_by(dag_id=dag.dag_id, run_id=run.run_id)
-        xcom = {row.task_id: XComModel.deserialize_value(row) for row in rows if row.key == "return_value"}
+        xcom = {row.task_id: returned(row) for row in rows if row.key == "return_value"}
     instances = run.get_task_instances()
     return {
         "dag": dag.dag_id,

@@ -133,7 +133,7 @@ def test_an_asset_that_was_updated_since_the_last_run_makes_the_suite_due(done):
 )
 def test_what_cannot_mean_anything_is_said_at_parse(airflow, arguments, said):
     code = f"""
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 from dq.airflow import suite_group
 from dq.model.errors import DqError
 try:
@@ -152,7 +152,7 @@ def test_a_parse_loads_the_declarations_once_and_anew_when_they_change(new_airfl
     code = f"""
 import time
 from pathlib import Path
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 from dq.airflow import suite_group
 from dq.model.errors import DqError
 with DAG("d", schedule=None):
@@ -171,8 +171,8 @@ with DAG("d", schedule=None):
 def test_pools_and_pods_reach_the_serialized_task(airflow):
     code = f"""
 import json
-from airflow.sdk import DAG
-from airflow.serialization.serialized_objects import DagSerialization
+from airflow.providers.common.compat.sdk import DAG
+from tests.airflow.inside import DagSerialization
 from dq.airflow import suite_group
 POD = {{"KubernetesExecutor": {{"image": "x"}}}}
 heavy = {{"pool": "heavy", "queue": "big", "priority_weight": 9, "executor_config": POD}}

@@ -134,8 +134,8 @@ def test_workers_at_once_open_one_incident(components, cases, store):
     )
     assert len({pid for pid, _, _ in worked}) == len(worked) == 3 * len(CROWD)
     assert max(sum(b < at < e for _, b, e in worked) for _, at, _ in worked) >= 1, "no two were at work at once"
-    closed = store("SELECT count(*), count(*) FILTER (WHERE closed_version = version) FROM dq_run WHERE origin ~ 'crowd'")
-    assert closed == [(2 * len(CROWD), 2 * len(CROWD))]
+    closed = store("SELECT closed_version = version FROM dq_run WHERE origin ~ 'crowd'")
+    assert closed == [(True,)] * 2 * len(CROWD)
     assert store("SELECT part, count(*) FROM dq_incident WHERE subject = 'bad' GROUP BY part") == [
         ("amount is positive", 1)
     ]

@@ -245,7 +245,7 @@ def test_a_store_that_is_away_is_tried_again(airflow, new_airflow, tmp_path):
 
 PARSE = """
 import gc, json, sys
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 import airflow.providers.standard.operators.python, airflow.providers.standard.operators.empty
 touched = []
 def watch(event, args):
@@ -273,8 +273,7 @@ def test_parsing_opens_no_database_and_no_connection(airflow, file):
 def test_nothing_of_the_parsing_machine_is_in_the_serialised_dag(airflow):
     code = f"""
 import json
-from airflow.dag_processing.dagbag import DagBag
-from airflow.serialization.serialized_objects import DagSerialization
+from tests.airflow.inside import DagBag, DagSerialization
 data = DagSerialization.to_dict(DagBag({str(airflow.dags)!r}).dags["not_asked_for"])
 print(json.dumps(data["dag"]["tasks"], default=str))
 """
@@ -298,12 +297,14 @@ def test_what_cannot_work_is_refused_at_parse(airflow):
     folder.mkdir()
     for number, call in enumerate(REFUSED):
         (folder / f"refused_{number}.py").write_text(
-            "from airflow.sdk import DAG, task_group\nfrom dq.airflow import suite_group\n"
+            "from airflow.providers.common.compat.sdk import DAG, task_group\nfrom dq.airflow import suite_group\n"
             f"with DAG('refused', schedule=None):\n    {call}\n"
         )
-    code = (
-        f"import json, airflow.dag_processing.dagbag as m; print(json.dumps(m.DagBag({str(folder)!r}).import_errors))"
-    )
+    code = f"""
+import json
+from tests.airflow.inside import DagBag
+print(json.dumps(DagBag({str(folder)!r}).import_errors))
+"""
     told = json.loads(airflow.python("-c", code).splitlines()[-1])
     assert len(told) == len(REFUSED)
     for number, sentence in enumerate(REFUSED.values()):

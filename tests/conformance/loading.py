@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from attrs import field, frozen
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from dq import Table

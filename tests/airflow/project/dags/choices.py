@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
+from airflow.providers.common.compat.sdk import DAG, Asset
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import PythonOperator
-from airflow.sdk import DAG, Asset
 
 from dq.airflow import EveryNth, NewData, Sql, branch, require_quality, suite_group
 

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+from airflow.providers.common.compat.sdk import DAG, AirflowSkipException
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import PythonOperator
-from airflow.sdk import DAG, CronDataIntervalTimetable
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.timetables.interval import CronDataIntervalTimetable
 
 from dq.airflow import reconciliation_group, suite_group
 
