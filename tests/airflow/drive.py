@@ -11,7 +11,7 @@ from pathlib import Path
 
 from airflow.utils.session import create_session
 
-from tests.airflow.inside import DATE, DagBag, XComModel, returned
+from tests.airflow.inside import DATE, DagBag, XComModel, make_known, returned
 
 
 def drive(dag, spec):
@@ -33,6 +33,7 @@ def drive(dag, spec):
 
 def main(out, *specs):
     bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+    make_known(bag)
     done = {"import_errors": bag.import_errors, "dags": sorted(bag.dags), "runs": []}
     for spec in map(json.loads, specs):
         print("=== the next run ===", flush=True)
