@@ -15,11 +15,14 @@ from functools import cache
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
-import sqlalchemy
 from attrs import field, frozen
+from sqlalchemy import create_engine
+from sqlalchemy.engine import Engine, make_url
+
+from dq.datasource.alchemy import with_driver
 
 NOBODY = 65534
 # For setpriv: the kernel stops the server even when the test process is killed.
@@ -47,8 +50,7 @@ class Server:
     """A running database server.
 
     Attributes:
-        address: its URL up to the database, with a driver that this SQLAlchemy knows, e.g.
-            ``postgresql+psycopg://postgres@127.0.0.1:40123``.
+        address: its URL up to the database, e.g. ``postgresql+psycopg://postgres@127.0.0.1:40123``.
         run: runs one statement in the administrative database.
         restart: ends the server and its connections, calls what it is given, and starts the server again.
     """
@@ -67,6 +69,11 @@ class Server:
     def drop_database(self, url: str) -> None:
         """Drop a database of this server."""
         self.run(f"DROP DATABASE {url.rsplit('/', 1)[1]}")
+
+
+def open_engine(url: str, **options: Any) -> Engine:
+    """Return an SQLAlchemy engine for ``url``, with the driver that this SQLAlchemy knows."""
+    return create_engine(with_driver(make_url(url)), **options)
 
 
 @cache
@@ -98,8 +105,7 @@ def postgres() -> Server:
 
     command = [*user, *ENDS_WITH_US, str(programs / "postgres"), *arguments]
     restart = _start(command, base, lambda: run("SELECT 1"))
-    driver = "psycopg2" if sqlalchemy.__version__.startswith("1.") else "psycopg"
-    return Server(f"postgresql+{driver}://postgres@127.0.0.1:{port}", run, restart)
+    return Server(f"postgresql+psycopg://postgres@127.0.0.1:{port}", run, restart)
 
 
 @cache
