@@ -23,14 +23,14 @@ AIRFLOW2_PARTS  := '.[airflow,demo,dev,duckdb,mysql,plots,postgres,web]' 'apache
 
 help:
 	@echo "make demo             the three things dq is for, on real data, in a few minutes; output in var/demo/"
-	@echo "make test             everything, with PostgreSQL and Airflow; prints the seeded counts"
+	@echo "make test             everything with PostgreSQL and Airflow 3.3; prints the seeded counts"
 	@echo "make test-airflow     a real scheduler and triggerer on Airflow 3.3 and 2.11, and all Airflow tests on 2.11"
 	@echo "make test-fast        without what is slow, MariaDB and Airflow: under 3 minutes"
 	@echo "make lint             ruff, mypy --strict, import contracts"
 	@echo "make bench            measurements (bench/)"
 	@echo "make soak             random histories at full count; writes docs/proofs/DATE-soak.txt"
 	@echo "make docs             docs/cli.md from the help texts"
-	@echo "make constraints      constraints.txt anew, from what is newest today"
+	@echo "make constraints      constraints*.txt anew, from what is newest today"
 	@echo "make system-packages  MariaDB, Chromium and Java by apt, for the tests that can use them"
 	@echo "make clean            removes what the others made, .venv included"
 
