@@ -66,7 +66,7 @@ CROWD = [f"2026-11-02T00:0{minute}:00+00:00" for minute in range(4)]  # all of t
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, postgres_server):
+def project(line, tmp_path_factory, postgres_server):
     project = make_project(tmp_path_factory.mktemp("scheduled") / "project")
     shutil.rmtree(project / "dags")
     (project / "dags").mkdir()
