@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from attrs import field, frozen
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from dq.datasource import SqlDatasource
+from tests.servers import open_engine
 
 NAMES = ("duckdb", "sqlite", "postgres", "mariadb")
 
@@ -37,7 +38,7 @@ class Live:
 
     def load(self, table: str, columns: dict[str, str], rows: Iterable[Sequence[object]]) -> None:
         """Make ``table`` with ``columns`` (name to type) and ``rows``."""
-        engine = create_engine(self.url)
+        engine = open_engine(self.url)
         spelled = ", ".join(f"{self.quote(c)} {self._type(kind)}" for c, kind in columns.items())
         marks = ", ".join(f":c{i}" for i in range(len(columns)))
         with engine.begin() as connection:
@@ -50,7 +51,7 @@ class Live:
 
     def run(self, *statements: str) -> None:
         """Run statements, each committed."""
-        engine = create_engine(self.url)
+        engine = open_engine(self.url)
         with engine.begin() as connection:
             for statement in statements:
                 connection.exec_driver_sql(statement)

@@ -15,11 +15,15 @@ from functools import cache
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import sqlalchemy
 from attrs import field, frozen
+from sqlalchemy import create_engine
+from sqlalchemy.engine import Engine, make_url
+
+from dq.datasource.alchemy import with_driver
 
 NOBODY = 65534
 # For setpriv: the kernel stops the server even when the test process is killed.
@@ -67,6 +71,11 @@ class Server:
     def drop_database(self, url: str) -> None:
         """Drop a database of this server."""
         self.run(f"DROP DATABASE {url.rsplit('/', 1)[1]}")
+
+
+def open_engine(url: str, **options: Any) -> Engine:
+    """Return an SQLAlchemy engine for ``url``, with the driver that this SQLAlchemy knows."""
+    return create_engine(with_driver(make_url(url)), **options)
 
 
 @cache

@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 import pytest
-from sqlalchemy import create_engine
 
 import dq
 from dq.alerting.channels import build
@@ -26,6 +25,7 @@ from dq.plugins import plugin_names
 from dq.project import read_settings
 from dq.sql.guard import guard_aggregate, guard_predicate
 from tests.receivers import Receivers
+from tests.servers import open_engine
 from tests.walk import ROOT, Reader, blocks, checkout
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "adr").glob("*.md"))]
@@ -40,7 +40,7 @@ def ids(page: object) -> str:
 def load(url: str) -> None:
     """Fill an empty database with the shop of the README."""
     statements = [part for part in (ROOT / "docs" / "shop.sql").read_text().split(";") if part.strip()]
-    engine = create_engine(url)
+    engine = open_engine(url)
     with engine.begin() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement)

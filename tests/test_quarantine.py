@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import inspect, text
 
 from dq import Check, NotNull, Suite, Table, app
 from dq.datasource import SqlDatasource
@@ -21,6 +21,7 @@ from dq.model.errors import DeclarationError
 from dq.model.interval import Interval
 from dq.model.severity import Outcome
 from tests.engines import Live, live
+from tests.servers import open_engine
 
 __all__ = ["live"]
 
@@ -57,7 +58,7 @@ def project(
 
 
 def rows(live: Live, sql: str) -> list[tuple[object, ...]]:
-    engine = create_engine(live.url)
+    engine = open_engine(live.url)
     try:
         with engine.connect() as connection:
             return [tuple(row) for row in connection.execute(text(sql.replace('"', live.quote("x")[0])))]
@@ -247,7 +248,7 @@ def test_the_checked_table_is_no_quarantine() -> None:
 
 def tables(live: Live) -> dict[str, list[tuple[object, ...]]]:
     """Return what every table holds."""
-    engine = create_engine(live.url)
+    engine = open_engine(live.url)
     try:
         names = inspect(engine).get_table_names() if live.name != "duckdb" else None
     finally:

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from tests import servers
 
@@ -24,7 +24,7 @@ def test_each_database_is_empty_and_apart(kind: str, request: pytest.FixtureRequ
     server: servers.Server = request.getfixturevalue(f"{kind}_server")
     urls = [server.new_database(), server.new_database()]
     for url in urls:
-        engine = create_engine(url)
+        engine = servers.open_engine(url)
         with engine.begin() as connection:
             connection.execute(text("CREATE TABLE t (a INTEGER)"))
             connection.execute(text("INSERT INTO t VALUES (1)"))

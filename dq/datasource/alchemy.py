@@ -185,7 +185,10 @@ class Session:
     def columns(self, table: Sequence[str]) -> list[Column]:
         """Return the columns of a table."""
         schema = ".".join(table[:-1]) or None
-        found = sqlalchemy.inspect(self._connection).get_columns(table[-1], schema)
+        inspector = sqlalchemy.inspect(self._connection)
+        found = inspector.get_columns(table[-1], schema)
+        if not found and not inspector.has_table(table[-1], schema):  # SQLAlchemy 1.4 does not say so by itself
+            raise NoSuchTableError(table[-1])
         dialect = self._connection.dialect
         columns = [Column(str(c["name"]), c["type"].compile(dialect), c.get("nullable")) for c in found]
         self._connection.rollback()

@@ -19,7 +19,7 @@ CONNECTIONS = {
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(line, tmp_path_factory):
     project = make_project(tmp_path_factory.mktemp("base") / "project")
     toml = project / "dq.toml"
     wanted = 'url = "airflow:lake_db"'

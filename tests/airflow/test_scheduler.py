@@ -2,10 +2,11 @@
 
 import shutil
 
+import psutil
 import psycopg
 import pytest
 
-from tests.airflow.components import sessions
+from tests.airflow.components import COMPONENTS, sessions
 from tests.airflow.conftest import make_project
 
 pytestmark = [pytest.mark.airflow, pytest.mark.components, pytest.mark.slow]
@@ -65,7 +66,7 @@ CROWD = [f"2026-11-02T00:0{minute}:00+00:00" for minute in range(4)]  # all of t
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, postgres_server):
+def project(line, tmp_path_factory, postgres_server):
     project = make_project(tmp_path_factory.mktemp("scheduled") / "project")
     shutil.rmtree(project / "dags")
     (project / "dags").mkdir()
@@ -124,6 +125,13 @@ def test_each_suite_that_was_due_has_one_run_and_that_is_closed(components, case
         (f"airflow:{dag}:scheduled", "2026-11-01 00:00:00")
         for dag in ("all_pass", "extract_failed", "fails", "unmeasured")
     ]
+
+
+def test_nothing_listens_beyond_loopback(components, cases):
+    pids = [pid for name in COMPONENTS[components.airflow.line] for pid in components.processes(name)]
+    listening = [c.laddr for pid in pids for c in psutil.Process(pid).net_connections("inet") if c.status == "LISTEN"]
+    assert [address for address in listening if address.ip != "127.0.0.1"] == []
+    assert (components.port in {address.port for address in listening}) == (components.airflow.line == "3.3")
 
 
 def test_workers_at_once_open_one_incident(components, cases, store):

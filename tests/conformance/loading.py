@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from attrs import field, frozen
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from dq import Table
 from tests.conformance.asked import ROW
 from tests.engines import Live
+from tests.servers import open_engine
 
 ROWS_AT_ONCE = 200
 LONGEST = 400
@@ -36,7 +37,7 @@ class Tables:
     def load(self, cases: Iterable[Mapping[str, Any]], columns_only: Any) -> None:
         """Load the tables of the cases; those whose columns are looked at have no column of dq's own."""
         wanted = {key: table for case in cases for key, table in _tables(case, numbered=not columns_only(case["kind"]))}
-        engine = create_engine(self.live.url)
+        engine = open_engine(self.live.url)
         for key, (columns, numbered) in wanted.items():
             name = f"t{len(self.names)}"
             try:

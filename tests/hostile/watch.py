@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, evolve, field, frozen
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.pool import NullPool
 
 from tests.engines import Live
-from tests.servers import Server
+from tests.servers import Server, open_engine
 
 # PostgreSQL and MariaDB run as another user: what they may write and read has to be open to all.
 _SEQUENCES = {
@@ -110,7 +110,7 @@ def prepare(live: Live, folder: Path) -> None:
               [(1, "a", 5.0, "x", "2024-06-26 12:00:00"), (2, "b", -1.0, "y", "2024-06-26 12:00:00")])  # fmt: skip
     live.load("canary", {"id": "integer", "secret": "text"}, [(1, "canary")])
     if live.name in _SEQUENCES:
-        engine = create_engine(live.url)
+        engine = open_engine(live.url)
         with engine.begin() as connection:
             connection.execute(text("CREATE SEQUENCE canary_seq"))
         engine.dispose()
@@ -128,7 +128,7 @@ def watched(live: Live, folder: Path, server: Server | None) -> Iterator[Watch]:
 
 
 def _owner(url: str) -> Callable[[str], list[tuple[object, ...]]]:
-    engine = create_engine(url, poolclass=NullPool)
+    engine = open_engine(url, poolclass=NullPool)
 
     def execute(sql: str) -> list[tuple[object, ...]]:
         with engine.begin() as connection:
@@ -246,7 +246,7 @@ def _mariadb(live: Live, folder: Path, server: Server) -> Iterator[Watch]:
     """MariaDB keeps each statement in mysql.general_log, and with its duration in mysql.slow_log."""
     for setting in ("log_output = 'TABLE'", "long_query_time = 0", "general_log = 1", "slow_query_log = 1"):
         server.run(f"SET GLOBAL {setting}")
-    reader = create_engine(f"{server.address}/mysql", isolation_level="AUTOCOMMIT")
+    reader = open_engine(f"{server.address}/mysql", isolation_level="AUTOCOMMIT")
     connection = reader.connect()
     mine = connection.exec_driver_sql("SELECT connection_id()").scalar_one()
 
