@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from dq.app.asking import holds
     from dq.app.backtesting import backtests
     from dq.app.closing import close, due, gate, pump
-    from dq.app.diagnosing import Finding, doctor
+    from dq.app.diagnosing import Finding, doctor, doctor_of
     from dq.app.explaining import Statement, explain
     from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
     from dq.app.measuring import partitions, reconcile, run, scan
@@ -69,6 +69,7 @@ __all__ = [
     "channel_types",
     "close",
     "doctor",
+    "doctor_of",
     "due",
     "expire_silences",
     "explain",
@@ -131,7 +132,7 @@ _WHERE = {
         "asking": ("holds",),
         "backtesting": ("backtests",),
         "closing": ("close", "due", "gate", "pump"),
-        "diagnosing": ("Finding", "doctor"),
+        "diagnosing": ("Finding", "doctor", "doctor_of"),
         "explaining": ("Statement", "explain"),
         "linting": ("Problem", "lint", "refuse_bad_sql", "sql_problems"),
         "measuring": ("partitions", "reconcile", "run", "scan"),
