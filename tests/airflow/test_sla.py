@@ -126,7 +126,7 @@ with dag("finished_late"):
 
 if not DEADLINES:
     with DAG("by_schedule", schedule=timedelta(minutes=1), start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False,
-             max_active_runs=2):
+             max_active_runs=2, is_paused_upon_creation=True):
         sla(work.override(task_id="slow")(seconds=30), within="10s")
 """
 
@@ -324,8 +324,10 @@ def test_a_scheduler_that_is_stopped_across_a_deadline(world) -> None:
 def test_the_hook_of_airflow_2_is_called_by_it(world, line) -> None:
     if line != "2.11":
         pytest.skip("Airflow 3 calls no sla_miss_callback")
+    world.airflow.pause("by_schedule", paused=False)
     query = "SELECT 1 FROM dq_observation WHERE subject = 'by_schedule.slow' AND source = 'sla_miss_callback'"
     world.airflow.wait_for(lambda: world.rows(query), 300, "the hook wrote down who is late")
+    world.airflow.pause("by_schedule")
 
 
 def test_what_is_in_time_pages_nobody(world) -> None:
