@@ -13,11 +13,11 @@ from sqlalchemy import func, select
 
 from dq import app, events
 from dq.app.session import transaction
-from dq.model.promise import LONGEST_SUBJECT, Promise, subject_of
+from dq.model.promise import GONE, ITSELF, LONGEST_SUBJECT, Promise, subject_of, whole
 from dq.model.sla import Sla
 from dq.sla import observations, promises
 from dq.sla.evaluate import Answer
-from dq.sla.promises import BLIND, GONE
+from dq.sla.promises import BLIND
 from dq.store import schema as t
 
 pytest_plugins = ["tests.stores"]
@@ -56,7 +56,7 @@ def told(empty_store):
 
         def says(self, promise, state, now):
             with empty_store.begin() as connection:
-                observations.record(connection, "prod", promises.observed(promise, state, now, promises.ITSELF))
+                observations.record(connection, "prod", promises.observed(promise, state, now, ITSELF))
 
         def judge(self, now):
             with empty_store.begin() as connection:
@@ -212,13 +212,13 @@ def test_when_a_run_is_due(sla, due) -> None:
 
 
 def test_the_state_of_a_mapped_task_is_that_of_the_instance_that_is_not_done() -> None:
-    assert promises.whole(["success", "success"]) == "success"
-    assert promises.whole(["success", "skipped"]) == "success"
-    assert promises.whole(["skipped", "skipped"]) == "skipped"
-    assert promises.whole(["success", None]) is None
-    assert promises.whole(["success", "running", None]) == "running"
-    assert promises.whole(["failed", "running"]) == "failed"
-    assert promises.whole([]) is None
+    assert whole(["success", "success"]) == "success"
+    assert whole(["success", "skipped"]) == "success"
+    assert whole(["skipped", "skipped"]) == "skipped"
+    assert whole(["success", None]) is None
+    assert whole(["success", "running", None]) == "running"
+    assert whole(["failed", "running"]) == "failed"
+    assert whole([]) is None
 
 
 # ---------------------------------------------------------------------------------------------- through the whole of it
@@ -258,7 +258,7 @@ def test_a_late_task_is_one_incident_that_ends_when_it_is_done(project, monkeypa
     }  # fmt: skip
     assert "suite" not in labels
     assert "run scheduled__1 was due 2026-11-20 05:00 UTC and has not finished" in found[0].incident.sentence
-    app.observe(project, promises.observed(one, "arrived", DUE + 9 * MINUTE, promises.ITSELF))
+    app.observe(project, promises.observed(one, "arrived", DUE + 9 * MINUTE, ITSELF))
     app.sla_check(project, DUE + 10 * MINUTE, pump=False)
     assert incidents(project) == [("task:orders.load", "scheduled__1", "error", "recovered")]
     assert calls == [("orders", "load on 2026-11-20T04:00:00+00:00", [RUN_AFTER], ["running"])]
@@ -296,7 +296,7 @@ def test_however_it_is_looked_at_each_miss_is_told_once(project, number) -> None
             if state in ("success", "failed") and tells and run not in said:
                 said.add(run)
                 word = "arrived" if state == "success" else "failed"
-                app.observe(project, promises.observed(one, word, DUE + end * MINUTE, promises.ITSELF))
+                app.observe(project, promises.observed(one, word, DUE + end * MINUTE, ITSELF))
             if moment >= 0 and (rng.random() < 0.7 or moment > 60):
                 app.promise(project, [one], states={one: state}, source="watch", now=now)
                 if state not in ("success", "skipped"):

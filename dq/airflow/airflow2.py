@@ -22,10 +22,10 @@ from airflow.utils.types import DagRunType
 from dq.airflow.promises import sla_miss_callback
 from dq.airflow.seen import plain, project_of
 from dq.model.errors import DqError
-from dq.model.promise import Promise
+from dq.model.promise import GONE, ITSELF, Promise
 from dq.model.sla import Sla
 from dq.project import Project
-from dq.sla.promises import GONE, ITSELF, observed
+from dq.sla.promises import observed
 
 _log = logging.getLogger(__name__)
 

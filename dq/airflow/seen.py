@@ -21,8 +21,7 @@ from dq.airflow.tasks import start_of
 from dq.model.errors import DqError
 from dq.model.interval import Interval
 from dq.model.observation import Observation
-from dq.model.promise import Promise, subject_of
-from dq.sla.promises import GONE, ITSELF, whole
+from dq.model.promise import GONE, ITSELF, Promise, subject_of, whole
 
 if TYPE_CHECKING:
     from dq.project import Project

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Literal
 
 from attrs import field, frozen
 
 from dq.model.interval import Interval
+from dq.model.observation import ObservedState
 from dq.model.sla import Sla
 
 LONGEST_SUBJECT = 180
 """Characters of a subject. The store keeps 190, with its kind before it; each id of Airflow may have 250."""
+
+
+ITSELF = "itself"
+"""The source of what a task or DAG says of its own end."""
+
+GONE = "gone"
+"""The state of a run that Airflow no longer has."""
+
+_STATES: dict[str | None, ObservedState] = {
+    "success": "arrived",
+    "failed": "failed",
+    "upstream_failed": "failed",
+    "skipped": "skipped",
+    "removed": "skipped",
+    GONE: "skipped",
+    None: "waiting",
+    "scheduled": "waiting",
+    "queued": "waiting",
+}
+_DONE_LAST: tuple[ObservedState, ...] = ("failed", "started", "waiting", "arrived", "skipped")
 
 
 @frozen(kw_only=True)
@@ -75,3 +96,13 @@ def subject_of(dag_id: str, task_id: str = "") -> str:
     if len(name) <= LONGEST_SUBJECT:
         return name
     return f"{name[: LONGEST_SUBJECT - 41]}~{hashlib.sha256(name.encode()).hexdigest()[:40]}"
+
+
+def sighted(state: str | None) -> ObservedState:
+    """Return what a state of Airflow's, of a task or a run, says; the table is in ``dq.sla.promises``."""
+    return _STATES.get(state, "started")
+
+
+def whole(states: Iterable[str | None]) -> str | None:
+    """Return the state of a mapped task: that of the instance which keeps it most from being done."""
+    return min(states, key=lambda state: _DONE_LAST.index(sighted(state)), default=None)

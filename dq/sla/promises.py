@@ -36,7 +36,7 @@ from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
 
 from dq.model.observation import Observation, ObservedState
-from dq.model.promise import Promise
+from dq.model.promise import ITSELF, Promise, sighted
 from dq.model.sla import Sla
 from dq.sla import observations
 from dq.sla.evaluate import Answer, Expectation, SlaVerdict, evaluate
@@ -46,28 +46,10 @@ from dq.store.upsert import insert_or_lock
 BLIND = timedelta(minutes=10)
 """For so long after the time that was due nobody need have looked."""
 
-ITSELF = "itself"
-"""The source of what a task or DAG says of its own end."""
-
 FOR_ITS_WORD = timedelta(seconds=30)
 """For so long a success that was only seen is not judged."""
 
-GONE = "gone"
-"""The state of a run that Airflow no longer has."""
-
 _OVER = (Answer.ON_TIME, Answer.MET_AFTER_MISS, Answer.EXCUSED)
-_STATES: dict[str | None, ObservedState] = {
-    "success": "arrived",
-    "failed": "failed",
-    "upstream_failed": "failed",
-    "skipped": "skipped",
-    "removed": "skipped",
-    GONE: "skipped",
-    None: "waiting",
-    "scheduled": "waiting",
-    "queued": "waiting",
-}
-_DONE_LAST: tuple[ObservedState, ...] = ("failed", "started", "waiting", "arrived", "skipped")
 
 
 @frozen
@@ -81,11 +63,6 @@ class Open:
 
     promise: Promise
     looked_at: datetime | None
-
-
-def whole(states: Iterable[str | None]) -> str | None:
-    """Return the state of a mapped task: that of the instance which keeps it most from being done."""
-    return min(states, key=lambda state: _DONE_LAST.index(_STATES.get(state, "started")), default=None)
 
 
 def record(connection: Connection, environment: str, promise: Promise, now: datetime) -> bool:
@@ -124,7 +101,7 @@ def look(
         source: who looks.
     """
     row = connection.execute(select(table.c.looked_at).where(*_is(environment, promise)).with_for_update()).first()
-    what, at = _STATES.get(state, "started"), now
+    what, at = sighted(state), now
     if what == "arrived" and (row is None or row.looked_at is None or row.looked_at <= promise.due_at):
         at = min(now, promise.due_at)
     seen = observations.load_runs(connection, environment, [promise.run_id])
