@@ -29,7 +29,8 @@ def load_plugin(group: str, name: str) -> Any:
     """Return the object that an installed package offers.
 
     Args:
-        group: the entry point group: ``"dq.channels"``, ``"dq.secrets"`` or ``"dq.datasources"``.
+        group: the entry point group: ``"dq.channels"``, ``"dq.secrets"``, ``"dq.engines"``, ``"dq.datasources"`` or
+            ``"dq.doctors"``.
         name: the name in it, e.g. ``"slack"``.
 
     Raises:

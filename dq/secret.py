@@ -1,14 +1,17 @@
 """Secrets: references such as ``env:NAME`` and ``file:PATH``, resolved only when they are used and never shown.
 
 A prefix is the name of an entry point in ``dq.secrets``: a function that takes what stands behind the colon and returns
-the secret.
+the secret. Where a URL does not tell all that a database needs, an entry point of the same name in ``dq.engines`` takes
+the same and returns what makes the SQLAlchemy engine, or None.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from attrs import field, frozen
@@ -56,10 +59,26 @@ class Secret:
             raise ConfigError(
                 f"{self.place}: there is no secret store {store!r}; {suggest(store, plugin_names('dq.secrets'))}"
             )
+        return str(self._asked("dq.secrets", store, str(self.root / rest) if store == "file" else rest))
+
+    def reveal_engine(self) -> Callable[[dict[str, Any]], Any] | None:
+        """Return what makes the SQLAlchemy engine of the database, where its URL does not tell all.
+
+        Returns:
+            A function of the keyword arguments of ``create_engine``, as one dict; None where the URL does.
+
+        Raises:
+            ConfigError: as :meth:`reveal`.
+        """
+        match = _REFERENCE.fullmatch(self.text)
+        if match is None or match["store"] not in plugin_names("dq.engines"):
+            return None
+        make: Callable[[dict[str, Any]], Any] | None = self._asked("dq.engines", match["store"], match["rest"])
+        return make
+
+    def _asked(self, group: str, store: str, reference: str) -> Any:
         try:
-            if store == "file":
-                rest = str(self.root / rest)
-            return str(load_plugin("dq.secrets", store)(rest))
+            return load_plugin(group, store)(reference)
         except ConfigError as error:
             raise ConfigError(f"{self.place}: {error}") from None
         except Exception as error:  # noqa: BLE001  # a store is foreign code, and its text may hold what must not be shown

@@ -131,6 +131,7 @@ def open_datasource(project: Project, name: str) -> Datasource:
         name,
         url,
         password=password,
+        engine=settings.url.reveal_engine() if password is None else None,
         timeout=settings.timeout,
         read_only=settings.read_only,
         parallel=settings.parallel,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 from urllib.parse import quote
@@ -39,11 +39,35 @@ def open_driver(place: str, _address: Address, url: str, password: str | None, s
     Raises:
         ConfigError: when the address is malformed or its driver is not installed.
     """
-    try:
+    with _told(place, url):
         parsed = with_driver(make_url(url))
         if password is not None:
             parsed = parsed.set(password=password)
         return Alchemy(_engine(parsed, settings, write=False), _engine(parsed, settings, write=True), settings)
+
+
+def take_engine(place: str, url: str, make: Callable[[dict[str, Any]], Engine], settings: Settings) -> Alchemy:
+    """Return the driver of engines that somebody else makes; nothing is connected yet.
+
+    Raises:
+        ConfigError: when it cannot be made.
+    """
+    with _told(place, url):
+        parsed = make_url(url)
+        try:
+            reading, writing = (make(_options(parsed, settings, write=write)) for write in (False, True))
+        except (NoSuchModuleError, ImportError):
+            raise
+        except Exception as error:  # noqa: BLE001  # foreign code, whose text may hold a secret
+            raise ConfigError(f"{place}: its engine cannot be made ({type(error).__name__})") from None
+        return Alchemy(reading, writing, settings)
+
+
+@contextmanager
+def _told(place: str, url: str) -> Iterator[None]:
+    """Tell what is wrong with an address or its driver in one sentence."""
+    try:
+        yield
     except NoSuchModuleError as error:
         raise ConfigError(f"{place}: no driver for {str(error).rsplit(':', 1)[-1]} is installed{_extra(url)}") from None
     except (ArgumentError, ValueError):
@@ -79,16 +103,24 @@ def with_driver(url: URL) -> URL:
 
 
 def _engine(url: URL, settings: Settings, *, write: bool) -> Engine:
-    backend, read_only = url.get_backend_name(), settings.read_only and not write
-    options: dict[str, Any] = {}
+    options = _options(url, settings, write=write)
+    if url.get_backend_name() == "sqlite" and settings.read_only and not write:
+        url = _read_only_file(url)
+    return create_engine(url, **options)
+
+
+def _options(url: URL, settings: Settings, *, write: bool) -> dict[str, Any]:
+    """Return the keyword arguments of ``create_engine``, whoever calls it."""
+    backend = url.get_backend_name()
+    arguments: dict[str, Any] = {}
     if backend == "sqlite":
-        options = {"check_same_thread": False}
-        url = _read_only_file(url) if read_only else url
+        arguments = {"check_same_thread": False}
     elif backend == "duckdb":
-        options = {"read_only": read_only and url.database not in (None, "", ":memory:")}
+        file = url.database not in (None, "", ":memory:")
+        arguments = {"read_only": settings.read_only and not write and file}
     elif backend in ("postgresql", "mysql", "mariadb"):
-        options = {"connect_timeout": CONNECT_SECONDS}
-    return create_engine(url, connect_args=options, poolclass=NullPool, future=True)
+        arguments = {"connect_timeout": CONNECT_SECONDS}
+    return {"poolclass": NullPool, "future": True} | ({"connect_args": arguments} if arguments else {})
 
 
 def _read_only_file(url: URL) -> URL:

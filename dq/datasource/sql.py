@@ -78,6 +78,7 @@ class SqlDatasource:
         url: str,
         *,
         password: str | None = None,
+        engine: Callable[[dict[str, Any]], Any] | None = None,
         timeout: timedelta,
         read_only: bool = True,
         parallel: int | None = None,
@@ -91,6 +92,8 @@ class SqlDatasource:
             name: as in ``dq.toml``.
             url: with or without the password.
             password: of the user in ``url``.
+            engine: makes the SQLAlchemy engine of the keyword arguments of ``create_engine`` as one dict, where ``url``
+                does not tell all that a connection needs.
             timeout: how long one statement may take.
             read_only: whether sessions are opened so where the database can.
             parallel: how many statements may run side by side; by default what is fastest on that database.
@@ -106,8 +109,14 @@ class SqlDatasource:
         parsed = address.parse(url)
         if parsed is None:
             raise ConfigError(f"{place}: its url is not of the form dialect://host/database")
-        module = import_module(f"dq.datasource.{address.native(parsed) or 'alchemy'}")
-        driver: Driver = module.open_driver(place, parsed, url, password, Settings(timeout, read_only, root))
+        settings = Settings(timeout, read_only, root)
+        native = address.native(parsed) if engine is None else None
+        module = import_module(f"dq.datasource.{native or 'alchemy'}")
+        driver: Driver = (
+            module.open_driver(place, parsed, url, password, settings)
+            if engine is None
+            else module.take_engine(place, url, engine, settings)
+        )
         most = max_connections or max(parallel or driver.parallel, 2)
         parallel = min(parallel or max_connections or driver.parallel, most)
         secrets = secrets_of(parsed, password)

@@ -15,6 +15,13 @@ CONNECTIONS = {
     "FILE": {"conn_type": "sqlite", "host": "/data/shop.sqlite"},
     "NOFILE": {"conn_type": "duckdb"},
     "PAGER": {"conn_type": "http", "password": "k3y", "extra": json.dumps({"webhook": "https://hooks.test/x"})},
+    "PHONE": {"conn_type": "dq_pagerduty", "password": "k" * 32},
+    "ONCALL": {"conn_type": "dq_victorops", "login": "warehouse", "password": "k3y"},
+    "NEAR": {"conn_type": "dq_victorops", "host": "https://alert.test/a/", "login": "warehouse", "password": "k3y"},
+    "NOKEY": {"conn_type": "dq_victorops", "login": "warehouse"},
+    "TLS": {"conn_type": "mysql", "host": "db.test",
+            "extra": json.dumps({"ssl": {"ca": "/ca.pem"}, "ssl_mode": "VERIFY_CA", "cursor": "dictcursor"})},
+    "HALF_TLS": {"conn_type": "mysql", "host": "db.test", "extra": json.dumps({"ssl_mode": "verify_identity"})},
 }  # fmt: skip
 
 
@@ -36,7 +43,8 @@ def revealed(new_airflow, project):
     airflow = new_airflow(project, **given)
     references = [
         "shop", "bare", "file", "nofile", "pager", "pager#password", "pager#extra.webhook", "pager#extra.no",
-        "pager#pass", "bare#password", "shop#port", "nobody",
+        "pager#pass", "bare#password", "shop#port", "nobody", "phone", "oncall", "oncall#login", "near", "nokey", "tls",
+        "half_tls",
     ]  # fmt: skip
     code = f"""
 import json
@@ -57,16 +65,21 @@ print(json.dumps(found))
 @pytest.mark.parametrize(
     ("reference", "value"),
     [
-        ("shop", "postgresql://d q:p%40%2F%3Ass@db.test:5433/shop"),
+        ("shop", "postgresql+psycopg://d%20q:p%40%2F%3Ass@db.test:5433/shop"),
         ("bare", "mysql://db.test"),
         ("file", "sqlite:////data/shop.sqlite"),
         ("shop#port", "5433"),
         ("pager#password", "k3y"),
         ("pager#extra.webhook", "https://hooks.test/x"),
+        ("phone", "k" * 32),
+        ("oncall", "https://alert.victorops.com/integrations/generic/20131114/alert/k3y"),
+        ("oncall#login", "warehouse"),
+        ("near", "https://alert.test/a/k3y"),
+        ("tls", "mysql://db.test?ssl_ca=%2Fca.pem&ssl_check_hostname=false"),
     ],
 )
 def test_what_a_connection_holds(revealed, reference, value):
-    assert revealed[reference].replace("d+q", "d q").replace("d%20q", "d q") == value
+    assert revealed[reference] == value
 
 
 @pytest.mark.parametrize(
@@ -78,6 +91,8 @@ def test_what_a_connection_holds(revealed, reference, value):
         ("pager#pass", "a connection has no 'pass'; after # stands extra.NAME or one of host, login, password, port"),
         ("bare#password", "the Airflow connection 'bare' has no password"),
         ("nobody", "Airflow has no connection 'nobody'"),
+        ("nokey", "the Airflow connection 'nokey' has no password"),
+        ("half_tls", "the Airflow connection 'half_tls': ssl_mode VERIFY_IDENTITY needs a certificate, ssl.ca in its "),
     ],
 )
 def test_what_it_does_not_hold_is_one_sentence(revealed, reference, said):

@@ -15,7 +15,7 @@ from dq.model.errors import ConfigError
 # ``env:NAME``, ``file:PATH``, ``airflow:conn_id``; an address such as ``https://...`` is a secret in the clear.
 _REFERENCE = re.compile(r"[a-z][a-z0-9_.-]*:(?!//)\S.*")
 # A setting that is no secret may lie elsewhere as well, but only behind a prefix that cannot be part of a plain text.
-_PLACED_ELSEWHERE = re.compile(r"(env|file):(?!//)\S")
+_PLACED_ELSEWHERE = re.compile(r"(env|file):(?!//)\S|airflow:[^\s/#]+#\S")
 
 
 @frozen
