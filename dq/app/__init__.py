@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dq.app.asking import holds
     from dq.app.backtesting import backtests
     from dq.app.closing import close, due, gate, pump, sla_check
-    from dq.app.diagnosing import Finding, doctor
+    from dq.app.diagnosing import Finding, doctor, doctor_of
     from dq.app.explaining import Statement, explain
     from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
     from dq.app.measuring import partitions, reconcile, run, scan
@@ -67,6 +67,7 @@ __all__ = [
     "channel_types",
     "close",
     "doctor",
+    "doctor_of",
     "due",
     "expire_silences",
     "explain",
@@ -126,7 +127,7 @@ _WHERE = {
         "asking": ("holds",),
         "backtesting": ("backtests",),
         "closing": ("close", "due", "gate", "pump", "sla_check"),
-        "diagnosing": ("Finding", "doctor"),
+        "diagnosing": ("Finding", "doctor", "doctor_of"),
         "explaining": ("Statement", "explain"),
         "linting": ("Problem", "lint", "refuse_bad_sql", "sql_problems"),
         "measuring": ("partitions", "reconcile", "run", "scan"),

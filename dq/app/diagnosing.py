@@ -1,9 +1,10 @@
-"""Doctor: how every part that a run needs is doing."""
+"""Doctor: how every part that a run needs is doing, and what it runs in."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sized
+from pathlib import Path
 from typing import Literal
 
 from attrs import frozen
@@ -12,7 +13,8 @@ from dq.alerting.channels import build as build_channel
 from dq.alerting.config import AlertConfig
 from dq.app.session import open_datasource, store_engine, transaction
 from dq.app.telling import ROUTES, alerting_of, secrets_of
-from dq.model.errors import DqError
+from dq.model.errors import ConfigError, DqError
+from dq.plugins import load_plugin
 from dq.project import Project
 
 
@@ -49,7 +51,7 @@ def doctor(project: Project) -> tuple[Finding, ...]:
             pass
         dialect = store_engine(project).dialect.name
         hint = "; use PostgreSQL or MariaDB where tasks run on several hosts" if dialect == "sqlite" else ""
-        remote = dialect == "sqlite" and _remote_executor()
+        remote = dialect == "sqlite" and on_several_hosts(os.environ.get("AIRFLOW__CORE__EXECUTOR", ""))
         told.append(Finding("broken" if remote else "ok", "store", f"{dialect}, migrated{hint}"))
     except DqError as error:
         told.append(Finding("broken", "store", str(error)))
@@ -90,6 +92,26 @@ def _channel_problems(project: Project, alerting: AlertConfig) -> dict[str, str]
     return problems
 
 
-def _remote_executor() -> bool:
-    executor = os.environ.get("AIRFLOW__CORE__EXECUTOR", "")
-    return any(word in executor for word in ("Celery", "Kubernetes", "Edge", "Ecs", "Batch"))
+def doctor_of(name: str, path: Path | None, address: str) -> tuple[Path | None, tuple[Finding, ...]]:
+    """Look at what dq runs in, by the doctor ``name`` of the entry point group ``dq.doctors``.
+
+    Args:
+        name: ``airflow``.
+        path: where the user says that the project is.
+        address: where it answers; empty: as it is configured.
+
+    Returns:
+        Where the project is to be looked for, and what was found.
+    """
+    try:
+        found: tuple[Path | None, tuple[Finding, ...]] = load_plugin("dq.doctors", name)(path, address)
+    except ConfigError as error:
+        package = error.__cause__.name if isinstance(error.__cause__, ModuleNotFoundError) else None
+        sentence = f"the Python package {package!r} is not installed beside dq" if package else str(error)
+        return path, (Finding("broken", name, sentence),)
+    return found
+
+
+def on_several_hosts(executor: str) -> bool:
+    """Return whether an executor of Airflow, or one of several, runs tasks on other hosts than the scheduler's."""
+    return any(word in executor for word in ("Celery", "Kubernetes", "Edge", "Ecs", "Batch", "Lambda"))

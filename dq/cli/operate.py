@@ -106,19 +106,45 @@ def upgrade(*, project_path: Path | None) -> int:
         """
 dq doctor
 dq doctor --project shop
+dq doctor --airflow                        in each component of Airflow
+dq doctor --airflow http://airflow:8080
 """,
         {0: "all is well (there may be warnings)", 2: "the configuration is wrong", 3: "something is broken"},
     ),
 )
+@click.option(
+    "--airflow",
+    is_flag=False,
+    flag_value="",
+    metavar="[URL]",
+    help="Look at the Airflow around dq, too: its version, executor, scheduler, DAG processor and triggerer. "
+    "URL: of its API server; default: [api] base_url of its configuration.",
+)
+@json_option
 @project_option
-def doctor(*, project_path: Path | None) -> int:
+def doctor(*, airflow: str | None, as_json: bool, project_path: Path | None) -> int:
     """Look whether everything that a run needs is there: config, store, datasources, secrets, channels.
 
     Secrets are resolved to see that they are there; they are never shown.
     """
     from dq import app
+    from dq.model.errors import ConfigError
 
-    findings = app.doctor(open_project(project_path, quiet=True))
-    table(("state", "what", "found"), [(f.state, f.what, f.sentence) for f in findings])
+    around: tuple[app.Finding, ...] = ()
+    if airflow is not None:
+        project_path, around = app.doctor_of("airflow", project_path, airflow)
+    try:
+        found = app.doctor(open_project(project_path, quiet=True))
+    except ConfigError as error:
+        if airflow is None and not as_json:
+            raise
+        found = (app.Finding("broken", "project", str(error)),)
+    findings = (*found, *around)
     broken = {finding.what for finding in findings if finding.state == "broken"}
-    return 2 if broken & {"declarations", "channels"} else 3 if broken else 0
+    code = 2 if broken & {"project", "declarations", "channels"} else 3 if broken else 0
+    if as_json:
+        told = [{"state": f.state, "what": f.what, "sentence": f.sentence} for f in findings]
+        json_out({"exit_code": code, "findings": told})
+    else:
+        table(("state", "what", "found"), [(f.state, f.what, f.sentence) for f in findings])
+    return code

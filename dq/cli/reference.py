@@ -95,6 +95,8 @@ many), and `problems[]`:
 | `name`, `part` | the suite and its check, the reconciliation and its stage or total, the DAG and its task |
 | `column` | the column that it is about |
 
+`dq doctor --json` writes `exit_code` and `findings[]`: `state` (`ok`, `warn`, `broken`), `what`, `sentence`.
+
 `dq sla check --json` writes `exit_code`, `environment` and `verdicts[]`: `kind`, `suite`, `interval`, `due_at`,
 `answer` (`pending`, `on_time`, `met_after_miss`, `never_started`, `late_running`, `data_missing`, `unmeasured`,
 `failed`), `overdue`, `arrived_at`, `severity`, `sentence`.
