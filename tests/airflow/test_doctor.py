@@ -19,7 +19,7 @@ def project(tmp_path_factory):
 
 
 def doctor(airflow, *arguments, **more):
-    """Return the exit code, the findings by what they are about, and all that was written."""
+    """Return the exit code, the findings by what they are about, and what was written."""
     done = subprocess.run(
         [airflow.interpreter, "-m", "dq.cli", "doctor", "--airflow", *arguments, "--json"],
         cwd=airflow.home, env=airflow.with_more(more).env, capture_output=True, text=True, timeout=120, check=False,
@@ -27,7 +27,8 @@ def doctor(airflow, *arguments, **more):
     assert done.stdout, done.stderr
     told = json.loads(done.stdout)
     assert told["exit_code"] == done.returncode
-    return done.returncode, {f["what"]: (f["state"], f["sentence"]) for f in told["findings"]}, done.stdout + done.stderr
+    found = {finding["what"]: (finding["state"], finding["sentence"]) for finding in told["findings"]}
+    return done.returncode, found, done.stdout + done.stderr
 
 
 class Other(BaseHTTPRequestHandler):

@@ -30,7 +30,7 @@ class Text(DbApiHook):
 
     def get_uri(self):
         c = self.get_connection(self.get_conn_id())
-        return f"postgresql+psycopg://{c.login}:{c.password}@{c.host}:{c.port}/{c.schema}?application_name=text"
+        return f"postgresql://{c.login}:{c.password}@{c.host}:{c.port}/{c.schema}?application_name=text"
 
 
 class Token(DbApiHook):
@@ -40,7 +40,7 @@ class Token(DbApiHook):
 
     def get_uri(self):
         c = self.connection
-        return f"postgresql+psycopg://{c.login}@{c.host}:{c.port}/{c.schema}"
+        return f"postgresql://{c.login}@{c.host}:{c.port}/{c.schema}"
 
     def get_sqlalchemy_engine(self, engine_kwargs=None):
         engine_kwargs = engine_kwargs or {}
@@ -89,6 +89,7 @@ print(json.dumps(answers))
 def database():
     """Return the fields of a database whose user has to give a password that no URL can hold as it is."""
     server = servers.postgres()
+    server.run('DROP ROLE IF EXISTS "shop reader"')
     server.run(f"CREATE ROLE \"shop reader\" LOGIN PASSWORD '{PASSWORD}'")
     where = psycopg.conninfo.conninfo_to_dict(server.new_database().replace("+psycopg", ""))
     with psycopg.connect(**where, autocommit=True) as connection:
