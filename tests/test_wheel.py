@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dq.airflow_provider import get_provider_info
 from dq.scaffold import scaffold_files
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +60,27 @@ def test_it_carries_the_project_of_this_repository(wheel: Path) -> None:
     assert carried == scaffold_files()
     assert {"dq.toml", "alerting/routes.toml", "tests/test_declarations.py"} <= set(carried)
     assert {name.partition("/")[0] for name in carried} >= {"checks", "reports", "alerting", "dags"}
+
+
+def test_it_carries_all_that_its_entry_points_name(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (points,) = (archive.read(name).decode() for name in names if name.endswith("/entry_points.txt"))
+    read = configparser.ConfigParser(delimiters=("=",))
+    read.read_string(points)
+    assert {"apache_airflow_provider", "dq.channels", "dq.doctors", "dq.engines", "dq.secrets"} <= {*read.sections()}
+    modules = {target.partition(":")[0].replace(".", "/") for part in read.values() for target in part.values()}
+    assert [m for m in sorted(modules) if f"{m}.py" not in names and f"{m}/__init__.py" not in names] == []
+    info = get_provider_info()
+    classes = [*info["notifications"], *(kind["hook-class-name"] for kind in info["connection-types"])]
+    assert [name for name in classes if f"{name.rpartition('.')[0].replace('.', '/')}.py" not in names] == []
+
+
+def test_airflow_can_ask_what_it_brings_before_anything_of_airflow_is_loaded(environment: Path, tmp_path: Path) -> None:
+    code = "from importlib.metadata import distribution as d; (p,) = d('dq-sla').entry_points.select(group=GROUP)\n"
+    code += "print(p.load()()['package-name'], d('dq-sla').metadata['name'])"
+    said = run(environment / "python", "-c", f"GROUP = 'apache_airflow_provider'; {code}", cwd=tmp_path)
+    assert said.split() == ["dq-sla", "dq-sla"]
 
 
 def test_it_is_used_with_the_sources_out_of_reach(environment: Path, tmp_path: Path) -> None:

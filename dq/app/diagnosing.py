@@ -92,13 +92,13 @@ def _channel_problems(project: Project, alerting: AlertConfig) -> dict[str, str]
     return problems
 
 
-def doctor_of(name: str, path: Path | None, address: str) -> tuple[Path | None, tuple[Finding, ...]]:
+def doctor_of(name: str, path: Path | None, address: str | None) -> tuple[Path | None, tuple[Finding, ...]]:
     """Look at what dq runs in, by the doctor ``name`` of the entry point group ``dq.doctors``.
 
     Args:
         name: ``airflow``.
         path: where the user says that the project is.
-        address: where it answers; empty: as it is configured.
+        address: where it answers; empty: as it is configured; None: only what is installed here is looked at.
 
     Returns:
         Where the project is to be looked for, and what was found.

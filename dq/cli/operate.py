@@ -106,8 +106,9 @@ def upgrade(*, project_path: Path | None) -> int:
         """
 dq doctor
 dq doctor --project shop
-dq doctor --airflow                        in each component of Airflow
+dq doctor --airflow                when all components of Airflow run
 dq doctor --airflow http://airflow:8080
+dq doctor --airflow here           in each of them, before it starts
 """,
         {0: "all is well (there may be warnings)", 2: "the configuration is wrong", 3: "something is broken"},
     ),
@@ -116,9 +117,9 @@ dq doctor --airflow http://airflow:8080
     "--airflow",
     is_flag=False,
     flag_value="",
-    metavar="[URL]",
+    metavar="[URL|here]",
     help="Look at the Airflow around dq, too: its version, executor, scheduler, DAG processor and triggerer. "
-    "URL: of its API server; default: [api] base_url of its configuration.",
+    "URL: of its API server; default: as it is configured. here: only at this component; nothing is connected.",
 )
 @json_option
 @project_option
@@ -130,16 +131,17 @@ def doctor(*, airflow: str | None, as_json: bool, project_path: Path | None) -> 
     from dq import app
     from dq.model.errors import ConfigError
 
-    around: tuple[app.Finding, ...] = ()
+    alone = airflow == "here"
+    findings: tuple[app.Finding, ...] = ()
     if airflow is not None:
-        project_path, around = app.doctor_of("airflow", project_path, airflow)
-    try:
-        found = app.doctor(open_project(project_path, quiet=True))
-    except ConfigError as error:
-        if airflow is None and not as_json:
-            raise
-        found = (app.Finding("broken", "project", str(error)),)
-    findings = (*found, *around)
+        project_path, findings = app.doctor_of("airflow", project_path, None if alone else airflow)
+    if not alone:
+        try:
+            findings = (*app.doctor(open_project(project_path, quiet=True)), *findings)
+        except ConfigError as error:
+            if airflow is None and not as_json:
+                raise
+            findings = (app.Finding("broken", "project", str(error)), *findings)
     broken = {finding.what for finding in findings if finding.state == "broken"}
     code = 2 if broken & {"project", "declarations", "channels"} else 3 if broken else 0
     if as_json:

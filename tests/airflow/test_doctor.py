@@ -86,6 +86,13 @@ def test_a_project_that_nobody_finds_and_a_server_that_is_not_there(new_airflow,
     assert doctor(airflow, address, DQ_HOME=str(tmp_path))[1]["airflow project"][0] == "broken"
 
 
+def test_a_component_that_starts_looks_at_itself_only(new_airflow, project, tmp_path):
+    code, found, _ = doctor(new_airflow(project), "here")
+    assert (code, {*found}) == (0, {"airflow", "airflow provider", "airflow executor", "airflow project"})
+    code, found, _ = doctor(new_airflow(project, dags=tmp_path), "here")
+    assert (code, found["airflow project"][0]) == (3, "broken")
+
+
 def test_an_environment_without_airflow_is_one_sentence(new_airflow, project):
     code = """
 import sys
