@@ -86,6 +86,38 @@ def test_a_project_that_nobody_finds_and_a_server_that_is_not_there(new_airflow,
     assert doctor(airflow, address, DQ_HOME=str(tmp_path))[1]["airflow project"][0] == "broken"
 
 
+ROUTES = """
+[route]
+channels = ["oncall", "night"]
+
+[channels.oncall]
+type = "pagerduty"
+routing_key = "airflow:pager"
+
+[channels.night]
+type = "victorops"
+url = "airflow:victorops"
+routing_key = "airflow:victorops#login"
+"""
+
+
+def test_pagers_take_what_they_need_from_the_connections_of_dq(new_airflow, other, tmp_path):
+    project = make_project(tmp_path / "project")
+    (project / "alerting").mkdir(exist_ok=True)
+    (project / "alerting" / "routes.toml").write_text(ROUTES)
+    connections = {
+        "AIRFLOW_CONN_PAGER": {"conn_type": "dq_pagerduty", "password": "k" * 32},
+        "AIRFLOW_CONN_VICTOROPS": {"conn_type": "dq_victorops", "login": "warehouse", "password": "k3y"},
+    }
+    given = {name: json.dumps(fields) for name, fields in connections.items()}
+    _, found, said = doctor(new_airflow(project, **given), other)
+    assert (found["channel oncall"], found["channel night"]) == (("ok", "pagerduty"), ("ok", "victorops"))
+    assert "kkkk" not in said and "k3y" not in said
+    del given["AIRFLOW_CONN_VICTOROPS"]
+    state, sentence = doctor(new_airflow(project, **given), other)[1]["channel night"]
+    assert state == "broken" and "Airflow has no connection 'victorops'" in sentence
+
+
 def test_a_component_that_starts_looks_at_itself_only(new_airflow, project, tmp_path):
     code, found, _ = doctor(new_airflow(project), "here")
     assert (code, {*found}) == (0, {"airflow", "airflow provider", "airflow executor", "airflow project"})
