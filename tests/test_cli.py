@@ -721,6 +721,13 @@ def test_doctor_when_the_configuration_is_wrong(dq: Dq, project: Path, name: str
     assert name in done.stdout + done.stderr
 
 
+def test_stdout_is_for_results_whoever_else_writes_there(dq: Dq, project: Path) -> None:
+    (project / "checks/noisy.py").write_text("print('noise')\n")
+    done = dq("doctor", "--json")
+    assert {f["what"]: f["state"] for f in json.loads(done.stdout)["findings"]}["datasource lake"] == "ok"
+    assert "noise" in done.stderr
+
+
 # --- how errors end ----------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ import click
 
 from dq.cli.measure import pumped, worst
 from dq.cli.options import EXIT_CODES, json_option, open_project, project_option, teach
-from dq.cli.show import json_out, out, say, table
+from dq.cli.show import json_out, keep_stdout, out, say, table
 
 if TYPE_CHECKING:
     from dq.sla.evaluate import SlaVerdict
@@ -136,6 +136,7 @@ def doctor(*, airflow: str | None, as_json: bool, project_path: Path | None) -> 
     alone = airflow == "here"
     findings: tuple[app.Finding, ...] = ()
     if airflow is not None:
+        keep_stdout()
         project_path, findings = app.doctor_of("airflow", project_path, None if alone else airflow)
     if not alone:
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dq.cli.show import warn
+from dq.cli.show import keep_stdout, warn
 
 if TYPE_CHECKING:
     from dq.model.interval import Interval
@@ -194,6 +194,7 @@ def open_project(path: Path | None, names: Iterable[str] = (), *, quiet: bool = 
     """
     from dq import app
 
+    keep_stdout()
     if path is not None and not path.exists():
         raise click.UsageError(f"--project: there is no {path}.")
     project = app.open_project(path)

@@ -6,9 +6,9 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 from attrs import frozen
@@ -44,12 +44,29 @@ def clean(text: object) -> str:
     return "".join(c if c.isprintable() else " " if c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
 
 
+def keep_stdout() -> None:
+    """Keep stdout for results: what others write there from now on, such as Airflow's log, goes to stderr."""
+    context = click.get_current_context(silent=True)
+    if context is not None and _STDOUT not in context.meta:
+        context.meta[_STDOUT] = sys.stdout
+        context.with_resource(redirect_stdout(sys.stderr))
+
+
+def _stdout() -> TextIO:
+    context = click.get_current_context(silent=True)
+    kept: TextIO | None = None if context is None else context.meta.get(_STDOUT)
+    return kept or sys.stdout
+
+
+_STDOUT = "dq.stdout"
+
+
 def out(text: str) -> None:
     """Write ``text`` to stdout; end with 141, as SIGPIPE would, when its reader has gone away."""
     try:
-        click.echo(text)
+        click.echo(text, file=_stdout())
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _stdout().fileno())
         raise SystemExit(141) from None
 
 
@@ -99,7 +116,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]], *, right: S
         right: the positions of columns that are aligned right.
     """
     cells = [["-" if value is None else clean(value) for value in row] for row in rows]
-    if sys.stdout.isatty():
+    if _stdout().isatty():
         _rich_table(headings, cells, right)
         return
     widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
@@ -122,7 +139,7 @@ def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: S
         )
     for row in rows:
         shown.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in row))
-    Console().print(shown)
+    Console(file=_stdout()).print(shown)
 
 
 def verdict(run: Run, stop_at: Severity) -> str:
