@@ -64,6 +64,7 @@ Labels that begin with ``_`` are for the pump; nothing is routed by them, and no
     _upstream    every finding, SLAs too    what must be well for this to mean anything, JSON: names, sorted
     _orgs        a finding of one org       how many orgs the check looked at
     _counted     a pending incident         the measurements that ``pending`` has counted, JSON
+    _run         every finding of a DAG     the id of the DAG run
 
 What a bad finding writes into an open incident that stays open:
 
@@ -112,6 +113,9 @@ LONGEST_QUERY = 8_000
 
 ORGS = "_orgs"
 """The label that says how many orgs the check looked at."""
+
+RUN = "_run"
+"""The label that says of which DAG run a finding is."""
 
 COUNTED = "_counted"
 """The label of a pending incident that says which measurements it has counted: a JSON list."""
@@ -561,9 +565,7 @@ def apply_findings(connection: Connection, news: Iterable[News], now: datetime) 
     made: list[Change] = []
     touched: set[str] = set()
     for item in sorted(news, key=lambda n: (n.environment, n.kind, n.subject)):
-        group = group_key(IncidentKey(item.environment, item.kind, item.subject, ""))
-        names = {"environment": item.environment, "kind": item.kind, "subject": item.subject}
-        insert_or_lock(connection, alert_group, {"group_key": group, **names})
+        group = lock_subject(connection, item.environment, item.kind, item.subject)
         mine = of_subject(item.environment, item.kind, item.subject)
         changes = [change for change in fold(read_open(connection, mine), item, now) if change.changes]
         if not changes:
@@ -575,6 +577,14 @@ def apply_findings(connection: Connection, news: Iterable[News], now: datetime) 
         )
         touched.add(group)
     return Folded(tuple(made), frozenset(touched))
+
+
+def lock_subject(connection: Connection, environment: str, kind: SubjectKind, subject: str) -> str:
+    """Lock the group of a subject until the transaction ends, and return its key: what is open of it stays so."""
+    group = group_key(IncidentKey(environment, kind, subject, ""))
+    names = {"environment": environment, "kind": kind, "subject": subject}
+    insert_or_lock(connection, alert_group, {"group_key": group, **names})
+    return group
 
 
 def _write(connection: Connection, changes: Iterable[Change]) -> None:

@@ -9,6 +9,7 @@ decides on the report in one transaction; the pump speaks to the world outside o
     telling    deliver, send_report
     alerting   what is open; silences, acknowledgements; outbox: what is not delivered
     routes     which routes take an incident, and why; proving: whether each of them fires
+    noticing   what a scheduler says of its tasks and runs: notice, tell_ended
     asking     whether the data of a run are there
     reading    runs, latest_run, why_not_good, ledger, report
     recording  record_reference, references; backtesting
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
     from dq.app.measuring import partitions, reconcile, run, scan
     from dq.app.migrating import DagFiles, lint_airflow
+    from dq.app.noticing import notice, tell_ended
     from dq.app.outbox import give_up, retry_now, waiting
     from dq.app.proving import Proof, channel_types, selftest
     from dq.app.reading import latest_run, ledger, render_ledger, report, runs, why_not_good
@@ -79,6 +81,7 @@ __all__ = [
     "ledger",
     "lint",
     "lint_airflow",
+    "notice",
     "open_project",
     "partitions",
     "pump",
@@ -103,6 +106,7 @@ __all__ = [
     "sla_check",
     "sql_problems",
     "suggest",
+    "tell_ended",
     "unacknowledge",
     "upgrade",
     "waiting",
@@ -131,6 +135,7 @@ _WHERE = {
         "linting": ("Problem", "lint", "refuse_bad_sql", "sql_problems"),
         "measuring": ("partitions", "reconcile", "run", "scan"),
         "migrating": ("DagFiles", "lint_airflow"),
+        "noticing": ("notice", "tell_ended"),
         "outbox": ("give_up", "retry_now", "waiting"),
         "proving": ("Proof", "channel_types", "selftest"),
         "reading": ("latest_run", "ledger", "render_ledger", "report", "runs", "why_not_good"),

@@ -11,8 +11,9 @@ from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from dq import events
-from dq.alerting.fold import News, apply_findings, declared_labels, declared_links, news_of
+from dq.alerting.fold import News, declared_labels, declared_links, news_of
 from dq.alerting.pump import PumpReport, enqueue_event
+from dq.app.folding import fold_news
 from dq.app.session import Declared, all_declared, in_transaction, judgement_time, kind_of, start_run, transaction
 from dq.app.telling import PATIENCE, deliver, deliver_quietly, report_message
 from dq.checks.judge import unmeasured
@@ -147,7 +148,7 @@ def _close(
     observations.record(connection, run.environment, seen)
     if alert:
         sla_news, missed = _judge_sla(connection, project, declared, now, only=interval)
-        _fold(connection, [news_of(run, declared), *sla_news], now)
+        fold_news(connection, [news_of(run, declared), *sla_news], now)
         _decide_report(connection, run, declared, now)
     body = {"run": run.id, "interval": str(interval), "worst": str(run.worst or ""), "alert": alert}
     events.append(connection, run.environment, events.EventName.RUN_CLOSED, run.suite, body, now)
@@ -241,28 +242,6 @@ def _sla_incidents(
     return recorded, tuple(Interval(row.interval_start, row.interval_end) for row in rows if row.ended_at is None)
 
 
-def _fold(connection: Connection, news: list[News], now: datetime) -> None:
-    for change in apply_findings(connection, news, now).changes:
-        incident = change.after
-        if incident is None:
-            continue
-        if incident.ended_at is not None:
-            name = events.EventName.INCIDENT_ENDED
-        else:
-            name = events.EventName.INCIDENT_CHANGED if change.before else events.EventName.INCIDENT_OPENED
-        key = incident.key
-        body = {
-            "answer": str(change.answer),
-            "kind": key.kind,
-            "part": key.part,
-            "org": key.org,
-            "severity": str(incident.severity),
-            "interval": str(incident.interval),
-            "sentence": incident.sentence,
-        }
-        events.append(connection, key.environment, name, key.subject, body, now)
-
-
 def _decide_report(connection: Connection, run: Run, declared: Declared, now: datetime) -> None:
     """Put the discrepancy e-mail into the outbox, once per version of the run."""
     if not isinstance(declared, Reconciliation) or not declared.to:
@@ -335,7 +314,7 @@ def _check_sla(
     recorded, still_open = _sla_incidents(connection, environment, name)
     verdicts = observations.judge(connection, environment, kind, name, sla, still_open, now)
     news, missed = _sla_news(connection, project, declared, verdicts, recorded, now)
-    _fold(connection, news, now)
+    fold_news(connection, news, now)
     return verdicts, missed
 
 
