@@ -1,20 +1,19 @@
 """Callbacks of Airflow that tell dq, so that its router tells people.
 
 ``DqNotifier`` says that a task or a run failed or is well again; ``finished`` says once how a run ended, step by step.
-Neither sends anything: what they say waits in dq's store for the next pump. Neither breaks what calls it: what cannot be
-recorded is one sentence in the log.
+Neither sends anything: what they say waits in dq's store for the next pump. Neither breaks what calls it: what cannot
+be recorded is one sentence in the log.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseNotifier, TaskGroup, conf, redact
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseNotifier, conf, redact
 from airflow.providers.standard.operators.python import PythonOperator
 
 from dq.airflow.states import Key, run_states, run_times
@@ -55,9 +54,20 @@ class _Notifier(BaseNotifier):
             self.log.info("dq: %s", self._record(context))
         except DqError as error:
             self.log.warning("dq: nothing was recorded of %s: %s", self.what, error)
-        except Exception as error:  # noqa: BLE001  # a callback must not break what it is called for
+        except Exception as error:  # a callback must not break what it is called for
             self.log.warning("dq: nothing was recorded of %s: %s", self.what, type(error).__name__)
             self.log.debug("why nothing was recorded", exc_info=True)
+
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Fill in the templates; what does not render is said in the log and left out."""
+        if jinja_env is None and not hasattr(context.get("dag"), "get_template_env"):  # as in dag.test()
+            jinja_env = self.get_template_env(dag=None)
+        try:
+            super().render_template_fields(context, jinja_env)
+        except Exception as error:  # noqa: BLE001  # templates are the user's own; nothing is to be lost for one
+            self.log.warning("dq: %s do not render: %s", ", ".join(self.template_fields), type(error).__name__)
+            for name in self.template_fields:
+                setattr(self, name, None)
 
     async def async_notify(self, context: Any) -> None:
         """Do the same where an event loop must not wait, as in the triggerer."""
@@ -307,8 +317,8 @@ class FinishedNotifier(_Notifier):
         groups = dag.task_group.get_task_group_dict()
         names = self.steps
         if names is None:
-            top = [node for node in dag.task_group.topological_sort() if node.node_id != own]
-            names = tuple(node.group_id if isinstance(node, TaskGroup) else node.task_id for node in top)
+            top = dag.task_group.topological_sort()
+            names = tuple(node.node_id for node in top if node.node_id != own)
         found = []
         for name in names:
             if name and name in groups:
@@ -364,8 +374,7 @@ def links_of(context: Mapping[str, Any], *, log: bool = False) -> dict[str, str]
     if log:
         ti, index = context["ti"], _index(context["ti"])
         mapped = "" if index < 0 else f"&map_index={index}" if "?" in page else f"/mapped/{index}"
-        with suppress(Exception):  # noqa: BLE001  # a link less is no reason to tell nothing
-            found["Log"] = ti.log_url
+        found["Log"] = ti.log_url
         found["Task"] = task_page.format(task=quote(ti.task_id), mapped=mapped)
     return found | {"DAG run": page}
 
@@ -392,7 +401,7 @@ def _run_failed(reason: str, failed: list[str]) -> str:
 def _owner(tasks: Iterable[Any]) -> str:
     """Return whose the tasks are; the owner that Airflow gives to what has none is nobody's name."""
     nobody = conf.get("operators", "default_owner", fallback="airflow")
-    return ", ".join(sorted({task.owner for task in tasks} - {nobody, "", None}))
+    return ", ".join(sorted({str(task.owner) for task in tasks if task.owner} - {nobody}))
 
 
 def _state(ti: Any) -> str:
@@ -444,7 +453,7 @@ def _of(thing: Any, name: str) -> Any:
 
 
 def _time(value: Any) -> datetime | None:
-    """Return an instant as a plain UTC datetime; it is text in a triggerer, and Airflow hands out a class of its own."""
+    """Return an instant as a plain UTC datetime; it is text in a triggerer, else a class of Airflow's own."""
     if value is None:
         return None
     return datetime.fromisoformat(value if isinstance(value, str) else value.isoformat()).astimezone(UTC)

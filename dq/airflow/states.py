@@ -28,13 +28,18 @@ def states_of(context: Mapping[str, Any], *task_ids: str) -> dict[str, str]:
 def run_states(context: Mapping[str, Any]) -> dict[Key, str]:
     """Return the states of all tasks of this DAG run, those of mapped ones one by one; ``none`` where there is none.
 
-    Works in a task and in a callback of a DAG. Empty where Airflow gives the callback no task instance to ask.
+    Works in a task and in a callback of a DAG. Empty where nobody can be asked: where Airflow gives the callback no
+    task instance, and in the callbacks of ``dag.test()``.
     """
     ti, run = context.get("ti"), context.get("dag_run")
     if ti is None or run is None:
         return {}
     if not hasattr(ti, "get_task_states"):
         return {(one.task_id, one.map_index): str(one.state or "none") for one in run.get_task_instances()}
+    from airflow.sdk.execution_time import task_runner
+
+    if not hasattr(task_runner, "SUPERVISOR_COMMS"):
+        return {}
     dag = context["dag"]
     asked = ti.get_task_states(dag_id=dag.dag_id, run_ids=[run.run_id]).get(run.run_id, {})
     return {_key(name, dag.task_ids): str(state or "none") for name, state in asked.items()}

@@ -138,12 +138,13 @@ def news_of_dag(
 
     Args:
         happened: what a callback said.
-        open_incidents: of this DAG.
+        open_incidents: all of this DAG, or none when ``concerns`` says that they do not matter.
         environment: whose they are.
         severity: how bad it is when something is bad.
         retries: whether a task that is tried again is bad already.
     """
     incidents = tuple(open_incidents)
+    stays = frozenset(incident.key.part for incident in incidents if not _is_gone(incident, happened))
     bad = {
         What.TASK_RETRIED: retries,
         What.TASK_SUCCEEDED: False,
@@ -165,8 +166,21 @@ def news_of_dag(
         kind="dag",
         subject=happened.subject,
         findings=tuple(findings),
-        parts=frozenset(i.key.part for i in incidents if not _is_gone(i, happened)),
+        parts=stays if len(stays) < len(incidents) else None,
     )
+
+
+def concerns(happened: Happened, open_parts: Collection[str]) -> bool:
+    """Return whether ``happened`` may be about more than its own part: then ``news_of_dag`` needs all that is open.
+
+    Args:
+        happened: what a callback said.
+        open_parts: the parts of its DAG that have an open incident.
+    """
+    if not happened.task or happened.tasks is None:
+        return not happened.task
+    there = {part_of(task) for task in happened.tasks} | {THE_RUN, THE_DEADLINE}
+    return any(part not in there and part.partition("[")[0] not in there for part in open_parts)
 
 
 def _bad(happened: Happened, environment: str, severity: Severity) -> Finding:

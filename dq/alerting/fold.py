@@ -88,8 +88,9 @@ from attrs import define, evolve, field, frozen
 from sqlalchemy import bindparam
 from sqlalchemy import insert as plain_insert
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.expression import ColumnElement
 
-from dq.alerting.incidents import group_key, of_subject, read_open, to_row
+from dq.alerting.incidents import group_key, of_subject, open_key, read_open, to_row
 from dq.alerting.upsert import insert_or_lock
 from dq.model.check import Check, Suite
 from dq.model.damping import read_for_runs
@@ -119,6 +120,10 @@ RUN = "_run"
 
 COUNTED = "_counted"
 """The label of a pending incident that says which measurements it has counted: a JSON list."""
+
+
+_FEW = 20
+"""So many findings are looked up one by one."""
 
 
 class Answer(enum.StrEnum):
@@ -566,8 +571,7 @@ def apply_findings(connection: Connection, news: Iterable[News], now: datetime) 
     touched: set[str] = set()
     for item in sorted(news, key=lambda n: (n.environment, n.kind, n.subject)):
         group = lock_subject(connection, item.environment, item.kind, item.subject)
-        mine = of_subject(item.environment, item.kind, item.subject)
-        changes = [change for change in fold(read_open(connection, mine), item, now) if change.changes]
+        changes = [change for change in fold(read_open(connection, _concerned(item)), item, now) if change.changes]
         if not changes:
             continue
         _write(connection, changes)
@@ -577,6 +581,14 @@ def apply_findings(connection: Connection, news: Iterable[News], now: datetime) 
         )
         touched.add(group)
     return Folded(tuple(made), frozenset(touched))
+
+
+def _concerned(news: News) -> ColumnElement[bool]:
+    """Return which incidents ``news`` may change: of a thousand that are open, one finding reads one."""
+    mine = of_subject(news.environment, news.kind, news.subject)
+    if news.parts is not None or news.measured or news.renames or len(news.findings) > _FEW:
+        return mine
+    return mine & incident_table.c.open_key.in_([open_key(finding.key) for finding in news.findings])
 
 
 def lock_subject(connection: Connection, environment: str, kind: SubjectKind, subject: str) -> str:

@@ -108,6 +108,12 @@ def read_open(connection: Connection, condition: ColumnElement[bool]) -> tuple[I
     return tuple(from_row(row) for row in connection.execute(query))
 
 
+def open_parts(connection: Connection, condition: ColumnElement[bool]) -> frozenset[str]:
+    """Return the parts of the open incidents that satisfy ``condition`` (on ``dq_incident``)."""
+    query = select(table.c.part).where(condition, table.c.ended_at.is_(None))
+    return frozenset(connection.execute(query).scalars())
+
+
 def read_by_id(connection: Connection, ids: Iterable[int]) -> tuple[Incident, ...]:
     """Return the incidents with these ids, oldest first."""
     found: list[Incident] = []

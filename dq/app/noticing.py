@@ -11,9 +11,9 @@ from datetime import datetime
 from sqlalchemy.engine import Connection
 
 from dq import events
-from dq.alerting.dags import Happened, What, news_of_dag
+from dq.alerting.dags import Happened, What, concerns, news_of_dag
 from dq.alerting.fold import Change, lock_subject
-from dq.alerting.incidents import of_subject, read_open
+from dq.alerting.incidents import of_subject, open_parts, read_open
 from dq.alerting.pump import enqueue_event
 from dq.alerting.steps import Ended, ended_message
 from dq.app.announcing import refuse_unknown
@@ -53,7 +53,8 @@ def notice(
         StoreError: when the store cannot be used.
     """
     now = now or judgement_time()
-    changes = in_transaction(project, _notice, project.environment, happened, Severity.of(severity), now, retries=retries)
+    bad = Severity.of(severity)
+    changes = in_transaction(project, _notice, project.environment, happened, bad, now, retries=retries)
     return tuple(f"{change.answer}: {_part(change)}" for change in changes)
 
 
@@ -70,12 +71,14 @@ def _notice(
         }
         events.append(connection, environment, name, happened.subject, body, now)
     mine = of_subject(environment, "dag", happened.subject)
-    if (happened.what.is_good or happened.over) and not read_open(connection, mine):
+    seen = open_parts(connection, mine)
+    changes_nothing = happened.what.is_good or happened.over or (happened.what is What.TASK_RETRIED and not retries)
+    if changes_nothing and happened.part not in seen and not (seen and concerns(happened, seen)):
         return ()  # most tasks succeed and nothing was wrong: nobody waits for a lock
-    if happened.what is What.TASK_RETRIED and not retries:
-        return ()
     lock_subject(connection, environment, "dag", happened.subject)
-    news = news_of_dag(happened, read_open(connection, mine), environment, severity, retries=retries)
+    all_of_it = concerns(happened, open_parts(connection, mine))
+    incidents = read_open(connection, mine) if all_of_it else ()
+    news = news_of_dag(happened, incidents, environment, severity, retries=retries)
     return fold_news(connection, [news], now)
 
 
