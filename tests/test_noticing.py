@@ -1,4 +1,4 @@
-"""What a scheduler says of tasks and runs: the tables of dq.alerting.dags and steps, on every store, up to the receivers."""
+"""What a scheduler says of tasks and runs: the tables of dq.alerting.dags and steps, on every store, to the receivers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from sqlalchemy import select
 
 from dq import app
 from dq.alerting.dags import THE_DEADLINE, THE_RUN, Happened, What, part_of
+from dq.alerting.mute import muter
 from dq.alerting.steps import Ended, Step, ended_message, state_of_step, went_well
 from dq.app.session import store_engine, transaction
 from dq.masking import HIDDEN, told_error
 from dq.model.errors import DeclarationError, UsageError
-from dq.model.incident import Incident
+from dq.model.incident import Incident, IncidentKey
 from dq.model.interval import Interval
 from dq.project import Project
 from dq.store.schema import event, outbox
@@ -222,7 +224,7 @@ def test_random_histories_end_as_the_newest_word_says(
             on, task, good = rng.randint(1, 9), rng.choice("abc"), rng.random() < 0.5
             app.notice(local, said(What.TASK_SUCCEEDED if good else What.TASK_FAILED, on, dag=dag, task=task))
             at, was_good = newest.get(task, (0, True))
-            if was_good and not good or not was_good and on >= at:
+            if (was_good and not good) or (not was_good and on >= at):
                 newest[task] = (on, good)
         is_open = {a.incident.key.part for a in app.alerts(local) if a.incident.key.subject == dag}
         assert is_open == {task for task, (_, good) in newest.items() if not good}
@@ -279,11 +281,30 @@ def test_titles(local: Project, receivers: Receivers, history: list[Happened], t
     assert [alert.open for alert in receivers.pagerduty.alerts.values()] == [False]
 
 
-def test_a_dag_mutes_no_suite_that_names_its_namesake_as_upstream(local: Project) -> None:
-    explained = app.explain_routes(local, {"task": "load", "dag": "orders"})
-    assert (explained.labels["kind"], explained.labels["subject"], explained.labels["part"]) == ("dag", "orders", "load")
-    explained = app.explain_routes(local, {"kind": "dag"})
-    assert explained.labels["dag"] == "example"
+@pytest.mark.parametrize(("kind", "why"), [("dag", []), ("suite", ["blocked"])])
+def test_a_dag_mutes_no_suite_that_names_its_namesake_as_upstream(local: Project, kind: str, why: list[str]) -> None:
+    app.notice(local, FAILED, severity="critical")
+    failed = only(local)
+    source = evolve(failed, key=evolve(failed.key, kind=kind))
+    labels = {"suite": "billing", "_upstream": '["orders"]'}
+    below = evolve(failed, id=99, key=IncidentKey("test", "suite", "billing", "amount"), labels=labels)
+    mutes = muter([], [], [source, below], datetime(2026, 11, 21, tzinfo=UTC))
+    assert [mute.why for mute in mutes(below)] == why
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ({"dag": "orders"}, {"kind": "dag", "subject": "orders", "dag": "orders", "task": "example"}),
+        ({"task": "load"}, {"kind": "dag", "part": "load", "task": "load"}),
+        ({"kind": "dag", "part": THE_RUN}, {"kind": "dag", "part": THE_RUN}),
+    ],
+)
+def test_routes_are_explained_for_dags(local: Project, given: dict[str, str], seen: dict[str, str]) -> None:
+    labels = app.explain_routes(local, given).labels
+    assert seen.items() <= labels.items()
+    assert ("task" in labels) == ("task" in seen)
+    assert "suite" not in labels and "check" not in labels
 
 
 def test_two_workers_at_once(project: Project) -> None:

@@ -154,13 +154,13 @@ class DqNotifier(_Notifier):
             "up_for_retry": What.TASK_RETRIED,
             "success": What.TASK_SUCCEEDED,
         }.get(state)
-        interval = _interval(context)
+        interval = None if what is None else _when(context, good=what.is_good)
         if what is None or interval is None:
             return None
         return Happened(
             what=what,
             dag=dag.dag_id,
-            run=context["run_id"],
+            run=ti.run_id,
             task=ti.task_id,
             index=_index(ti),
             interval=interval,
@@ -175,11 +175,9 @@ class DqNotifier(_Notifier):
         from dq.alerting.dags import Happened, What, part_of
 
         dag, good = context["dag"], context["reason"] == "success"
-        interval = _interval(context)
+        interval = _when(context, good=good)
         if interval is None:
-            if good:  # an unknown run may be an old one, which must close nothing
-                return None
-            interval = _second(datetime.now(UTC))
+            return None
         states = run_states(context)
         failed = [part_of(*key) for key, state in sorted(states.items()) if state == "failed"]
         return Happened(
@@ -199,9 +197,7 @@ class DqNotifier(_Notifier):
         from dq.alerting.dags import Happened, What
 
         run, deadline = context["dag_run"], context["deadline"]
-        interval = _interval(context)
-        if interval is None:
-            return None
+        interval = _interval(context) or _second(datetime.now(UTC))
         state = str(_of(run, "state") or "unknown")
         due = _time(_of(deadline, "deadline_time"))
         when = "" if due is None else f" of {due:%Y-%m-%d %H:%M:%S} UTC"
@@ -385,7 +381,7 @@ def _failed(context: Mapping[str, Any], *, again: bool) -> str:
     ti, error = context["ti"], context.get("exception")
     tries, number = _of(ti, "max_tries"), _of(ti, "try_number") or 1
     of = f" of {tries + 1}" if isinstance(tries, int) and tries + 1 >= number else ""
-    words = told_error(error) if error else "it gave no reason"
+    words = told_error(error) if error else "no exception is known, its process may have been killed"
     next_one = ", and it is tried again" if again else ""
     return f"try {number}{of} failed{next_one}: {redact(words)}"
 
@@ -431,6 +427,11 @@ def _interval(context: Mapping[str, Any]) -> Interval | None:
         return Interval(start, end)
     at = _time(_of(run, "logical_date")) or _time(_of(run, "run_after"))
     return None if at is None else _second(at)
+
+
+def _when(context: Mapping[str, Any], *, good: bool) -> Interval | None:
+    """Return the interval of the run; of one that nobody knows: now, or none, because it must close nothing newer."""
+    return _interval(context) or (None if good else _second(datetime.now(UTC)))
 
 
 def _second(at: datetime) -> Interval:

@@ -122,9 +122,7 @@ def ended_message(ended: Ended, environment: str, at: datetime) -> Message:
         summary=", ".join(words),
         at=at,
         facts=tuple(facts),
-        links=tuple(
-            (title, link) for title, link in ended.links.items() if link.startswith(("https://", "http://"))
-        ),
+        links=tuple((title, link) for title, link in ended.links.items() if link.startswith(("https://", "http://"))),
     )
 
 

@@ -9,7 +9,7 @@ from airflow.providers.standard.operators.python import PythonOperator
 
 from dq.airflow import DqNotifier, finished
 
-COMMON = {"start_date": datetime(2026, 10, 1, tzinfo=UTC), "catchup": False, "schedule": None, "tags": ["b", "a"]}
+COMMON = {"start_date": datetime(2026, 10, 1, tzinfo=UTC), "catchup": False, "tags": ["b", "a"]}
 TASKS = {"on_failure_callback": DqNotifier(), "on_retry_callback": DqNotifier(), "on_success_callback": DqNotifier()}
 BROKEN = Path(__file__).parent / "broken"
 
@@ -17,7 +17,9 @@ BROKEN = Path(__file__).parent / "broken"
 def load():
     """Fail as long as a file is there that says so."""
     if BROKEN.exists():
-        raise ValueError("no table at postgresql://dq:hunter2@db.test/shop, password=hunter2\nDETAIL: (ada@example.org)")
+        raise ValueError(
+            "no table at postgresql://dq:hunter2@db.test/shop, password=hunter2\nDETAIL: (ada@example.org)"
+        )
 
 
 def second_try(ti):
@@ -36,9 +38,13 @@ def skip():
 
 with DAG(
     "shop",
+    schedule=None,
     **COMMON,
     default_args={"owner": "sales", **TASKS},
-    on_failure_callback=[DqNotifier(severity="critical", runbook="https://wiki.test/{{ dag.dag_id }}"), finished(["hook"])],
+    on_failure_callback=[
+        DqNotifier(severity="critical", runbook="https://wiki.test/{{ dag.dag_id }}"),
+        finished(["hook"]),
+    ],
     on_success_callback=[DqNotifier(), finished("hook")],
 ):
     with TaskGroup("user_level") as user_level:
@@ -47,10 +53,10 @@ with DAG(
         PythonOperator(task_id="aggregate", python_callable=lambda: None)
     user_level >> agg_level >> PythonOperator(task_id="publish", python_callable=skip)
 
-with DAG("retried", **COMMON, default_args=TASKS):
+with DAG("retried", schedule=None, **COMMON, default_args=TASKS):
     PythonOperator(task_id="shaky", python_callable=second_try, retries=1, retry_delay=timedelta(0))
 
-with DAG("loud", **COMMON):
+with DAG("loud", schedule=None, **COMMON):
     PythonOperator(
         task_id="shaky",
         python_callable=second_try,
@@ -60,13 +66,18 @@ with DAG("loud", **COMMON):
         on_success_callback=DqNotifier(),
     )
 
-with DAG("mapped", **COMMON, default_args=TASKS, on_success_callback=DqNotifier()):
+with DAG("mapped", schedule=None, **COMMON, default_args=TASKS, on_success_callback=DqNotifier()):
     PythonOperator.partial(task_id="one", python_callable=one).expand(op_args=[[1], [2], [3]])
 
-with DAG("last", **COMMON):
+with DAG("last", schedule=None, **COMMON):
     work = PythonOperator(task_id="work", python_callable=load)
     work >> EmptyOperator(task_id="after") >> finished(["hook"], steps=["work", "after"]).as_task()
 
-with DAG("astray", **COMMON, on_success_callback=[DqNotifier(project="nowhere"), finished(["nobody"]), finished(["hook"], steps=["x"])]):
+with DAG(
+    "astray",
+    schedule=None,
+    **COMMON,
+    on_success_callback=[DqNotifier(project="nowhere"), finished(["nobody"]), finished(["hook"], steps=["x"])],
+):
     EmptyOperator(task_id="fine", on_success_callback=DqNotifier(project="/nowhere"))
     PythonOperator(task_id="runs", python_callable=lambda: None, on_success_callback=DqNotifier(project="/nowhere"))
