@@ -1,4 +1,4 @@
-"""What a scheduler says of tasks and runs: the tables of dq.alerting.dags and steps, on every store, to the receivers."""
+"""What a scheduler says of tasks and runs: the tables of dq.alerting.dags and steps, on every store."""
 
 from __future__ import annotations
 
