@@ -16,7 +16,7 @@ from urllib.parse import quote
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseNotifier, conf, redact
 from airflow.providers.standard.operators.python import PythonOperator
 
-from dq.airflow.states import Key, run_states, run_times
+from dq.airflow.run_states import Key, run_states, run_times
 from dq.airflow.tasks import start_of
 from dq.model.errors import DqError, UsageError
 from dq.model.interval import Interval

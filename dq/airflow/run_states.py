@@ -1,4 +1,4 @@
-"""What became of the tasks of a DAG run, on each line of Airflow in its own way."""
+"""What became of all tasks of a DAG run, and when: in a task, and in a callback of a DAG, on each line of Airflow."""
 
 from __future__ import annotations
 
@@ -9,20 +9,6 @@ from typing import Any
 Key = tuple[str, int]
 """The id of a task and the index of a mapped one, -1 of any other."""
 _MOST_ASKED = 100
-
-
-def states_of(context: Mapping[str, Any], *task_ids: str) -> dict[str, str]:
-    """Return the states of tasks of this DAG run by task id; a task that has none yet is left out.
-
-    On Airflow 3 a task has no metadata database and asks the task API; on Airflow 2 it is the other way round.
-    """
-    run, ti = context["dag_run"], context["ti"]
-    if hasattr(ti, "get_task_states"):
-        asked = ti.get_task_states(dag_id=context["dag"].dag_id, run_ids=[run.run_id], task_ids=list(task_ids))
-        found = asked.get(run.run_id, {})
-    else:
-        found = {ti.task_id: ti.state for ti in run.get_task_instances() if ti.task_id in task_ids}
-    return {task: str(state) for task, state in found.items() if state is not None}
 
 
 def run_states(context: Mapping[str, Any]) -> dict[Key, str]:
