@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
@@ -17,6 +18,16 @@ HIDDEN = "•••"
 
 LONGEST_SHOWN = 500
 """Characters that are shown of a text."""
+
+LONGEST_ERROR = 300
+"""Characters that are told of the words of an exception."""
+
+_ADDRESS = re.compile(r"\w[\w+.-]*://\S+")
+_SECRET = re.compile(
+    r"""\b([\w-]*(?:password|passwd|pwd|secret|token|credential|api[_-]?key|access[_-]?key|authorization))"""
+    r"""(["']?\s*(?:=>|[=:])\s*)(?:(?:bearer|basic)\s+)?("[^"]*"|'[^']*'|[^\s,;&)}\]]+)""",
+    re.IGNORECASE,
+)
 
 _LISTS_OF_VALUES = ("values", "edges")
 
@@ -59,6 +70,22 @@ def masked(value: Any, how: Masking) -> Any:
     if how == "hash":
         return sha256(str(value).encode()).hexdigest()[:12]
     return f"{value[:LONGEST_SHOWN]}…" if isinstance(value, str) and len(value) > LONGEST_SHOWN else value
+
+
+def told_error(error: object) -> str:
+    """Return what may be told of an exception: its type and the first line of its words, cut, without secrets.
+
+    Addresses go whole, because they may hold a password, and so does what is called a password, token, key or the like.
+    Further lines go, because databases put values of rows there.
+    """
+    words = " ".join(str(error).strip().partition("\n")[0].split())
+    words = _SECRET.sub(rf"\1\2{HIDDEN}", _ADDRESS.sub("(address)", words))
+    if len(words) > LONGEST_ERROR:
+        words = f"{words[: LONGEST_ERROR - 1]}…"
+    if not isinstance(error, BaseException):
+        return words
+    name = type(error).__name__
+    return f"{name}: {words}" if words else name
 
 
 def _masked_lists(detail: Mapping[str, Any], how: Masking) -> dict[str, Any]:

@@ -64,6 +64,7 @@ Labels that begin with ``_`` are for the pump; nothing is routed by them, and no
     _upstream    every finding, SLAs too    what must be well for this to mean anything, JSON: names, sorted
     _orgs        a finding of one org       how many orgs the check looked at
     _counted     a pending incident         the measurements that ``pending`` has counted, JSON
+    _run         every finding of a DAG     the id of the DAG run
 
 What a bad finding writes into an open incident that stays open:
 
@@ -87,8 +88,9 @@ from attrs import define, evolve, field, frozen
 from sqlalchemy import bindparam
 from sqlalchemy import insert as plain_insert
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.expression import ColumnElement
 
-from dq.alerting.incidents import group_key, of_subject, read_open, to_row
+from dq.alerting.incidents import group_key, of_subject, open_key, read_open, to_row
 from dq.model.check import Check, Suite
 from dq.model.damping import read_for_runs
 from dq.model.group import Group
@@ -113,8 +115,15 @@ LONGEST_QUERY = 8_000
 ORGS = "_orgs"
 """The label that says how many orgs the check looked at."""
 
+RUN = "_run"
+"""The label that says of which DAG run a finding is."""
+
 COUNTED = "_counted"
 """The label of a pending incident that says which measurements it has counted: a JSON list."""
+
+
+_FEW = 20
+"""So many findings are looked up one by one."""
 
 
 class Answer(enum.StrEnum):
@@ -561,11 +570,8 @@ def apply_findings(connection: Connection, news: Iterable[News], now: datetime) 
     made: list[Change] = []
     touched: set[str] = set()
     for item in sorted(news, key=lambda n: (n.environment, n.kind, n.subject)):
-        group = group_key(IncidentKey(item.environment, item.kind, item.subject, ""))
-        names = {"environment": item.environment, "kind": item.kind, "subject": item.subject}
-        insert_or_lock(connection, alert_group, {"group_key": group, **names})
-        mine = of_subject(item.environment, item.kind, item.subject)
-        changes = [change for change in fold(read_open(connection, mine), item, now) if change.changes]
+        group = lock_subject(connection, item.environment, item.kind, item.subject)
+        changes = [change for change in fold(read_open(connection, _concerned(item)), item, now) if change.changes]
         if not changes:
             continue
         _write(connection, changes)
@@ -575,6 +581,22 @@ def apply_findings(connection: Connection, news: Iterable[News], now: datetime) 
         )
         touched.add(group)
     return Folded(tuple(made), frozenset(touched))
+
+
+def _concerned(news: News) -> ColumnElement[bool]:
+    """Return which incidents ``news`` may change: of a thousand that are open, one finding reads one."""
+    mine = of_subject(news.environment, news.kind, news.subject)
+    if news.parts is not None or news.measured or news.renames or len(news.findings) > _FEW:
+        return mine
+    return mine & incident_table.c.open_key.in_([open_key(finding.key) for finding in news.findings])
+
+
+def lock_subject(connection: Connection, environment: str, kind: SubjectKind, subject: str) -> str:
+    """Lock the group of a subject until the transaction ends, and return its key: what is open of it stays so."""
+    group = group_key(IncidentKey(environment, kind, subject, ""))
+    names = {"environment": environment, "kind": kind, "subject": subject}
+    insert_or_lock(connection, alert_group, {"group_key": group, **names})
+    return group
 
 
 def _write(connection: Connection, changes: Iterable[Change]) -> None:

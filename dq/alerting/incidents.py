@@ -21,11 +21,11 @@ KEY_LIMIT = 255
 """Characters of a key: PagerDuty's limit for a dedup_key, and that of our own columns."""
 
 
-def short_key(key: str) -> str:
-    """Return ``key``, its tail replaced by a hash where it is longer than ``KEY_LIMIT`` characters."""
-    if len(key) <= KEY_LIMIT:
+def short_key(key: str, limit: int = KEY_LIMIT) -> str:
+    """Return ``key``, its tail replaced by a hash where it is longer than ``limit`` characters."""
+    if len(key) <= limit:
         return key
-    return f"{key[: KEY_LIMIT - 41]}~{hashlib.sha256(key.encode()).hexdigest()[:40]}"
+    return f"{key[: limit - 41]}~{hashlib.sha256(key.encode()).hexdigest()[:40]}"
 
 
 def group_key(key: IncidentKey) -> str:
@@ -106,6 +106,12 @@ def read_open(connection: Connection, condition: ColumnElement[bool]) -> tuple[I
     """Return the open incidents that satisfy ``condition`` (on ``dq_incident``), oldest first."""
     query = select(table).where(condition, table.c.ended_at.is_(None)).order_by(table.c.id)
     return tuple(from_row(row) for row in connection.execute(query))
+
+
+def open_parts(connection: Connection, condition: ColumnElement[bool]) -> frozenset[str]:
+    """Return the parts of the open incidents that satisfy ``condition`` (on ``dq_incident``)."""
+    query = select(table.c.part).where(condition, table.c.ended_at.is_(None))
+    return frozenset(connection.execute(query).scalars())
 
 
 def read_by_id(connection: Connection, ids: Iterable[int]) -> tuple[Incident, ...]:

@@ -13,7 +13,8 @@ from typing import Any
 
 from attrs import asdict
 
-from dq.alerting.fold import ORGS
+from dq.alerting.dags import THE_DEADLINE, THE_RUN
+from dq.alerting.fold import ORGS, RUN
 from dq.alerting.incidents import worst_first
 from dq.alerting.reason import State
 from dq.model.duration import format_duration
@@ -24,12 +25,26 @@ from dq.model.severity import Outcome, Severity
 WORST_NAMED = 10
 """How many orgs and table rows a message names before it counts the others."""
 
+ACTION = "Airflow requires an action: "
+"""How a title begins that asks somebody to look at a DAG."""
+
 CHANGED_NAMED = 5
 """How many incidents each clause of what changed names before it counts the others."""
 
-_NOUNS = {"suite": ("check", "checks"), "reconciliation": ("stage", "stages"), "sla": ("partition", "partitions")}
-_WELL = {"sla": ("has arrived", "have arrived")}
-_FAILS = {"suite": ("fails", "fail"), "reconciliation": ("differs", "differ"), "sla": ("is late", "are late")}
+_NOUNS = {
+    "suite": ("check", "checks"),
+    "reconciliation": ("stage", "stages"),
+    "sla": ("partition", "partitions"),
+    "dag": ("task", "tasks"),
+}
+_WELL = {"sla": ("has arrived", "have arrived"), "dag": ("succeeded", "succeeded")}
+_FAILS = {
+    "suite": ("fails", "fail"),
+    "reconciliation": ("differs", "differ"),
+    "sla": ("is late", "are late"),
+    "dag": ("failed", "failed"),
+}
+_OF_DAG = {THE_RUN: "run failed", THE_DEADLINE: "deadline missed"}
 
 
 def firing(
@@ -62,7 +77,7 @@ def firing(
     orgs = _orgs(worst)
     facts = [
         ("Since", f"{_clock(since)} ({_lasted(since, at)})"),
-        ("Partition", _newest_partition(worst)),
+        _newest_run(worst) if _one_dag(worst) else ("Partition", _newest_partition(worst)),
     ]
     if len(parts) == 1 and first.observed:
         facts.append(
@@ -85,7 +100,7 @@ def firing(
         severity=first.severity,
         environment=first.key.environment,
         subject=first.key.subject,
-        title=_title(first, _what(parts, orgs)),
+        title=_title_of_dag(first, _what_of_dag(parts)) if _one_dag(worst) else _title(first, _what(parts, orgs)),
         summary=_summary(parts),
         at=at,
         since=since,
@@ -119,18 +134,20 @@ def resolved(
     gone = [i for i in known if i.ended_at is not None]
     since = min((i.opened_at for i in known), default=previous.since)
     until = max((i.ended_at for i in gone if i.ended_at is not None), default=at)
-    head = f"{previous.environment.upper()} - {previous.subject}: "
+    head = _title(known[0], "") if known else f"{previous.environment.upper()} - {previous.subject}: "
     facts: list[tuple[str, str]] = []
     if still:
         worst = max(i.severity for i in still)
         what = f"no longer told here, still {worst}"
         summary = (
-            f"Still open at {worst}, but no longer routed to this channel: {_what(_by_part(still), _orgs(still))}."
+            f"Still open at {worst}, but no longer routed to this channel: "
+            f"{_what_of_dag(_by_part(still)) if _one_dag(still) else _what(_by_part(still), _orgs(still))}."
         )
     else:
         removed = bool(gone) and all(i.ended == "vanished" for i in gone)
         what = "no longer declared" if removed else _well_again(gone) if gone else "well again"
-        summary = f"Before: {previous.title.removeprefix(head)}."
+        before = previous.title.removeprefix(head).removeprefix(f"{previous.environment.upper()} - ")
+        summary = f"Before: {before}."
     if since is not None:
         facts.append(("Since", _clock(since)))
         if not still:
@@ -235,7 +252,32 @@ def load_message(text: str) -> Message:
 
 
 def _title(incident: Incident, what: str) -> str:
-    return f"{incident.key.environment.upper()} - {incident.key.subject}: {what}"
+    key = incident.key
+    return f"{key.environment.upper()} - {'DAG ' if key.kind == 'dag' else ''}{key.subject}: {what}"
+
+
+def _title_of_dag(incident: Incident, what: str) -> str:
+    key = incident.key
+    return f"{key.environment.upper()} - {ACTION}DAG {key.subject}, {what}"
+
+
+def _one_dag(incidents: Sequence[Incident]) -> bool:
+    """Return whether all is of one DAG: a route may bring several subjects together."""
+    return {(i.key.kind, i.key.subject) for i in incidents} == {("dag", incidents[0].key.subject)}
+
+
+def _what_of_dag(parts: Mapping[str, Sequence[Incident]]) -> str:
+    """Return what is not well; that a run failed is not said beside the tasks that failed it."""
+    tasks = [part for part in parts if part not in _OF_DAG]
+    if tasks:
+        return f"task {tasks[0]} failed" if len(tasks) == 1 else f"{len(tasks)} tasks failed"
+    return _OF_DAG[next(part for part in _OF_DAG if part in parts)]
+
+
+def _newest_run(worst: Sequence[Incident]) -> tuple[str, str]:
+    newest = max(worst, key=lambda i: (i.interval, i.changed_at))
+    count = len({i.labels.get(RUN) for i in worst})
+    return "DAG run", newest.labels.get(RUN, "") + (f" (the newest of {count})" if count > 1 else "")
 
 
 def _by_part(worst: Iterable[Incident]) -> dict[str, list[Incident]]:
@@ -277,6 +319,10 @@ def _counted(orgs: Sequence[str], first: Incident) -> str:
 
 def _well_again(ended: Sequence[Incident]) -> str:
     parts = _by_part(ended)
+    if _one_dag(ended):
+        tasks = [part for part in parts if part not in _OF_DAG]
+        what = f"task {tasks[0]}" if len(tasks) == 1 else f"{len(tasks)} tasks" if tasks else "run"
+        return f"{what} succeeded"
     kind = ended[0].key.kind
     one, many = _WELL.get(kind, ("is well again", "are well again"))
     return f"{ended[0].key.part} {one}" if len(parts) == 1 else f"{len(parts)} {_NOUNS[kind][1]} {many}"

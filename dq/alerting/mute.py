@@ -9,7 +9,8 @@
     pending     it was bad in too few runs; see ``fold``
 
 Something must be told: what is worse than what it is made from is not blocked, because nobody may have been woken for
-that; and two that name each other as upstream, also by way of others, do not block each other.
+that; and two that name each other as upstream, also by way of others, do not block each other. A DAG blocks nothing: an
+upstream is the name of a declaration, and that a DAG is called the same is chance.
 What is muted and was not told is not told. What was told before stays told as it was, and its end is told.
 """
 
@@ -93,7 +94,7 @@ def _blocking(known: Iterable[Incident]) -> Callable[[Incident], Incident | None
     bad: dict[str, Incident] = {}
     late: dict[str, Incident] = {}
     upstream: dict[str, frozenset[str]] = {}
-    for source in sorted(known, key=lambda i: (-i.severity, i.id)):
+    for source in sorted((i for i in known if i.key.kind != "dag"), key=lambda i: (-i.severity, i.id)):
         name = source.key.subject
         if source.key.kind == "sla":
             late.setdefault(name, source)

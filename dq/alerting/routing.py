@@ -46,8 +46,8 @@ GROUP_BY = ("environment", "subject")
 ALL = ("...",)
 """``group_by`` all labels: each incident is a message of its own."""
 LABELS = (
-    "check", "environment", "kind", "org", "outcome", "owner", "part", "reconciliation", "severity", "sla", "subject",
-    "suite", "tags",
+    "check", "dag", "environment", "kind", "org", "outcome", "owner", "part", "reconciliation", "severity", "sla",
+    "subject", "suite", "tags", "task",
 )  # fmt: skip
 """What an incident can be routed and grouped by: what ``labels_of`` gives, and what checks and SLAs put there."""
 _T = TypeVar("_T")

@@ -10,6 +10,7 @@ decides on the report in one transaction; the pump speaks to the world outside o
     telling    deliver, send_report
     alerting   what is open; silences, acknowledgements; outbox: what is not delivered
     routes     which routes take an incident, and why; proving: whether each of them fires
+    noticing   what a scheduler says of its tasks and runs: notice, tell_ended
     asking     whether the data of a run are there
     reading    runs, latest_run, why_not_good, ledger, report
     recording  record_reference, references; backtesting
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
     from dq.app.measuring import partitions, reconcile, run, scan
     from dq.app.migrating import DagFiles, lint_airflow
+    from dq.app.noticing import notice, tell_ended
     from dq.app.outbox import give_up, retry_now, waiting
     from dq.app.overdue import observe, open_promises, promise, sla_check
     from dq.app.proving import Proof, channel_types, selftest
@@ -82,6 +84,7 @@ __all__ = [
     "ledger",
     "lint",
     "lint_airflow",
+    "notice",
     "observe",
     "open_project",
     "open_promises",
@@ -109,6 +112,7 @@ __all__ = [
     "sla_check",
     "sql_problems",
     "suggest",
+    "tell_ended",
     "unacknowledge",
     "upgrade",
     "waiting",
@@ -137,6 +141,7 @@ _WHERE = {
         "linting": ("Problem", "lint", "refuse_bad_sql", "sql_problems"),
         "measuring": ("partitions", "reconcile", "run", "scan"),
         "migrating": ("DagFiles", "lint_airflow"),
+        "noticing": ("notice", "tell_ended"),
         "outbox": ("give_up", "retry_now", "waiting"),
         "overdue": ("observe", "open_promises", "promise", "sla_check"),
         "proving": ("Proof", "channel_types", "selftest"),

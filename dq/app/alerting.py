@@ -81,7 +81,7 @@ def alerts(
 
     Args:
         project: whose environment.
-        suite: only what is about this suite, reconciliation or SLA.
+        suite: only what is about this suite, reconciliation, SLA or DAG.
         all: also what ended within ``RECENT``, newest first, after what is open.
         now: the real time.
 

@@ -31,14 +31,9 @@ def announce(
         UsageError: when there is nothing to tell, or a channel does not exist or is a pager.
     """
     channels = tuple(dict.fromkeys(to))
-    known = alerting_of(project).channels
     if not text.strip() or not channels:
         raise UsageError("nothing is announced: give a text and at least one channel")
-    for name in channels:
-        if name not in known:
-            raise UsageError(f"{ROUTES} has no channel {name!r}; {suggest(name, tuple(sorted(known)))}")
-        if known[name].pages:
-            raise UsageError(f"the channel {name!r} is a pager, which takes no news that is told once")
+    refuse_unknown(project, channels)
     now = datetime.now(UTC)
     message = Message(
         key=f"{project.environment}/announced/{subject}",
@@ -55,3 +50,18 @@ def announce(
         for name in channels:
             enqueue_event(connection, name, message, f"announced/{subject}/{text}/{now.isoformat()}")
     return deliver(project)
+
+
+def refuse_unknown(project: Project, channels: Iterable[str]) -> None:
+    """Refuse channels that take no news which is told once.
+
+    Raises:
+        UsageError: when a channel does not exist or is a pager.
+        ConfigError: when ``alerting/routes.toml`` is refused.
+    """
+    known = alerting_of(project).channels
+    for name in channels:
+        if name not in known:
+            raise UsageError(f"{ROUTES} has no channel {name!r}; {suggest(name, tuple(sorted(known)))}")
+        if known[name].pages:
+            raise UsageError(f"the channel {name!r} is a pager, which takes no news that is told once")

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from dq import events
 from dq.alerting.fold import news_of
 from dq.alerting.pump import PumpReport, enqueue_event
-from dq.app.folding import fold
+from dq.app.folding import fold_news
 from dq.app.overdue import call_back, judge_sla
 from dq.app.session import Declared, in_transaction, judgement_time, start_run, transaction
 from dq.app.telling import PATIENCE, deliver, deliver_quietly, report_message
@@ -143,7 +143,7 @@ def _close(
     observations.record(connection, run.environment, seen)
     if alert:
         sla_news, missed = judge_sla(connection, project, declared, now, only=interval)
-        fold(connection, [news_of(run, declared), *sla_news], now)
+        fold_news(connection, [news_of(run, declared), *sla_news], now)
         _decide_report(connection, run, declared, now)
     body = {"run": run.id, "interval": str(interval), "worst": str(run.worst or ""), "alert": alert}
     events.append(connection, run.environment, events.EventName.RUN_CLOSED, run.suite, body, now)

@@ -1,4 +1,4 @@
-"""Folding: what was found changes the incidents, and each change is an event."""
+"""Folding: news become incidents, and what changed is written down as events."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from datetime import datetime
 from sqlalchemy.engine import Connection
 
 from dq import events
-from dq.alerting.fold import News, apply_findings
+from dq.alerting.fold import Change, News, apply_findings
 
 
-def fold(connection: Connection, news: Iterable[News], now: datetime) -> None:
-    """Fold news into the incidents, in the caller's transaction, and write down what changed."""
-    for change in apply_findings(connection, news, now).changes:
+def fold_news(connection: Connection, news: Iterable[News], now: datetime) -> tuple[Change, ...]:
+    """Fold ``news`` into the incidents, in the transaction of the caller; return what changed."""
+    changes = apply_findings(connection, news, now).changes
+    for change in changes:
         incident = change.after
         if incident is None:
             continue
@@ -32,3 +33,4 @@ def fold(connection: Connection, news: Iterable[News], now: datetime) -> None:
             "sentence": incident.sentence,
         }
         events.append(connection, key.environment, name, key.subject, body, now)
+    return changes

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from dq import events
 from dq.alerting.fold import News, declared_labels, declared_links
-from dq.app.folding import fold
+from dq.app.folding import fold_news
 from dq.app.session import Declared, all_declared, in_transaction, judgement_time, kind_of, transaction
 from dq.app.telling import deliver_quietly
 from dq.model.incident import IncidentKey
@@ -133,7 +133,7 @@ def _check_sla(
     verdicts = observations.judge(connection, environment, kind, name, sla, still_open, now)
     labels, links = declared_labels(declared), declared_links(declared)
     news, missed = _news(connection, environment, verdicts, labels, links, recorded, now)
-    fold(connection, news, now)
+    fold_news(connection, news, now)
     return verdicts, missed
 
 
@@ -150,7 +150,7 @@ def _check_runs(
         known = recorded[incident_key(verdict, environment).subject]
         labels = {**promised.labels, "dag": promised.dag_id, **({"task": promised.task_id} if promised.task_id else {})}
         news, missed = _news(connection, environment, [verdict], labels, promised.links, known, now)
-        fold(connection, news, now)
+        fold_news(connection, news, now)
         new += [(promised, one) for one in missed]
     return tuple(verdict for _, verdict in judged), new
 

@@ -32,7 +32,7 @@ from dq.alerting.pump import pump as pump_alerts
 from dq.alerting.routing import Place, Route, labels_of, places
 from dq.alerting.times import muted_by_time, next_change
 from dq.app.measuring import run
-from dq.app.routes import At, incident_with, walk
+from dq.app.routes import KINDS, At, incident_with, walk
 from dq.app.session import all_declared
 from dq.app.telling import alerting_of, secrets_of
 from dq.checks import Query
@@ -405,7 +405,7 @@ def _vocabulary(project: Project) -> dict[str, tuple[str, ...]]:
     declared = all_declared(project)
     return {
         "severity": tuple(map(str, reversed(Severity))),
-        "kind": ("suite", "reconciliation", "sla"),
+        "kind": KINDS,
         "outcome": ("fail", "unmeasured", "no_data"),
         "suite": tuple(suite.name for suite in suites),
         "check": tuple(check.name for check in checks),

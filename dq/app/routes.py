@@ -10,6 +10,7 @@ from attrs import frozen
 from sqlalchemy import select
 
 from dq.alerting import silences
+from dq.alerting.dags import THE_DEADLINE, THE_RUN
 from dq.alerting.fold import declared_labels, declared_links
 from dq.alerting.incidents import from_row
 from dq.alerting.mute import Mute
@@ -27,7 +28,7 @@ from dq.plugins import suggest
 from dq.project import Project
 from dq.store.schema import incident as incident_table
 
-KINDS = ("suite", "reconciliation", "sla")
+KINDS = ("suite", "reconciliation", "sla", "dag")
 At = tuple[int, ...]
 """The place of a route: which child, on the way down; empty at the top."""
 
@@ -144,20 +145,24 @@ def incident_with(project: Project, labels: Mapping[str, str], now: datetime) ->
         if label not in LABELS:
             raise UsageError(f"there is no label {label!r}; {suggest(label, LABELS)}")
     given = {name: value for name, value in labels.items() if value}
-    kind = given.get("kind") or next((k for k in KINDS if k in given), "suite")
+    kind = given.get("kind") or next((k for k in KINDS if k in given), "dag" if "task" in given else "suite")
     if kind not in KINDS:
         raise UsageError(f"there is no kind {kind!r}; {suggest(kind, KINDS)}")
     outcomes = tuple(str(o) for o in Outcome if o not in (Outcome.PASS, Outcome.SKIP))
     if given.get("outcome", "fail") not in outcomes:
         raise UsageError(f"no incident has the outcome {given['outcome']!r}; {suggest(given['outcome'], outcomes)}")
-    subject = _one(given, ("subject", kind, "suite", "reconciliation", "sla"), "example")
-    part = _one(given, ("part", "check"), "example")
-    declared = project.suites.get(subject) or project.reconciliations.get(subject)
+    subject = _one(given, ("subject", kind, *(k for k in KINDS if k != kind)), "example")
+    part = _one(given, ("part", "check", "task"), "example")
+    declared = None if kind == "dag" else project.suites.get(subject) or project.reconciliations.get(subject)
     check = None
     if isinstance(declared, Suite) and kind == "suite":
         check = next((check for check in declared.checks if check.name == part), None)
     own = {} if declared is None else declared_labels(declared, check)
-    follows = {"suite": subject, "check": part} if kind == "suite" else {kind: subject}
+    follows = {kind: subject}
+    if kind == "suite":
+        follows["check"] = part
+    elif kind == "dag" and part not in (THE_RUN, THE_DEADLINE):
+        follows["task"] = part
     org = f'["{given["org"]}"]' if "org" in given else ""
     return Incident(
         id=0,

@@ -58,7 +58,7 @@ dq alerts ack 12 --by ada          I am on it
         },
     ),
 )
-@click.option("--suite", metavar="NAME", help="Only this suite, reconciliation or SLA.")
+@click.option("--suite", metavar="NAME", help="Only this suite, reconciliation, SLA or DAG.")
 @click.option("--all", "everything", is_flag=True, help="Also what ended in the last 7 days.")
 @json_option
 @project_option
@@ -121,7 +121,7 @@ def _alert_line(alert: Alert) -> tuple[object, ...]:
     return (
         incident.id,
         incident.severity,
-        key.subject,
+        f"DAG {key.subject}" if key.kind == "dag" else key.subject,
         key.part,
         _org(incident),
         since,

@@ -107,7 +107,7 @@ and `alerts[]`, worst first:
 | field | meaning |
 |---|---|
 | `id` | of the incident |
-| `kind`, `subject`, `check`, `org` | what it is about; `check` is also the stage, or the partition of an SLA |
+| `kind`, `subject`, `check`, `org` | what it is about; `check` is also the stage, task, or partition of an SLA |
 | `severity`, `outcome`, `sentence`, `interval` | of the newest bad run |
 | `opened_at`, `changed_at`, `ended_at`, `ended` | `ended` is `recovered`, `vanished` or `recovered_untold` |
 | `labels`, `links` | what routes see of it |

@@ -11,7 +11,7 @@ from attrs import frozen
 from dq.model.interval import Interval
 from dq.model.severity import Outcome, Severity
 
-SubjectKind = Literal["suite", "reconciliation", "sla"]
+SubjectKind = Literal["suite", "reconciliation", "sla", "dag"]
 Ended = Literal["recovered", "vanished", "recovered_untold"]
 
 
@@ -21,9 +21,9 @@ class IncidentKey:
 
     Attributes:
         environment: e.g. ``prod``; so stage never pages for prod.
-        kind: ``suite``, ``reconciliation`` or ``sla``.
-        subject: the name of the suite, reconciliation or SLA.
-        part: the check, the stage, or the partition of an SLA.
+        kind: ``suite``, ``reconciliation``, ``sla`` or ``dag``.
+        subject: the name of the suite, reconciliation or SLA, or the id of the DAG.
+        part: the check, the stage, the partition of an SLA, or the task of a DAG.
         org: the key of the org (``Group.key``), ``""`` for the whole.
     """
 

@@ -30,7 +30,7 @@ class Message:
             ``resolved`` (all of it is well again) or ``event`` (told once).
         severity: the worst severity now; of a resolved message: the worst that it had.
         environment: e.g. ``prod``.
-        subject: the suite, reconciliation or SLA.
+        subject: the suite, reconciliation, SLA or DAG.
         title: one line; begins with the environment, e.g. ``EP_PROD - orders: 2 checks fail``.
         summary: a few sentences: what is wrong, since when, how bad.
         facts: short label and value pairs, most important first.
