@@ -10,7 +10,8 @@ decides on the report in one transaction; the pump speaks to the world outside o
     alerting   what is open; silences, acknowledgements; outbox: what is not delivered
     routes     which routes take an incident, and why; proving: whether each of them fires
     asking     whether the data of a run are there
-    reading    runs, latest_run, why_not_good, ledger, report
+    reading    runs, latest_run, run_of, why_not_good, ledger, report
+    functions  judge_answer: what a function of the user measured
     recording  record_reference, references; backtesting
     linting, migrating, explaining, diagnosing, suggesting, selfchecking
 """
@@ -38,12 +39,13 @@ if TYPE_CHECKING:
     from dq.app.closing import close, due, gate, pump, sla_check
     from dq.app.diagnosing import Finding, doctor
     from dq.app.explaining import Statement, explain
+    from dq.app.functions import judge_answer
     from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
     from dq.app.measuring import partitions, reconcile, run, scan
     from dq.app.migrating import DagFiles, lint_airflow
     from dq.app.outbox import give_up, retry_now, waiting
     from dq.app.proving import Proof, channel_types, selftest
-    from dq.app.reading import latest_run, ledger, render_ledger, report, runs, why_not_good
+    from dq.app.reading import latest_run, ledger, render_ledger, report, run_of, runs, why_not_good
     from dq.app.recording import record_reference, reference, references, remove_reference
     from dq.app.routes import Explained, explain_routes
     from dq.app.selfchecking import selfcheck
@@ -74,6 +76,7 @@ __all__ = [
     "gate",
     "give_up",
     "holds",
+    "judge_answer",
     "judgement_time",
     "latest_run",
     "ledger",
@@ -92,6 +95,7 @@ __all__ = [
     "report",
     "retry_now",
     "run",
+    "run_of",
     "runs",
     "scan",
     "scans",
@@ -128,12 +132,13 @@ _WHERE = {
         "closing": ("close", "due", "gate", "pump", "sla_check"),
         "diagnosing": ("Finding", "doctor"),
         "explaining": ("Statement", "explain"),
+        "functions": ("judge_answer",),
         "linting": ("Problem", "lint", "refuse_bad_sql", "sql_problems"),
         "measuring": ("partitions", "reconcile", "run", "scan"),
         "migrating": ("DagFiles", "lint_airflow"),
         "outbox": ("give_up", "retry_now", "waiting"),
         "proving": ("Proof", "channel_types", "selftest"),
-        "reading": ("latest_run", "ledger", "render_ledger", "report", "runs", "why_not_good"),
+        "reading": ("latest_run", "ledger", "render_ledger", "report", "run_of", "runs", "why_not_good"),
         "recording": ("record_reference", "reference", "references", "remove_reference"),
         "routes": ("Explained", "explain_routes"),
         "selfchecking": ("selfcheck",),
