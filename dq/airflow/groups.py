@@ -135,9 +135,9 @@ def suite_group(
         close = task("close", work.close, rule="all_done", begin=begin, scans=measured_by)
         how = {"rule": "none_failed", "begin": begin, "stop_at": stop}
         if isinstance(on_block, branch):
-            gate = task("gate", partial(work.choose, outlets=updated), instead=on_block.task_id, **how)
+            gate = task("gate", partial(work.choose, updates=updated), instead=on_block.task_id, **how)
         else:
-            gate = task("gate", partial(work.gate, outlets=updated), on_block=on_block, **how)
+            gate = task("gate", partial(work.gate, updates=updated), on_block=on_block, **how)
         if updated is not None:
             gate.outlets.append(updated.alias)
         first = task("should_run", partial(work.should_run, asked=asked))

@@ -92,7 +92,7 @@ def mapped_suites(
         begin = {"begin": first.task_id}
         measure = task("measure", work.mapped_measure, "all_success", stop_at=stop_at, **begin)
         close = task("close", work.mapped_close, "all_done", measured_by=measure.task_id, **begin)
-        opens = partial(work.mapped_gate, outlets=updated)
+        opens = partial(work.mapped_gate, updates=updated)
         gate = task("gate", opens, "none_failed", stop_at=stop_at, on_block=on_block, **begin)
         if updated is not None:
             gate.outlets.append(updated.alias)

@@ -210,8 +210,8 @@ def choose(*, instead: str, **context: Any) -> list[str]:
     return sorted(behind - {instead}) if gate(on_block=f"branch to {instead}", **context) else [instead]
 
 
-def gate(*, begin: str, stop_at: str, on_block: str, outlets: Outlets | None = None, **context: Any) -> bool:
-    """Return whether the next stage may start; when the data are good, the assets of ``outlets`` are updated.
+def gate(*, begin: str, stop_at: str, on_block: str, updates: Outlets | None = None, **context: Any) -> bool:
+    """Return whether the next stage may start; when the data are good, the assets of ``updates`` are updated.
 
     Raises:
         AirflowSkipException: when the stage before was skipped: dq in between changes nothing, the next is skipped too.
@@ -224,8 +224,8 @@ def gate(*, begin: str, stop_at: str, on_block: str, outlets: Outlets | None = N
 
         looked_at = where(context)
         if app.gate(*looked_at, Severity.of(stop_at)):
-            if outlets is not None:
-                publish(context, outlets, app.run_of(*looked_at))
+            if updates is not None:
+                publish(context, updates, app.run_of(*looked_at))
             return True
     blocked = f"{context['suite']} is not good at {stop_at} or above (see the log of its close task)"
     if on_block == "fail":
