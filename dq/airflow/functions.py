@@ -120,7 +120,7 @@ def _judged(
     context: dict[str, Any], made: Suite, function: Callable[[], object], stop_at: Severity, on_block: str
 ) -> dict[str, Any]:
     ti = context["ti"]
-    if (ti.map_index or -1) >= 0:
+    if ti.map_index is not None and ti.map_index >= 0:
         raise AirflowFailException("a mapped @check would be one run of dq; say by= and return a number for each org")
 
     def ask() -> object:

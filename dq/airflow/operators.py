@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -10,7 +10,6 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowOptionalProviderFeatureException,
     AirflowSkipException,
-    Asset,
 )
 from airflow.providers.common.sql.operators.sql import BaseSQLOperator, SQLCheckResult
 
@@ -37,7 +36,7 @@ class DqCheckOperator(BaseSQLOperator):
         on_block: what happens then: this task fails (``fail``), is skipped and with it the next stage (``skip``), or
             ends well with a warning in the log (``continue``). It fails whenever a check at ``stop_at`` or above could
             not be measured.
-        outlets: as for :func:`dq.airflow.suite_group`.
+        outlets: as for :func:`dq.airflow.suite_group`; in ``partial()`` a list.
         date: as for :func:`dq.airflow.suite_group`.
         project: as for :func:`dq.airflow.suite_group`.
         kwargs: of every operator, e.g. ``task_id=``, ``retries=``, ``pool=``.
@@ -55,7 +54,6 @@ class DqCheckOperator(BaseSQLOperator):
         suite: str,
         stop_at: str | Severity = "error",
         on_block: OnBlock = "fail",
-        outlets: Asset | str | Iterable[Asset | str] = (),
         date: str | None = None,
         project: str | Path | None = None,
         **kwargs: Any,
@@ -64,7 +62,8 @@ class DqCheckOperator(BaseSQLOperator):
             raise UsageError(f"on_block={on_block!r} is not one of {', '.join(get_args(OnBlock))}")
         if refused := sorted({"conn_id", "database", "hook_params", "sla"} & kwargs.keys()):
             raise UsageError(f"DqCheckOperator does not take {', '.join(refused)}; dq.toml names its datasources")
-        self._updated = outlets_of(suite, outlets)
+        # Not a parameter with a default of ours: partial() would take that for a list of Airflow.
+        self._updated = outlets_of(suite, kwargs.pop("outlets", ()))
         if self._updated is not None:
             kwargs["outlets"] = [self._updated.alias]
         super().__init__(**kwargs)
