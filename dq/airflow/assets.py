@@ -43,7 +43,7 @@ def outlets_of(name: str, given: Asset | str | Iterable[Asset | str]) -> Outlets
     Raises:
         UsageError: when one of them is neither.
     """
-    several = (given,) if isinstance(given, Asset | str) else tuple(given)
+    several = tuple(given) if isinstance(given, Iterable) and not isinstance(given, Asset | str) else (given,)
     for one in several:
         if not isinstance(one, Asset | str):
             raise UsageError(f"outlets= takes assets, not {one!r}")

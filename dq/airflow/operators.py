@@ -23,6 +23,9 @@ from dq.model.result import Result, Run
 from dq.model.severity import Outcome, Severity
 
 
+_NOT_TAKEN = ("conn_id", "database", "hook_params", "sla")
+
+
 class DqCheckOperator(BaseSQLOperator):
     """Measure a suite, close its run, and stop what follows when it is not good: all in one task.
 
@@ -60,7 +63,8 @@ class DqCheckOperator(BaseSQLOperator):
     ) -> None:
         if on_block not in get_args(OnBlock):
             raise UsageError(f"on_block={on_block!r} is not one of {', '.join(get_args(OnBlock))}")
-        if refused := sorted({"conn_id", "database", "hook_params", "sla"} & kwargs.keys()):
+        # One that is mapped gets all of Airflow's arguments, most of them as None.
+        if refused := sorted(name for name in _NOT_TAKEN if kwargs.get(name)):
             raise UsageError(f"DqCheckOperator does not take {', '.join(refused)}; dq.toml names its datasources")
         # Not a parameter with a default of ours: partial() would take that for a list of Airflow.
         self._updated = outlets_of(suite, kwargs.pop("outlets", ()))

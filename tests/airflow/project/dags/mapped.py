@@ -53,3 +53,6 @@ with DAG("mapped_asked", schedule=None, start_date=START):
 for name, call in (("failed", fail), ("skipped", skip)):
     with DAG(f"mapped_{name}", schedule=None, start_date=START):
         PythonOperator(task_id="extract", python_callable=call) >> mapped_suites(["good", "bad"], then=publish)
+
+with DAG("mapped_dated", schedule=None, start_date=START):
+    mapped_suites([{"suite": "good", "date": "{{ dag_run.conf.get('date', '2026-11-01') }}"}])
