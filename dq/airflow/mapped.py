@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date as day
 from functools import partial
@@ -106,9 +105,12 @@ def mapped_suites(
 
 def _behind(then: Callable[..., Any], suite: object) -> Any:
     """Return the tasks of the next stage of each suite."""
-    name = re.sub(r"\W", "_", getattr(then, "__name__", "then")).strip("_")
     if hasattr(then, "override"):  # @task and @task_group lay out tasks when they are called
         return then(suite)
+    if not callable(then):
+        raise UsageError(f"then={then!r} is not a function, nor one made by @task or @task_group")
+    name = getattr(then, "__name__", "")
+    name = name if name.isidentifier() else "then"
     return PythonOperator(task_id=name, python_callable=then, op_kwargs={"suite": suite}, map_index_template=_SHOWN)
 
 

@@ -22,7 +22,6 @@ from dq.model.reconciliation import Reconciliation
 from dq.model.result import Result, Run
 from dq.model.severity import Outcome, Severity
 
-
 _NOT_TAKEN = ("conn_id", "database", "hook_params", "sla")
 
 

@@ -1,5 +1,7 @@
 """Assets that only good data update, on a real Airflow: one DAG for every way in which a gate can end."""
 
+import json
+import shutil
 from fractions import Fraction
 
 import pytest
@@ -56,6 +58,64 @@ def test_only_an_open_gate_updates_the_asset_and_the_graph_is_as_without(
     assert not {task for task in done["tasks"] if not task.startswith("dq.")} - {"extract", "publish", "repair"}
     found = [(event["extra"]["suite"], event["extra"]["score"], event["extra"]["worst"]) for event in done["events"]]
     assert found == ([] if updated is None else [updated])
+
+
+CONSUMED = """
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from airflow.providers.common.compat.sdk import DAG, Asset
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.providers.standard.operators.python import PythonOperator
+
+from dq.airflow import mapped_suites, suite_group
+
+START = datetime(2026, 11, 2, tzinfo=UTC)
+
+
+def consume(**context):
+    found = context.get("triggering_asset_events") or context["triggering_dataset_events"]
+    said = [event.extra for events in found.values() for event in events]
+    with Path({told!r}).open("a") as told:
+        told.write(json.dumps(said) + "\\n")
+
+
+with DAG("consumer", schedule=[Asset("lake_checked")], start_date=START):
+    PythonOperator(task_id="consume", python_callable=consume)
+
+for suite in ("good", "bad"):
+    with DAG(f"of_{{suite}}", schedule=None, start_date=START):
+        suite_group(suite, group_id="dq", outlets=Asset("lake_checked")) >> EmptyOperator(task_id="publish")
+
+with DAG("of_several", schedule=None, start_date=START):
+    mapped_suites(["good", "bad", "blind"], then=lambda suite: None)
+"""
+
+
+@pytest.mark.airflow
+@pytest.mark.components
+@pytest.mark.slow
+def test_a_consumer_is_started_by_good_data_only_and_reads_the_verdict(new_components, tmp_path):
+    project = make_project(tmp_path / "project")
+    shutil.rmtree(project / "dags")
+    (project / "dags").mkdir()
+    told = tmp_path / "told.jsonl"
+    (project / "dags" / "consumed.py").write_text(CONSUMED.format(told=str(told)))
+    components = new_components(project)
+    components.start()
+    components.wait_for_dags("consumer", "of_good", "of_bad", "of_several")
+    for dag, ends in (("of_bad", "success"), ("of_good", "success"), ("of_several", "failed")):
+        assert components.wait_for_run(dag, components.trigger(dag, logical_date=DAY)) == ends
+    assert components.tasks("of_bad")["publish"] == "skipped"
+    components.wait_for_run("consumer")
+    ((verdict,),) = [json.loads(line) for line in told.read_text().splitlines()]
+    assert (verdict["suite"], verdict["score"], verdict["worst"]) == ("good", 1.0, None)
+    query = "SELECT task_id, map_index, state FROM task_instance WHERE dag_id = 'of_several' AND task_id IN (%s, %s)"
+    assert sorted(components.rows(query, "suites.close", "suites.then")) == [
+        ("suites.close", 0, "success"), ("suites.close", 1, "success"), ("suites.close", 2, "success"),
+        ("suites.then", 0, "success"), ("suites.then", 1, "skipped"), ("suites.then", 2, "upstream_failed"),
+    ]  # fmt: skip
 
 
 @pytest.mark.airflow

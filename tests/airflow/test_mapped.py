@@ -93,9 +93,8 @@ def test_each_suite_is_a_run_of_its_own_that_is_closed(airflow, runs):
 
 
 def test_what_one_entry_says_holds_for_that_suite(runs):
-    # bad: continue; blind: what could not be measured is below its stop_at
+    # One only continues; what could not be measured of the second is below its stop_at.
     assert states(runs["mapped_blocks"], "some", "gate", "tell") == [("success", "success")] * 3
-    # bad: fail
     names = ("close", "gate", "two_steps.tell", "two_steps.done")
     assert states(runs["mapped_fails"], "suites", *names) == [
         ("success", "failed", "upstream_failed", "upstream_failed"), ("success",) * 4,
@@ -154,19 +153,20 @@ def test_a_suite_that_does_not_load_takes_no_other_down(new_airflow, tmp_path):
 
 REFUSED = {
     "mapped_suites([])": "mapped_suites: it names no suite",
-    "mapped_suites(['good', 'god'])": "mapped_suites: entry 2 (god): there is no suite or reconciliation 'god'; did you",
+    "mapped_suites(['good', 'god'])": "mapped_suites: entry 2 (god): there is no suite or reconciliation 'god'",
     "mapped_suites(['good', {'suite': 'good'}])": "entry 2 (good): it is there twice for the same date",
     "mapped_suites(['good', 3])": "entry 2: 3 is neither the name of a suite nor a mapping with one",
     "mapped_suites([{'date': '2026-11-01'}])": "entry 1: its suite is None, which is not the name of one",
-    "mapped_suites([{'suite': 'good', 'stop': 'info'}])": "entry 1: 'stop' is no key of an entry; did you mean 'stop_at'",
+    "mapped_suites([{'suite': 'good', 'stop': 'info'}])": "entry 1: 'stop' is no key of an entry; did you",
     "mapped_suites({'good': {'stop_at': 'fatal'}})": "entry 1 (good): unknown severity 'fatal'",
     "mapped_suites({'good': 'error'})": "entry 1: 'good' has 'error', which is no mapping of date, stop_at, on_block",
-    "mapped_suites({'good': {'on_block': 'stop'}})": "entry 1 (good): on_block='stop' is not one of skip, fail, continue",
+    "mapped_suites({'good': {'on_block': 'stop'}})": "entry 1 (good): on_block='stop' is not one of",
     "mapped_suites([{'suite': 'good', 'date': 7}])": "entry 1 (good): date=7 is not a text",
     "mapped_suites(3)": "mapped_suites: it is neither a list of suites nor a mapping of their names",
     "mapped_suites(['good'], on_block='stop')": "on_block='stop' is not one of skip, fail, continue",
     "mapped_suites(['good'], op_kwargs={})": "mapped_suites does not take op_kwargs",
     "mapped_suites(['good'], outlets=3)": "outlets= takes assets, not 3",
+    "mapped_suites(['good'], then='publish')": "then='publish' is not a function, nor one made by @task",
     "mapped_suites('none.yaml')": "none.yaml: it cannot be read: No such file or directory",
     "mapped_suites('suites.txt')": "suites.txt: its name must end with .json, .yaml or .yml",
     "mapped_suites('bad.json')": "bad.json: it is not JSON: ",
@@ -204,7 +204,7 @@ print(json.dumps(DagBag({str(folder)!r}).import_errors))
 
 def test_a_new_entry_takes_effect_with_the_next_parse_and_500_are_four_tasks(new_airflow, tmp_path):
     project = make_project(tmp_path / "project")
-    declare = "\nfor number in range(500):\n    vars()[f's{number}'] = Suite(f's{number}', events, checks=good.checks)\n"
+    declare = "\nfor n in range(500):\n    vars()[f's{n}'] = Suite(f's{n}', events, checks=good.checks)\n"
     with (project / "checks" / "events.py").open("a") as events:
         events.write(declare)
     code = f"""

@@ -105,7 +105,7 @@ def test_a_task_that_fails_says_why_in_one_sentence(runs):
 
 
 def test_it_can_be_mapped(airflow, runs):
-    assert {task: state for task, state in runs["mapped"]["tasks"].items()} == {"dq[0]": "success", "dq[1]": "skipped"}
+    assert runs["mapped"]["tasks"] == {"dq[0]": "success", "dq[1]": "skipped"}
     assert [event["extra"]["suite"] for event in runs["mapped"]["events"]] == ["good"]
 
 
@@ -125,7 +125,8 @@ def test_the_listeners_of_airflow_see_the_verdicts_before_it_raises(runs, seen_b
     }  # fmt: skip
     assert (params["suite"], params["partition"], params["violations"], params["rows"]) == ("bad", "2026-11-01", 1, 4)
     assert [(v["name"], v["success"], v["severity"]) for v in seen["below"][1]] == [
-        ("an id", True, "warn"), ("no such column", False, "warn"), ("amounts", False, "warn"), ("by org", True, "warn"),
+        ("an id", True, "warn"), ("no such column", False, "warn"), ("amounts", False, "warn"),
+        ("by org", True, "warn"),
     ]  # fmt: skip
     assert [v["severity"] for v in seen["bad_continues"][1]] == ["warn"], "it raises nothing"
     assert seen["rare"][1] == seen["unknown"][1] == []

@@ -73,5 +73,7 @@ operator("reconciled", "copied", stop_at="critical")
 operator("unknown", "godd", retries=2)
 
 with DAG("op_mapped", schedule=None, start_date=START):
-    several = DqCheckOperator.partial(task_id="dq", on_block="skip", outlets=[EVENTS], map_index_template="{{ task.suite }}")
+    several = DqCheckOperator.partial(
+        task_id="dq", on_block="skip", outlets=[EVENTS], map_index_template="{{ task.suite }}"
+    )
     several.expand(suite=["good", "bad"])
