@@ -4,21 +4,52 @@ Parsing a DAG file that uses this package opens no database and no connection: i
 and lays out tasks. What the tasks do happens in :mod:`dq.airflow.tasks`, on the worker.
 """
 
-from dq.airflow.groups import branch, reconciliation_group, require_quality, suite_group
-from dq.airflow.notify import DqNotifier, finished
-from dq.airflow.promises import sla, sla_miss_callback
-from dq.airflow.when import EveryNth, NewData, Sql
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dq.airflow.functions import check
+    from dq.airflow.groups import branch, reconciliation_group, require_quality, suite_group
+    from dq.airflow.mapped import mapped_suites
+    from dq.airflow.notify import DqNotifier, finished
+    from dq.airflow.operators import DqCheckOperator
+    from dq.airflow.promises import sla, sla_miss_callback
+    from dq.airflow.when import EveryNth, NewData, Sql
 
 __all__ = [
+    "DqCheckOperator",
     "DqNotifier",
     "EveryNth",
     "NewData",
     "Sql",
     "branch",
+    "check",
     "finished",
+    "mapped_suites",
     "reconciliation_group",
     "require_quality",
     "sla",
     "sla_miss_callback",
     "suite_group",
 ]
+
+# A DAG file loads what it names: it is parsed every minute, in a new process.
+_WHERE = {
+    name: module
+    for module, names in {
+        "functions": ("check",),
+        "groups": ("branch", "reconciliation_group", "require_quality", "suite_group"),
+        "mapped": ("mapped_suites",),
+        "notify": ("DqNotifier", "finished"),
+        "operators": ("DqCheckOperator",),
+        "promises": ("sla", "sla_miss_callback"),
+        "when": ("EveryNth", "NewData", "Sql"),
+    }.items()
+    for name in names
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(f"dq.airflow.{_WHERE[name]}"), name)
+    raise AttributeError(f"module 'dq.airflow' has no attribute {name!r}")

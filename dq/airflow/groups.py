@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from airflow.providers.common.compat.sdk import TaskGroup
+from airflow.providers.common.compat.sdk import Asset, TaskGroup
 from airflow.providers.standard.operators.python import BranchPythonOperator, PythonOperator, ShortCircuitOperator
 from attrs import frozen
 
 from dq.airflow import tasks as work
+from dq.airflow.assets import outlets_of
 from dq.airflow.when import NewData, When, checked
 from dq.checks.plan import check_scans, scan_ids
 from dq.loader import FOLDERS
@@ -38,7 +39,7 @@ class branch:  # noqa: N801  # it is read as a word: on_block=branch("repair")
 
 OnBlock = Literal["skip", "fail", "continue"]
 Tasks = Literal["suite", "scan", "check"]
-_OURS = {"task_id", "python_callable", "op_args", "op_kwargs", "ignore_downstream_trigger_rules"}
+OURS = {"task_id", "python_callable", "op_args", "op_kwargs", "ignore_downstream_trigger_rules"}
 
 
 def suite_group(
@@ -50,6 +51,7 @@ def suite_group(
     should_run: When | None = None,
     tasks: Tasks = "scan",
     of_task: Mapping[str, Mapping[str, Any]] | None = None,
+    outlets: Asset | str | Iterable[Asset | str] = (),
     date: str | None = None,
     project: str | Path | None = None,
     **operator_kwargs: Any,
@@ -77,6 +79,10 @@ def suite_group(
         of_task: what holds for single ones of them, by task id (``scan``, ``scan_by_org``; ``check_amount``) or name
             of a check, e.g. ``{"scan_by_org": {"pool": "heavy", "executor_config": ...}}``; goes before
             ``operator_kwargs``.
+        outlets: assets that are updated only when the data are good, by the gate, with ``suite``, ``run``,
+            ``partition``, ``score`` (the share of the judged checks that passed, from 0 to 1) and ``worst`` (severity)
+            in the ``extra`` of the event. When the suite is not due, or only ``on_block="continue"`` lets the next
+            stage start, they are not.
         date: a template of the UTC day to look at, e.g. ``"{{ dag_run.conf.get('date', '') }}"``. Without it, or when
             it renders to nothing: the data interval of the DAG run when it has length, else the last whole UTC day
             that ended at or before the logical date (without one: the time the run may start after). So ``@daily``,
@@ -95,16 +101,17 @@ def suite_group(
     if tasks not in get_args(Tasks):
         raise UsageError(f"tasks={tasks!r} is not one of {', '.join(get_args(Tasks))}")
     asked = checked(should_run)
-    if refused := sorted(_OURS & operator_kwargs.keys()):
+    if refused := sorted(OURS & operator_kwargs.keys()):
         raise UsageError(f"suite_group sets {', '.join(refused)} itself; the edges and trigger rules belong together")
     if "sla" in operator_kwargs:
         raise UsageError("suite_group does not take sla=, which Airflow 3 ignores; the suite itself does: sla=Sla(...)")
     name = suite if isinstance(suite, str) else suite.name
+    updated = outlets_of(name, outlets)
     where = None if project is None else str(project)
     with TaskGroup(group_id or re.sub(r"\W", "_", name)) as group:
-        _refuse_mapped(group)
+        refuse_mapped(group)
         if isinstance(suite, str):
-            suite = _project(work.start_of(group.dag.fileloc, where)).find(name)
+            suite = parsed_project(work.start_of(group.dag.fileloc, where)).find(name)
         scans_of = _divided(suite, tasks)
         own = _of_task(suite, scans_of, of_task or {})
         names = {"suite": name, "date": date, "project": where}
@@ -115,7 +122,7 @@ def suite_group(
             arguments |= {"task_id": task_id, "python_callable": call, "op_kwargs": names | more}
             if rule:  # should_run keeps what the user gives: it stands behind tasks that are not ours
                 arguments["trigger_rule"] = rule
-            if call is work.choose:
+            if task_id == "gate" and isinstance(on_block, branch):
                 return BranchPythonOperator(**arguments)
             if task_id in {"should_run", "gate"}:  # else every later task would be skipped, `all_done` ones too
                 return ShortCircuitOperator(ignore_downstream_trigger_rules=False, **arguments)
@@ -128,9 +135,11 @@ def suite_group(
         close = task("close", work.close, rule="all_done", begin=begin, scans=measured_by)
         how = {"rule": "none_failed", "begin": begin, "stop_at": stop}
         if isinstance(on_block, branch):
-            gate = task("gate", work.choose, instead=on_block.task_id, **how)
+            gate = task("gate", partial(work.choose, updates=updated), instead=on_block.task_id, **how)
         else:
-            gate = task("gate", work.gate, on_block=on_block, **how)
+            gate = task("gate", partial(work.gate, updates=updated), on_block=on_block, **how)
+        if updated is not None:
+            gate.outlets.append(updated.alias)
         first = task("should_run", partial(work.should_run, asked=asked))
         if isinstance(asked, NewData):
             first.inlets.append(asked.asset)
@@ -139,7 +148,7 @@ def suite_group(
     return group
 
 
-def _project(start: Path) -> Project:
+def parsed_project(start: Path) -> Project:
     """Return the project; a DAG file with hundreds of groups loads its declarations once."""
     now, before = time.monotonic(), _LOADED.get(start)
     if before is not None and now - before.looked_at < _FRESH:
@@ -196,7 +205,7 @@ def _of_task(
         task_id = name if name in scans_of else by_check.get(name, "")
         if task_id not in scans_of:
             raise UsageError(f"of_task names {name!r}; the tasks that measure are {', '.join(scans_of)}")
-        if refused := sorted((_OURS | {"trigger_rule"}) & arguments.keys()):
+        if refused := sorted((OURS | {"trigger_rule"}) & arguments.keys()):
             raise UsageError(f"of_task[{name!r}]: suite_group sets {', '.join(refused)} itself")
         found[task_id] = dict(arguments)
     return found
@@ -241,7 +250,7 @@ def require_quality(
     """
     if on_block not in ("skip", "fail"):
         raise UsageError(f"on_block={on_block!r} is neither skip nor fail")
-    if refused := sorted(_OURS & operator_kwargs.keys()):
+    if refused := sorted(OURS & operator_kwargs.keys()):
         raise UsageError(f"require_quality sets {', '.join(refused)} itself")
     names = {"suite": suite, "date": date, "project": None if project is None else str(project)}
     return ShortCircuitOperator(
@@ -253,7 +262,7 @@ def require_quality(
     )
 
 
-def _refuse_mapped(group: TaskGroup) -> None:
+def refuse_mapped(group: TaskGroup) -> None:
     """Refuse a mapped group: there Airflow's ShortCircuit skips nothing, and all mapped runs would be one run of dq."""
     if next(group.iter_mapped_task_groups(), None) is not None:
         raise UsageError(f"{group.group_id} cannot run in a mapped TaskGroup; declare By(...) for one result per org")

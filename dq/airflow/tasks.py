@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
+from dq.airflow.assets import Outlets, publish
 from dq.airflow.states import states_of
 from dq.airflow.when import EveryNth, NewData, Sql, When
 from dq.model.errors import DqError, StoreError
 from dq.model.interval import Interval
-from dq.model.result import Result
+from dq.model.result import Result, Run
 from dq.model.severity import Outcome, Severity
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ def should_run(*, asked: When | None, **context: Any) -> bool:
     wanted = bool(asked(context)) if callable(asked) else True
     if isinstance(asked, NewData):
         wanted = _is_new(asked, context)
-    with _one_sentence():
+    with one_sentence():
         from dq import app
 
-        project, name, interval, origin = _where(context)
+        project, name, interval, origin = where(context)
         if isinstance(asked, Sql):
             wanted = app.holds(project, asked.datasource, asked.sql, interval)
         nth = asked.runs if isinstance(asked, EveryNth) else 1
@@ -56,21 +57,29 @@ def scan(*, scans: Iterable[str], stop_at: str, **context: Any) -> dict[str, dic
         AirflowFailException: when a check at ``stop_at`` or above could not be measured; it is not tried again.
     """
     results: list[Result] = []
-    with _one_sentence():
+    with one_sentence():
         from dq import app
 
-        project, name, interval, origin = _where(context)
+        project, name, interval, origin = where(context)
         for scan in scans:
             for partition in app.partitions(project, name, interval):
                 found = app.scan(project, name, partition, origin, scan)
                 _log.info("%s %s, %s\n%s", name, partition, scan, table(found))
             results += found  # the partition of this run comes last, and decides
-    stop = Severity.of(stop_at)
-    if broken := [r for r in results if r.outcome is Outcome.UNMEASURED and r.at_or_above(stop)]:
+    refuse_unmeasured(f"{name} {interval}", results, Severity.of(stop_at))
+    return verdicts(results)
+
+
+def refuse_unmeasured(what: str, results: Iterable[Result], stop_at: Severity) -> None:
+    """Fail the task, which is not tried again, when a check at ``stop_at`` or above could not be measured.
+
+    Raises:
+        AirflowFailException: with the checks and why.
+    """
+    if broken := [r for r in results if r.outcome is Outcome.UNMEASURED and r.at_or_above(stop_at)]:
         raise AirflowFailException(
-            f"{name} {interval}: could not be measured: " + "; ".join(f"{r.check} ({r.sentence})" for r in broken)
+            f"{what}: could not be measured: " + "; ".join(f"{r.check} ({r.sentence})" for r in broken)
         )
-    return _verdicts(results)
 
 
 def close(*, begin: str, scans: Mapping[str, str], **context: Any) -> dict[str, Any]:
@@ -78,12 +87,22 @@ def close(*, begin: str, scans: Mapping[str, str], **context: Any) -> dict[str, 
     states = states_of(context, begin, *scans.values())
     if states.get(begin) == "failed":  # dq could not even ask whether it is due; the stage before is not to blame
         states = dict.fromkeys(scans.values(), "failed")
-    with _one_sentence():
+    run = closed(context, {scan: states.get(task) or "failed" for scan, task in scans.items()})
+    return {"run": run.id, "results": verdicts(run.results)}
+
+
+def closed(context: Mapping[str, Any], told: Mapping[str, str]) -> Run:
+    """Close the run, and those of the earlier partitions that were measured with it, and show what was found.
+
+    Args:
+        context: of the task.
+        told: what became of each scan.
+    """
+    with one_sentence():
         from dq import app
         from dq.alerting.fold import declared_links
 
-        project, name, interval, origin = _where(context)
-        told = {scan: states.get(task) or "failed" for scan, task in scans.items()}
+        project, name, interval, origin = where(context)
         earlier = app.partitions(project, name, interval)[:-1] if "success" in told.values() else ()
         for partition in earlier:
             app.close(project, name, partition, origin, states=dict.fromkeys(told, "skipped"), pump=False)
@@ -95,7 +114,84 @@ def close(*, begin: str, scans: Mapping[str, str], **context: Any) -> dict[str, 
     for part in dict.fromkeys(r.check for r in run.results if r.severity is not None):
         for title, link in declared_links(declared, checks.get(part)).items():
             _log.info("%s of %s: %s", title, part, link)
-    return {"run": run.id, "results": _verdicts(run.results)}
+    return run
+
+
+def mapped_should_run(**context: Any) -> bool:
+    """Return whether the suite of this map index is due: as :func:`should_run`."""
+    return should_run(**dated(context))
+
+
+def mapped_measure(*, begin: str, stop_at: str, **context: Any) -> dict[str, dict[str, str | None]]:
+    """Measure all scans of the suite of this map index.
+
+    Raises:
+        AirflowSkipException: when it is not due, which a short circuit could not say in a mapped group.
+        AirflowFailException: as :func:`scan`.
+    """
+    context = dated(context)
+    if context["ti"].xcom_pull(task_ids=begin, map_indexes=context["ti"].map_index) is False:
+        raise AirflowSkipException(f"{context['suite']} is not due")
+    return scan(scans=_scans(context), stop_at=stop_at, **context)
+
+
+def mapped_close(*, begin: str, measured_by: str, **context: Any) -> dict[str, Any]:
+    """Close the run of the suite of this map index: as :func:`close`."""
+    context = dated(context)
+    return close(begin=begin, scans=dict.fromkeys(_scans(context), measured_by), **context)
+
+
+def mapped_gate(**context: Any) -> None:
+    """Let the next stage of this map index start.
+
+    Raises:
+        AirflowSkipException: when it may not start and ``on_block`` is ``skip``.
+        AirflowFailException: as :func:`gate`.
+    """
+    if not gate(**dated(context)):
+        raise AirflowSkipException(f"{context['suite']} is not good, so its next stage is skipped")
+
+
+def dated(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the context with its date rendered: Airflow renders nothing of what it has mapped."""
+    day = context["date"]
+    return {**context, "date": context["task"].render_template(day, context) if day else day}
+
+
+def _scans(context: Mapping[str, Any]) -> tuple[str, ...]:
+    with one_sentence():
+        from dq import app
+
+        project, name, *_ = where(context)
+        return app.scans(project.find(name))
+
+
+def run_at_once(context: Mapping[str, Any]) -> Run:
+    """Measure all scans of a suite, and close its run, whatever breaks; one that is not due has no results.
+
+    Raises:
+        AirflowException: when the store cannot be used; it may be tried again.
+        AirflowFailException: when a scan broke as a whole.
+    """
+    broken: DqError | None = None
+    with one_sentence():
+        from dq import app
+
+        project, name, interval, origin = where(context)
+        declared = project.find(name)
+        told = dict.fromkeys(app.scans(declared), "skipped")
+        if app.due(project, name, interval, origin, among=_of_dag(context)):
+            for scan in told:
+                try:
+                    for partition in app.partitions(project, name, interval):
+                        app.scan(project, name, partition, origin, scan)
+                    told[scan] = "success"
+                except DqError as error:
+                    told[scan], broken = "failed", broken or error
+        run = closed(context, told)
+        if broken is not None:
+            raise broken
+    return run
 
 
 def choose(*, instead: str, **context: Any) -> list[str]:
@@ -114,8 +210,8 @@ def choose(*, instead: str, **context: Any) -> list[str]:
     return sorted(behind - {instead}) if gate(on_block=f"branch to {instead}", **context) else [instead]
 
 
-def gate(*, begin: str, stop_at: str, on_block: str, **context: Any) -> bool:
-    """Return whether the next stage may start.
+def gate(*, begin: str, stop_at: str, on_block: str, updates: Outlets | None = None, **context: Any) -> bool:
+    """Return whether the next stage may start; when the data are good, the assets of ``updates`` are updated.
 
     Raises:
         AirflowSkipException: when the stage before was skipped: dq in between changes nothing, the next is skipped too.
@@ -123,10 +219,13 @@ def gate(*, begin: str, stop_at: str, on_block: str, **context: Any) -> bool:
     """
     if states_of(context, begin).get(begin) == "skipped":
         raise AirflowSkipException("the stage before was skipped, so the next one is too")
-    with _one_sentence():
+    with one_sentence():
         from dq import app
 
-        if app.gate(*_where(context), Severity.of(stop_at)):
+        looked_at = where(context)
+        if app.gate(*looked_at, Severity.of(stop_at)):
+            if updates is not None:
+                publish(context, updates, app.run_of(*looked_at))
             return True
     blocked = f"{context['suite']} is not good at {stop_at} or above (see the log of its close task)"
     if on_block == "fail":
@@ -142,10 +241,10 @@ def require(*, stop_at: str, on_block: str, **context: Any) -> bool:
     Raises:
         AirflowException: when they are not and ``on_block`` is ``fail``; a retry asks again.
     """
-    with _one_sentence():
+    with one_sentence():
         from dq import app
 
-        project, name, interval, _ = _where(context)
+        project, name, interval, _ = where(context)
         why = app.why_not_good(project, name, interval, Severity.of(stop_at))
     if why is None:
         return True
@@ -189,7 +288,7 @@ def start_of(dag_file: str, project: str | None) -> Path:
     return Path(dag_file).parent / (project or "")
 
 
-def _where(context: Mapping[str, Any]) -> tuple[Project, str, Interval, str]:
+def where(context: Mapping[str, Any]) -> tuple[Project, str, Interval, str]:
     """Return what every call of the app begins with: project, name, interval and origin.
 
     The DAG file is asked for its place here, on the worker, because a bundle lies elsewhere on every machine.
@@ -222,7 +321,8 @@ def _is_new(asked: NewData, context: Mapping[str, Any]) -> bool:
         raise AirflowException(f"whether {asked.asset.uri} has new data cannot be asked: {error}") from None
 
 
-def _verdicts(results: Iterable[Result]) -> dict[str, dict[str, str | None]]:
+def verdicts(results: Iterable[Result]) -> dict[str, dict[str, str | None]]:
+    """Return outcome and severity by check: what XCom may carry."""
     return {
         r.check: {"outcome": str(r.outcome), "severity": None if r.severity is None else str(r.severity)}
         for r in results
@@ -236,7 +336,7 @@ def _plain(value: datetime) -> datetime:
 
 
 @contextmanager
-def _one_sentence() -> Iterator[None]:
+def one_sentence() -> Iterator[None]:
     """Show an error of dq as its sentence. Only what may pass by itself, a store that is away, may be tried again."""
     try:
         yield

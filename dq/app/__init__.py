@@ -12,7 +12,8 @@ decides on the report in one transaction; the pump speaks to the world outside o
     routes     which routes take an incident, and why; proving: whether each of them fires
     noticing   what a scheduler says of its tasks and runs: notice, tell_ended
     asking     whether the data of a run are there
-    reading    runs, latest_run, why_not_good, ledger, report
+    reading    runs, latest_run, run_of, why_not_good, ledger, report
+    functions  judge_answer: what a function of the user measured
     recording  record_reference, references; backtesting
     linting, migrating, explaining, diagnosing, suggesting, selfchecking
 """
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from dq.app.closing import close, due, gate, pump
     from dq.app.diagnosing import Finding, doctor, doctor_of
     from dq.app.explaining import Statement, explain
+    from dq.app.functions import judge_answer
     from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
     from dq.app.measuring import partitions, reconcile, run, scan
     from dq.app.migrating import DagFiles, lint_airflow
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from dq.app.outbox import give_up, retry_now, waiting
     from dq.app.overdue import observe, open_promises, promise, sla_check
     from dq.app.proving import Proof, channel_types, selftest
-    from dq.app.reading import latest_run, ledger, render_ledger, report, runs, why_not_good
+    from dq.app.reading import latest_run, ledger, render_ledger, report, run_of, runs, why_not_good
     from dq.app.recording import record_reference, reference, references, remove_reference
     from dq.app.routes import Explained, explain_routes
     from dq.app.selfchecking import selfcheck
@@ -79,6 +81,7 @@ __all__ = [
     "gate",
     "give_up",
     "holds",
+    "judge_answer",
     "judgement_time",
     "latest_run",
     "ledger",
@@ -101,6 +104,7 @@ __all__ = [
     "report",
     "retry_now",
     "run",
+    "run_of",
     "runs",
     "scan",
     "scans",
@@ -138,6 +142,7 @@ _WHERE = {
         "closing": ("close", "due", "gate", "pump"),
         "diagnosing": ("Finding", "doctor", "doctor_of"),
         "explaining": ("Statement", "explain"),
+        "functions": ("judge_answer",),
         "linting": ("Problem", "lint", "refuse_bad_sql", "sql_problems"),
         "measuring": ("partitions", "reconcile", "run", "scan"),
         "migrating": ("DagFiles", "lint_airflow"),
@@ -145,7 +150,7 @@ _WHERE = {
         "outbox": ("give_up", "retry_now", "waiting"),
         "overdue": ("observe", "open_promises", "promise", "sla_check"),
         "proving": ("Proof", "channel_types", "selftest"),
-        "reading": ("latest_run", "ledger", "render_ledger", "report", "runs", "why_not_good"),
+        "reading": ("latest_run", "ledger", "render_ledger", "report", "run_of", "runs", "why_not_good"),
         "recording": ("record_reference", "reference", "references", "remove_reference"),
         "routes": ("Explained", "explain_routes"),
         "selfchecking": ("selfcheck",),

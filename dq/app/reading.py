@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dq.app.session import find_reconciliation, judgement_time, transaction
+from dq.app.session import find_reconciliation, judgement_time, start_run, transaction
 from dq.model.errors import UsageError
 from dq.model.interval import Interval
 from dq.model.ledger import Ledger
@@ -25,6 +25,20 @@ def latest_run(project: Project, name: str, interval: Interval) -> Run | None:
     """Return the latest stored run of that interval; None: there is none."""
     with transaction(project) as connection:
         return history.latest_run(connection, project.environment, name, interval)
+
+
+def run_of(project: Project, name: str, interval: Interval, origin: str) -> Run:
+    """Return the run of that identity with its results; one that recorded nothing has none.
+
+    Raises:
+        UsageError: when there is no such declaration.
+        StoreError: when the store cannot be used.
+    """
+    declared = project.find(name)
+    with transaction(project) as connection:
+        return history.with_results(
+            connection, start_run(connection, project, declared, interval, origin, judgement_time())
+        )
 
 
 def why_not_good(project: Project, name: str, interval: Interval, stop_at: Severity) -> str | None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal
 
 from attrs import field, frozen
@@ -169,6 +170,18 @@ class Run:
     def worst(self) -> Severity | None:
         """The worst severity among the results."""
         return max((r.severity for r in self.results if r.severity is not None), default=None)
+
+    @property
+    def score(self) -> Fraction | None:
+        """The share of the checks that passed, exactly; None: none was judged.
+
+        Not judged are those that were skipped, and those without data where that is fine (``on_empty="ok"``).
+        """
+        judged = [
+            r for r in self.summaries
+            if r.outcome is not Outcome.SKIP and not (r.outcome is Outcome.NO_DATA and r.severity is None)
+        ]  # fmt: skip
+        return Fraction(sum(r.outcome is Outcome.PASS for r in judged), len(judged)) if judged else None
 
     def to_json(self, stop_at: Severity = Severity.ERROR) -> dict[str, Any]:
         """Return the documented JSON form: run, environment, suite, interval, exit_code, results."""

@@ -11,7 +11,12 @@ from pathlib import Path
 
 from airflow.utils.session import create_session
 
-from tests.airflow.inside import DATE, DagBag, XComModel, make_known, returned
+from tests.airflow.inside import DATE, DagBag, XComModel, events_of, make_known, returned
+
+
+def named(ti):
+    """Return the id of a task, with the map index of a mapped one."""
+    return ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
 
 
 def drive(dag, spec):
@@ -20,14 +25,17 @@ def drive(dag, spec):
     with create_session() as session:
         rows = session.query(XComModel).filter_by(dag_id=dag.dag_id, run_id=run.run_id)
         xcom = {row.task_id: returned(row) for row in rows if row.key == "return_value"}
+        events = [{"asset": uri, "extra": extra} for uri, extra in events_of(session, dag.dag_id, run.run_id)]
     instances = run.get_task_instances()
     return {
         "dag": dag.dag_id,
         "state": str(run.state),
         "run_id": run.run_id,
-        "tasks": {ti.task_id: str(ti.state) for ti in instances},
-        "tries": {ti.task_id: ti.try_number for ti in instances},
+        "tasks": {named(ti): str(ti.state) for ti in instances},
+        "tries": {named(ti): ti.try_number for ti in instances},
+        "labels": {named(ti): ti.rendered_map_index for ti in instances if ti.map_index >= 0},
         "xcom": xcom,
+        "events": events,
     }
 
 
