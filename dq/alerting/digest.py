@@ -41,12 +41,10 @@ class Line:
 
     def row(self) -> tuple[str, ...]:
         """Return it as a row of the table."""
-        what = _what(self.worst) + (f" ({self.orgs} orgs)" if self.orgs > 1 else "")
+        orgs = f", {self.orgs} orgs" if self.orgs > 1 else ""
         return (
-            str(self.worst.severity),
-            what,
-            f"{self.since:%Y-%m-%d %H:%M}",
-            ", ".join(self.who),
+            f"{_what(self.worst)} ({self.worst.severity}{orgs})",
+            f"{', '.join(self.who)}; {self.since:%d %b %H:%M}Z",
             self.worst.sentence,
         )
 
@@ -101,7 +99,7 @@ def digest(
         summary=_summary(lines, len(troubles)),
         at=at,
         facts=tuple(facts),
-        columns=("Severity", "What", "Since (UTC)", "Who", "Finding") if lines else (),
+        columns=("What", "Who, since", "Finding") if lines else (),
         rows=tuple(line.row() for line in lines[:ROWS]),
         omitted=max(len(lines) - ROWS, 0),
     )
