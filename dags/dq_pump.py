@@ -1,6 +1,8 @@
-"""Every minute: find runs that never happened, and deliver what waits: second tries, reminders, escalations.
+"""Every minute: deliver what waits (second tries, reminders, escalations), and close runs that nobody closed.
 
-A scheduler that is dead pumps nothing. For pages that must come, run ``dq alerts pump --watch`` and ``dq sla check``
+It judges no SLA: `dq_sla_watch` does, beside it, and neither does the work of the other.
+
+A scheduler that is dead pumps nothing. For pages that must come, run `dq alerts pump --watch` and `dq sla check`
 on another host, with a store that both reach.
 """
 
@@ -22,10 +24,8 @@ with DAG(
     def pump(here: str) -> str:
         from dq import app  # noqa: PLC0415  # parsing a DAG file stays cheap
 
-        project = app.open_project(Path(here))
-        late = [verdict for verdict in app.sla_check(project, pump=False) if verdict.bad]
         # It stays for what comes due before the next one: turns of a channel, second tries.
-        report = app.pump(project, timedelta(seconds=45))
-        return f"{len(late)} late, {report.sent} sent, {report.waiting} waiting"
+        report = app.pump(app.open_project(Path(here)), timedelta(seconds=45))
+        return f"{report.sent} sent, {report.waiting} waiting"
 
     pump(str(Path(__file__).parent))

@@ -3,17 +3,23 @@
     .venv/bin/python -m tests.render_png
 
 ``email`` is the published report of 2016-04-28, ``email-covid`` the regions of 2024-06-26: the discrepancy e-mails of
-this repository's own project, computed anew. ``alert`` is the mail of an alert.
+this repository's own project, computed anew. ``alert`` is the mail of an alert, ``digest`` that of a morning.
 """
 
 import datetime
 import tempfile
 from pathlib import Path
 
+import attrs
+
 import dq
 from dq.alerting.channels.email import body_html
+from dq.alerting.digest import digest
+from dq.alerting.mute import Mute
+from dq.model.incident import Incident, IncidentKey, SubjectKind
+from dq.model.interval import Interval
 from dq.model.message import CHANGED, Message
-from dq.model.severity import Severity
+from dq.model.severity import Outcome, Severity
 from dq.reports.discrepancy import render
 from tests.chromium import Browser
 from tests.demo import warehouse
@@ -58,6 +64,52 @@ ALERT = Message(
 )
 
 
+def _incident(
+    severity: str, kind: SubjectKind, subject: str, part: str, hours: int, sentence: str, org: str = "", by: str = ""
+) -> Incident:
+    at = _AT - datetime.timedelta(hours=hours)
+    return Incident(
+        id=hours,
+        key=IncidentKey("prod", kind, subject, part, org),
+        severity=Severity.of(severity),
+        outcome=Outcome.FAIL,
+        sentence=sentence,
+        observed="",
+        threshold="",
+        labels={},
+        links={},
+        interval=Interval.of_day("2026-11-19"),
+        opened_at=at,
+        changed_at=at,
+        acked_at=at if by else None,
+        acked_by=by or None,
+        acked_severity=Severity.of(severity) if by else None,
+    )
+
+
+_LATE = "run scheduled__2026-11-20 was due 2026-11-20 05:30 UTC and has not finished; 1h late; it was running"
+_OVER = datetime.timedelta(hours=5)
+DIGEST = digest(
+    "prod",
+    [
+        (_incident("critical", "suite", "orders", "customer is known", 4, ALERT.rows[0][3], "14"), ()),
+        (_incident("critical", "suite", "orders", "customer is known", 3, ALERT.rows[1][3], "7"), ()),
+        (_incident("critical", "sla", "task:mailing.send", "scheduled__2026-11-20", 1, _LATE, by="ada"), ()),
+        (_incident("error", "reconciliation", "billing", "invoices", 50, "2 of 3 orgs differ", by="grace"), ()),
+        (
+            _incident("warning", "suite", "clicks", "enough rows", 30, "8,112 rows; fewer than the 10,000 of warning"),
+            (Mute("silence", "silence 3 (linus, until 18:00Z: reload of November)"),),
+        ),
+    ],
+    [
+        attrs.evolve(_incident("error", "suite", subject, part, 20, ""), ended_at=_AT - _OVER)
+        for subject, part in (("returns", "amount is positive"), ("stock", "2026-11-19"))
+    ],
+    _AT,
+    period=datetime.timedelta(days=1),
+)
+
+
 def write(folder: Path) -> dict[tuple[str, int], Path]:
     """Write the pictures into ``folder``; return name and width in px to file."""
     written = {}
@@ -75,9 +127,10 @@ def write(folder: Path) -> dict[tuple[str, int], Path]:
                 written[name, width] = folder / f"{name}-{width}.png"
                 browser.png(written[name, width])
         for width in WIDTHS:
-            browser.show(body_html(ALERT), width=width)
-            written["alert", width] = folder / f"alert-{width}.png"
-            browser.png(written["alert", width])
+            for name, message in (("alert", ALERT), ("digest", DIGEST)):
+                browser.show(body_html(message), width=width)
+                written[name, width] = folder / f"{name}-{width}.png"
+                browser.png(written[name, width])
     return written
 
 

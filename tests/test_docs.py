@@ -215,11 +215,35 @@ def test_the_dag_files_of_the_documents_load(tmp_path: Path) -> None:
     reader = Reader(tmp_path, {"AIRFLOW_HOME": str(tmp_path / "home"), "SHOP_URL": "sqlite:///shop.sqlite"})
     files(reader, "README.md", {"dq.toml", "checks/orders.py", "reports/billing.py", "dags/orders.py"})
     files(reader, "docs/airflow.md", {"dags/shop.py"})
-    reader.write("dags/dq_pump.py", (ROOT / "dags" / "dq_pump.py").read_text())
+    for name in ("dq_pump.py", "dq_sla_watch.py", "dq_digest.py"):
+        reader.write(f"dags/{name}", (ROOT / "dags" / name).read_text())
     reader.write("look.py", LOOK)
     said = reader.type("python look.py | grep ':'")
     assert "orders: extract orders.close orders.gate" in said
     assert "shop: billing.close billing.gate" in said and "dq_pump: pump\n" in said and "import error" not in said
+    assert "dq_sla_watch: watch\n" in said and "dq_digest: digest\n" in said
+
+
+LOOK_AT_SLA = """
+from airflow.dag_processing.dagbag import DagBag
+
+bag = DagBag("dags")
+print(bag.import_errors)
+for alert in bag.dags["orders"].deadline:
+    for one in alert.callback.kwargs["promised"]:
+        print(alert.name, alert.interval, one["task"], one["sla"]["on_miss"])
+"""
+
+
+@pytest.mark.airflow
+def test_the_dag_file_for_people_who_migrate_promises_what_the_page_says(tmp_path: Path) -> None:
+    reader = Reader(tmp_path, {"AIRFLOW_HOME": str(tmp_path / "home"), "SHOP_URL": "sqlite:///shop.sqlite"})
+    *_, after = (b for b in blocks((ROOT / "docs/from-sla.md").read_text()) if b.file == "dags/orders.py")
+    reader.write(after.file or "", after.text)
+    files(reader, "docs/from-sla.md", {"dags/alerts.py", "dq.toml", "checks/orders.py"})
+    reader.write("look.py", LOOK_AT_SLA)
+    said = reader.type("PYTHONPATH=$PYTHONPATH:dags python look.py | grep -E '^(\\{|dq: due)'")
+    assert said == "{}\ndq: due within 1h30m 1:30:00 load alerts:tell_on_call\n"
 
 
 # --------------------------------------------------------------------------------------------------- names and places

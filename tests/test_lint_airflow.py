@@ -84,15 +84,17 @@ def test_each_use_with_its_place_its_ids_and_what_to_write(lint: Lint) -> None:
         "1: SubDagOperator is not in Airflow 3, where this file does not load; import TaskGroup instead",
         (
             f"3: DAG 'orders': \"sla\" in default_args {IGNORED} "
-            'write sla=Sla(within="2h") on the suites that check what its tasks make'
+            'write sla(task, within="2h") of dq.airflow for each task that matters, or for the last one, or '
+            'better, where they leave data behind, sla=Sla(within="2h") on the suites that check it'
         ),
         (
             f"4: DAG 'orders': sla_miss_callback= {IGNORED} "
-            "write Sla(..., on_miss=tell) on the suite; it is called with the same five arguments"
+            "write on_miss=tell in sla(...) or Sla(...); it is called with the same five arguments"
         ),
         (
             f"5: DAG 'orders', task 'load': sla= {IGNORED} "
-            'write sla=Sla(within="1h30m") on the suite that checks what it makes'
+            'write sla(load, within="1h30m") of dq.airflow, or better, where it leaves data behind, '
+            'sla=Sla(within="1h30m") on the suite that checks it'
         ),
         (
             "6: DAG 'orders', task 'parts': SubDagOperator is not in Airflow 3; "
@@ -217,7 +219,8 @@ def test_another_package_that_begins_like_dq_is_not_dq(lint: Lint) -> None:
 def test_the_line_to_write(lint: Lint, value: str, written: str) -> None:
     names = "HOUR = PARAMETER = timedelta(hours=1)\nTWICE = 1\nTWICE = 2\ndef f(PARAMETER): pass\n"
     (said,) = lint(f"{names}Load(task_id='t', sla={value})\n")
-    assert f"; write sla={written} on the suite" in said
+    assert said.endswith(f", or better, where it leaves data behind, sla={written} on the suite that checks it")
+    assert f"; write sla(t, {written[4:-1]}) of dq.airflow, or better" in said
     if '"' in written:
         assert isinstance(eval(written, {"Sla": Sla}), Sla), "dq takes what lint says"
 
@@ -228,15 +231,39 @@ def test_a_promise_that_leaves_no_time(lint: Lint, value: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("first = Load(task_id='t', sla=X)", "first"),
+        ("first = second = Load(task_id='t', sla=X)", "first"),
+        ("Load(task_id='t', sla=X)", "t"),
+        ("Load(task_id='load-orders', sla=X)", "task"),
+        ("@task(sla=X)\ndef t(): pass", "t(...)"),
+        ("t.override(sla=X)()", "t(...)"),
+        ("t.sla = timedelta(hours=1)", "t"),
+        ("class A(Load):\n  def __init__(self, sla): super().__init__(sla=sla)", "task"),
+    ],
+)
+def test_what_the_line_to_write_calls_the_task(lint: Lint, text: str, target: str) -> None:
+    (said,) = lint(text)
+    assert f"; write sla({target}, within=" in said
+
+
+BESIDE = "into a module beside this file, e.g. alerts.py, and write on_miss="
+
+
+@pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("alerts.tell", "write Sla(..., on_miss=alerts.tell) on the suite; it is called with the same five arguments"),
-        ("slack('https://hooks.example.org/x')", "write Sla(..., on_miss=...) on the suite; it is called"),
-        ("[tell, log]", "write Sla(..., on_miss=...) on the suite, with one function that calls each of them"),
+        ("alerts.tell", "; write on_miss=alerts.tell in sla(...) or Sla(...); it is called with the same five"),
+        ("local", f'; move local {BESIDE}"alerts:local" in sla(...) or Sla(...); it is called with the'),
+        ("slack('https://hooks.example.org/x')", f'; put a function that does the same {BESIDE}"alerts:tell" in'),
+        ("lambda *five: None", f'; put a function that does the same {BESIDE}"alerts:tell" in sla(...)'),
+        ("[alerts.tell, log]", f'; put one function that calls each of them {BESIDE}"alerts:tell" in sla(...)'),
+        ("dq.airflow.sla_miss_callback", "; sla() of dq.airflow needs none there"),
     ],
 )
 def test_the_callback_to_write(lint: Lint, value: str, words: str) -> None:
-    (said,) = lint(f"DAG('d', sla_miss_callback={value})")
+    (said,) = lint(f"def local(*five): pass\nDAG('d', sla_miss_callback={value})")
     assert words in said
 
 

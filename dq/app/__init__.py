@@ -9,6 +9,7 @@ decides on the report in one transaction; the pump speaks to the world outside o
     overdue    sla_check; promise, observe, open_promises: what DAG runs promise, and what is seen
     telling    deliver, send_report
     alerting   what is open; silences, acknowledgements; outbox: what is not delivered
+    announcing what is told once, to channels by name: announce, digest
     routes     which routes take an incident, and why; proving: whether each of them fires
     noticing   what a scheduler says of its tasks and runs: notice, tell_ended
     asking     whether the data of a run are there
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
         silenced,
         unacknowledge,
     )
-    from dq.app.announcing import announce
+    from dq.app.announcing import announce, digest
     from dq.app.asking import holds
     from dq.app.backtesting import backtests
     from dq.app.closing import close, due, gate, pump
@@ -72,6 +73,7 @@ __all__ = [
     "backtests",
     "channel_types",
     "close",
+    "digest",
     "doctor",
     "doctor_of",
     "due",
@@ -136,7 +138,7 @@ _WHERE = {
             "silenced",
             "unacknowledge",
         ),
-        "announcing": ("announce",),
+        "announcing": ("announce", "digest"),
         "asking": ("holds",),
         "backtesting": ("backtests",),
         "closing": ("close", "due", "gate", "pump"),

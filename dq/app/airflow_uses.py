@@ -97,6 +97,8 @@ class _Names:
         imported: the full name of what each name was imported as.
         bound: every value that a name is given.
         times: how often a name is given a value, or is a parameter.
+        named: the name that an expression was first given to, by the identity of its node.
+        functions: what the file itself defines.
         defaults: names of what is given as ``default_args=``.
         star: whether ``from dq import *`` is there.
     """
@@ -104,12 +106,15 @@ class _Names:
     imported: dict[str, str] = field(factory=dict)
     bound: dict[str, list[ast.expr]] = field(factory=dict)
     times: dict[str, int] = field(factory=dict)
+    named: dict[int, str] = field(factory=dict)
+    functions: set[str] = field(factory=set)
     defaults: set[str] = field(factory=set)
     star: list[str] = field(factory=list)
 
     @classmethod
     def of(cls, tree: ast.AST) -> _Names:
-        names = cls()
+        defined = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+        names = cls(functions={node.name for node in defined})
         for node in ast.walk(tree):
             match node:
                 case ast.Import():
@@ -140,6 +145,7 @@ class _Names:
     def _bind(self, target: ast.expr | None, value: ast.expr | None) -> None:
         if isinstance(target, ast.Name) and value is not None:
             self.bound.setdefault(target.id, []).append(value)
+            self.named.setdefault(id(value), target.id)
 
     def dotted(self, node: ast.AST) -> str:
         """Return the full name, such as ``airflow.sdk.DAG``, by the imports; empty: it has none."""
@@ -251,6 +257,7 @@ class _Scan:
         if name == "dict":
             return  # it counts where it is used
         dag, task = self._dag(node, place), self._task(node, place)
+        target = self._target(node, place, task)
         if self._is_subdag(name):
             group = f'TaskGroup("{task}")' if task else "TaskGroup"
             clause = f"{_SUBDAG} is not in Airflow 3; write a {group} and put the tasks of the sub-DAG into it"
@@ -263,7 +270,7 @@ class _Scan:
             if key == "default_args":
                 self._defaults(value, dag)
             else:
-                self._told(key, value, where, dag, task, defaults=of_defaults and method == "update")
+                self._told(key, value, where, dag, task, target, defaults=of_defaults and method == "update")
         if of_defaults and method == "update":
             for one in node.args:
                 self._defaults(one, dag)
@@ -291,6 +298,16 @@ class _Scan:
             return function.value.id
         return None if _last(self.names.dotted(function)) == "dag" else place.decorates
 
+    def _target(self, node: ast.Call, place: _Place, task: str | None) -> str:
+        """Return how the file calls the task that a call makes, as far as one can see."""
+        if place.decorates is not None:
+            return f"{place.decorates}(...)"
+        function = node.func
+        if isinstance(function, ast.Attribute) and function.attr == "override" and isinstance(function.value, ast.Name):
+            return f"{function.value.id}(...)"
+        known = self.names.named.get(id(node), task) or ""
+        return known if known.isidentifier() else "task"
+
     def _assign(self, target: ast.expr, value: ast.expr, dag: str | None) -> None:
         match target:
             # What is given as default_args= is told where it is given, with its DAG.
@@ -303,7 +320,7 @@ class _Scan:
             # Things of any kind have an attribute of that name; a span of time that is set from outside is a task's.
             case ast.Attribute(attr="sla", value=ast.Name(id=owner)) if owner not in {"self", "cls"}:
                 if _span(self.names.value(value)) is not None:
-                    self._told(target.attr, value, target, dag, None)
+                    self._told(target.attr, value, target, dag, None, owner)
 
     def _is_defaults(self, node: ast.expr) -> bool:
         name = self.names.dotted(node)
@@ -320,6 +337,7 @@ class _Scan:
         where: ast.expr | ast.keyword,
         dag: str | None,
         task: str | None,
+        target: str = "task",
         *,
         defaults: bool = False,
     ) -> None:
@@ -331,26 +349,50 @@ class _Scan:
             return
         what = f'"{key}" in default_args' if defaults else f"{key}="
         if key == "sla":
-            suite = "the suites that check what its tasks make" if defaults else "the suite that checks what it makes"
-            clause = f"{what} does nothing on Airflow 3; {self._promise(value, known, suite)}"
+            clause = f"{what} does nothing on Airflow 3; {self._promise(value, known, target, defaults=defaults)}"
         elif key == "sla_miss_callback":
             clause = f"{what} does nothing on Airflow 3; {self._callback(value, known)}"
         else:
             return
         self._add(where, key, clause, dag, task)
 
-    def _promise(self, value: ast.expr, known: ast.expr, suite: str) -> str:
+    def _promise(self, value: ast.expr, known: ast.expr, target: str, *, defaults: bool) -> str:
         span = _span(known)
         if span is not None and span <= timedelta(0):
             return "take it out, for it leaves no time"
         text = None if span is None else _duration(span)
         within = self._shown(value) if text is None else f'"{text}"'
-        return f"write sla=Sla(within={within}) on {suite}"
+        if defaults:
+            return (
+                f"write sla(task, within={within}) of dq.airflow for each task that matters, or for the last one, or "
+                f"better, where they leave data behind, sla=Sla(within={within}) on the suites that check it"
+            )
+        return (
+            f"write sla({target}, within={within}) of dq.airflow, or better, where it leaves data behind, "
+            f"sla=Sla(within={within}) on the suite that checks it"
+        )
 
     def _callback(self, value: ast.expr, known: ast.expr) -> str:
+        same = "it is called with the same five arguments"
+        function = self.names.dotted(value)
+        if self.names.is_dq(value):
+            return "sla() of dq.airflow needs none there"
         if isinstance(known, ast.List | ast.Tuple):
-            return "write Sla(..., on_miss=...) on the suite, with one function that calls each of them"
-        return f"write Sla(..., on_miss={self._shown(value)}) on the suite; it is called with the same five arguments"
+            found = "one function that calls each of them"
+        elif function in self.names.functions:
+            # Whoever judges the promise loads no DAG file.
+            return (
+                f"move {function} into a module beside this file, e.g. alerts.py, and write "
+                f'on_miss="alerts:{function}" in sla(...) or Sla(...); {same}'
+            )
+        elif function and "..." not in (shown := self._shown(value)):
+            return f"write on_miss={shown} in sla(...) or Sla(...); {same}"
+        else:
+            found = "a function that does the same"
+        return (
+            f"put {found} into a module beside this file, e.g. alerts.py, and write "
+            f'on_miss="alerts:tell" in sla(...) or Sla(...); {same}'
+        )
 
     def _shown(self, node: ast.expr) -> str:
         """Return the expression as it is written, or ``...`` where it is long, no expression, or may hold a secret."""

@@ -1,13 +1,17 @@
-"""Announcing: what a person or a deployment tells, once, through the channels that dq knows."""
+"""Announcing: what a person or a deployment tells, and the digest; once, to channels by name, past the routes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from dq.alerting import digest as digests
 from dq.alerting.pump import PumpReport, enqueue_event
+from dq.app.alerting import RECENT, alerts
+from dq.app.outbox import waiting
 from dq.app.session import transaction
 from dq.app.telling import ROUTES, alerting_of, deliver
+from dq.model.duration import format_duration
 from dq.model.errors import UsageError
 from dq.model.message import Message
 from dq.model.severity import Severity
@@ -30,10 +34,9 @@ def announce(
     Raises:
         UsageError: when there is nothing to tell, or a channel does not exist or is a pager.
     """
-    channels = tuple(dict.fromkeys(to))
-    if not text.strip() or not channels:
-        raise UsageError("nothing is announced: give a text and at least one channel")
-    refuse_unknown(project, channels)
+    if not text.strip():
+        raise UsageError("nothing is announced: give a text")
+    channels = takers(project, to)
     now = datetime.now(UTC)
     message = Message(
         key=f"{project.environment}/announced/{subject}",
@@ -52,16 +55,58 @@ def announce(
     return deliver(project)
 
 
-def refuse_unknown(project: Project, channels: Iterable[str]) -> None:
-    """Refuse channels that take no news which is told once.
+def digest(
+    project: Project, *, to: Iterable[str], period: timedelta = timedelta(days=1), now: datetime | None = None
+) -> PumpReport:
+    """Tell once what is open, worst first, who is on it, and what is over; also when nothing is.
+
+    Args:
+        project: whose environment.
+        to: names of channels.
+        period: what ended, or was opened, within it is told of; ``dq.app.alerting.RECENT`` at most.
+        now: the real time.
 
     Raises:
-        UsageError: when a channel does not exist or is a pager.
+        UsageError: when the period is too long, or a channel does not exist or is a pager.
         ConfigError: when ``alerting/routes.toml`` is refused.
+        StoreError: when the store cannot be used.
     """
+    now = now or datetime.now(UTC)
+    if period > RECENT:
+        raise UsageError(f"a digest looks back {format_duration(RECENT)} at most")
+    channels = takers(project, to)
+    found = alerts(project, all=True, now=now)
+    late = sum(one.failed for one in waiting(project))
+    troubles = [f"not delivered: {late} message{'s' * (late > 1)}, see dq alerts outbox"] if late else []
+    if project.failures:
+        troubles.append(f"did not load: {len(project.failures)} of the declarations, see dq lint")
+    message = digests.digest(
+        project.environment,
+        [(one.incident, one.muted) for one in found if one.incident.ended_at is None],
+        [one.incident for one in found if one.incident.ended_at is not None],
+        now,
+        period=period,
+        troubles=troubles,
+    )
+    with transaction(project) as connection:
+        for name in channels:
+            enqueue_event(connection, name, message, f"digest/{now.isoformat()}")
+    return deliver(project)
+
+
+def takers(project: Project, to: Iterable[str]) -> tuple[str, ...]:
+    """Return the channels, each once.
+
+    Raises:
+        UsageError: when there is none, or one does not exist or is a pager.
+    """
+    channels = tuple(dict.fromkeys(to))
     known = alerting_of(project).channels
+    if not channels:
+        raise UsageError("nothing is announced: give at least one channel")
     for name in channels:
         if name not in known:
             raise UsageError(f"{ROUTES} has no channel {name!r}; {suggest(name, tuple(sorted(known)))}")
         if known[name].pages:
             raise UsageError(f"the channel {name!r} is a pager, which takes no news that is told once")
+    return channels

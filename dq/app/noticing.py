@@ -16,7 +16,7 @@ from dq.alerting.fold import Change, lock_subject
 from dq.alerting.incidents import of_subject, open_parts, read_open
 from dq.alerting.pump import enqueue_event
 from dq.alerting.steps import Ended, ended_message
-from dq.app.announcing import refuse_unknown
+from dq.app.announcing import takers
 from dq.app.folding import fold_news
 from dq.app.session import in_transaction, judgement_time
 from dq.model.message import Message
@@ -104,8 +104,7 @@ def tell_ended(project: Project, ended: Ended, *, to: Iterable[str], now: dateti
         ConfigError: when ``alerting/routes.toml`` is refused.
         StoreError: when the store cannot be used.
     """
-    channels = tuple(dict.fromkeys(to))
-    refuse_unknown(project, channels)
+    channels = takers(project, to)
     now = now or judgement_time()
     return in_transaction(project, _tell, ended, ended_message(ended, project.environment, now), channels, now)
 

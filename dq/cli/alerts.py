@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dq.cli.announcing import digest
 from dq.cli.delivery import OUTBOX, drop, outbox, pump, retry, undelivered_json, undelivered_line
 from dq.cli.options import (
     STORE_CODES,
@@ -402,5 +403,5 @@ def silence_expire(*, ids: Sequence[int], by: str | None, project_path: Path | N
     return 0
 
 
-for _command in (outbox, retry, drop, test_route, selftest, pump):
+for _command in (outbox, retry, drop, digest, test_route, selftest, pump):
     alerts.add_command(_command)

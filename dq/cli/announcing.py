@@ -1,13 +1,20 @@
-"""The command ``announce``: news that is told once."""
+"""The commands ``announce`` and ``alerts digest``: news that is told once."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from dq.cli.options import EXIT_CODES, open_project, project_option, teach
+from dq.cli.options import EXIT_CODES, duration_option, open_project, project_option, teach
 from dq.cli.show import out, warn
+
+if TYPE_CHECKING:
+    from dq.alerting.pump import PumpReport
+
+_CODES = {0: "it was sent", 2: EXIT_CODES[2], 3: "the store could not be used", 4: EXIT_CODES[4]}
 
 
 def _link(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -24,7 +31,7 @@ def _link(_context: click.Context, _option: click.Parameter, values: tuple[str, 
 dq announce "loader 1.4.2 is deployed" --to deploys
 dq announce "back-fill begins" --to team --link Ticket=https://example.org/7
 """,
-        {0: "it was sent", 2: EXIT_CODES[2], 3: "the store could not be used", 4: EXIT_CODES[4]},
+        _CODES,
     ),
 )
 @click.argument("text")
@@ -38,7 +45,30 @@ def announce(
     """Tell channels TEXT once. To a channel of type pagerduty_change it becomes a change event: a deploy marker."""
     from dq import app
 
-    report = app.announce(open_project(project_path), text, to=to, subject=subject, links=links)
+    return _told(app.announce(open_project(project_path), text, to=to, subject=subject, links=links))
+
+
+@click.command(
+    short_help="Tell channels once what is open and what is over.",
+    epilog=teach(
+        """
+dq alerts digest --to mail             every morning, from cron or dags/dq_digest.py
+dq alerts digest --to mail --since 3d  after the weekend
+""",
+        _CODES,
+    ),
+)
+@click.option("--to", multiple=True, required=True, metavar="CHANNEL", help="Whom to tell; as often as you like.")
+@duration_option("--since", "1d", "How far to look back for what is new and what is over, 7d at most.")
+@project_option
+def digest(*, to: tuple[str, ...], since: timedelta, project_path: Path | None) -> int:
+    """Tell channels once what is open, worst first, who is on it, and what is over. Also when nothing is."""
+    from dq import app
+
+    return _told(app.digest(open_project(project_path), to=to, period=since))
+
+
+def _told(report: PumpReport) -> int:
     for problem in (*report.problems, *report.reasons):
         warn(problem)
     out(f"sent {report.sent}, waiting {report.waiting}")

@@ -26,7 +26,13 @@ ROWS_SHOWN = 5
 ORGS_SHOWN = 20
 """How many orgs that are not well are listed below each check; ``--json`` has them all."""
 
-MUTED = {"silence": "", "inhibited": "muted by ", "time": "muted by the hour: ", "pending": "waits: "}
+MUTED = {
+    "silence": "",
+    "inhibited": "muted by ",
+    "blocked": "muted because ",
+    "time": "muted by the hour: ",
+    "pending": "waits: ",
+}
 """How a line begins that says why nobody is told, by the reason."""
 
 _STYLES = {

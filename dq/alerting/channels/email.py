@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import smtplib
 import ssl
 from collections.abc import Iterable, Mapping
@@ -32,6 +33,8 @@ _COLOURS = {
     Severity.ERROR: "#bc4c00",
     Severity.CRITICAL: "#b42318",
 }
+_BREAK = re.compile(r"(?<=[^\W\d][._:/-])(?=\w)")
+"""Where the id of a run or task may be broken, or it makes a table wider than a phone."""
 _STATES = {"acknowledged": "#57606a", "resolved": "#1a7f37"}
 
 
@@ -237,7 +240,7 @@ def _html(text: str) -> str:
 
 def _row(tag: str, cells: Iterable[str]) -> str:
     style = "padding:4px 12px 4px 0;border-bottom:1px solid #d0d7de;text-align:left;vertical-align:top"
-    shown = (f'<{tag} style="{style}">{_html(cell)}</{tag}>' for cell in cells)
+    shown = (f'<{tag} style="{style}">{_BREAK.sub("<wbr>", _html(cell))}</{tag}>' for cell in cells)
     return f"<tr>{''.join(shown)}</tr>"
 
 
