@@ -21,11 +21,11 @@ from dq.airflow.tasks import start_of
 from dq.model.errors import DqError, UsageError
 from dq.model.interval import Interval
 from dq.model.severity import Severity
+from dq.project import Project, load_project
 
 if TYPE_CHECKING:
     from dq.alerting.dags import Happened
     from dq.alerting.steps import Step
-    from dq.project import Project
 
 _SECOND = timedelta(seconds=1)
 _REASONS = {
@@ -80,11 +80,11 @@ class _Notifier(BaseNotifier):
         raise NotImplementedError
 
     def _project(self, context: Mapping[str, Any]) -> Project:
-        from dq import app
-
-        if (dag := context.get("dag")) is not None:
-            return app.open_project(start_of(dag.fileloc, self.project))
-        return app.open_project(None if self.project is None else Path(self.project))
+        """Return the project, without its declarations: a callback needs none, and none is in its way."""
+        dag = context.get("dag")
+        if dag is not None:
+            return load_project(start_of(dag.fileloc, self.project), declarations=False)
+        return load_project(None if self.project is None else Path(self.project), declarations=False)
 
 
 class DqNotifier(_Notifier):

@@ -131,8 +131,8 @@ def test_a_last_task_tells_how_the_run_ended_and_turns_nothing_green(airflow, br
     assert broken["runs"]["last"]["tasks"]["finished"] == "success"
     (message,) = [message for message in broken["messages"] if message["subject"] == "last"]
     assert message["title"] == "TEST - DAG last: pipeline failed at 1/2 work"
-    assert message["summary"].startswith("1/2 work: failed in ")
-    assert message["summary"].endswith("s, 2/2 after: did not run, pipeline failed")
+    assert message["summary"].startswith("1/2 work: failed")  # how long it took, dag.test() of Airflow 2 does not say
+    assert message["summary"].endswith(", 2/2 after: did not run, pipeline failed")
     *_, (text,) = airflow.store("SELECT message FROM dq_outbox ORDER BY id")
     after = json.loads(text)
     assert mended["runs"]["last"]["state"] == "success"
@@ -149,15 +149,16 @@ def test_what_cannot_be_recorded_is_said_and_breaks_nothing(mended):
 OF_A_DEAD_PROCESS = """
 import sys, uuid
 from datetime import UTC, datetime
-import structlog
 
 try:
+    import structlog
     from airflow.api_fastapi.execution_api.datamodels.taskinstance import DagRun, TaskInstance, TIRunContext
     from airflow.callbacks.callback_requests import TaskCallbackRequest
     from airflow.dag_processing.dagbag import DagBag
     from airflow.dag_processing.processor import _execute_callbacks
 except ImportError:
-    sys.exit("Airflow 2")
+    print("Airflow 2")
+    sys.exit()
 bag, at = DagBag(sys.argv[1]), datetime(2026, 11, 5, tzinfo=UTC)
 run = DagRun(
     dag_id="retried", run_id="manual__5", logical_date=at, data_interval_start=None, data_interval_end=None,
@@ -180,7 +181,8 @@ for number, state in ((1, "up_for_retry"), (2, "failed")):
 def test_of_a_process_that_died_the_dag_processor_tells(airflow, broken):
     """Its context has neither a state nor an exception."""
     before = airflow.store("SELECT max(id) FROM dq_event")[0][0]
-    airflow.python("-c", OF_A_DEAD_PROCESS, airflow.dags)
+    if "Airflow 2" in airflow.python("-c", OF_A_DEAD_PROCESS, airflow.dags).splitlines():
+        pytest.skip("Airflow 2 gives both")
     told = airflow.store("SELECT name, body FROM dq_event WHERE id > ? AND name LIKE 'task%' ORDER BY id", before)
     assert [name for name, _ in told] == ["task_retried", "task_failed"]
     assert [json.loads(body)["sentence"] for _, body in told] == [
