@@ -256,6 +256,8 @@ def test_every_block_is_what_it_says(page: Path) -> None:
             ast.parse(block.text)
         elif block.language == "toml":
             tomllib.loads(block.text)
+        elif block.language == "yaml":
+            pytest.importorskip("yaml").safe_load(block.text)
         else:
             assert block.language in {"console", "sh", "text", "sql"}, block
 

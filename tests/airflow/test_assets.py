@@ -75,8 +75,11 @@ START = datetime(2026, 11, 2, tzinfo=UTC)
 
 
 def consume(**context):
-    found = context.get("triggering_asset_events") or context["triggering_dataset_events"]
-    said = [event.extra for events in found.values() for event in events]
+    if "triggering_asset_events" in context:
+        found = context["triggering_asset_events"][Asset("lake_checked")]
+    else:  # Airflow 2
+        found = context["triggering_dataset_events"]["lake_checked"]
+    said = [event.extra for event in found]
     with Path({told!r}).open("a") as told:
         told.write(json.dumps(said) + "\\n")
 
