@@ -10,7 +10,6 @@ import pytest
 from tests.airflow.conftest import make_project
 from tests.airflow.test_notify import ROUTES, incidents
 
-pytest.importorskip("tests.airflow.components")
 pytestmark = [pytest.mark.airflow, pytest.mark.components, pytest.mark.slow]
 
 
