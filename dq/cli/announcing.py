@@ -52,7 +52,7 @@ def announce(
     short_help="Tell channels once what is open and what is over.",
     epilog=teach(
         """
-dq alerts digest --to mail             every morning, from cron or dags/dq_digest.py
+dq alerts digest --to mail             every morning, from cron or a DAG
 dq alerts digest --to mail --since 3d  after the weekend
 """,
         _CODES,
