@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import sqlite3
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -244,6 +246,48 @@ def test_the_dag_file_for_people_who_migrate_promises_what_the_page_says(tmp_pat
     reader.write("look.py", LOOK_AT_SLA)
     said = reader.type("PYTHONPATH=$PYTHONPATH:dags python look.py | grep -E '^(\\{|dq: due)'")
     assert said == "{}\ndq: due within 1h30m 1:30:00 load alerts:tell_on_call\n"
+
+
+@pytest.mark.airflow
+@pytest.mark.slow
+def test_five_minutes_in_an_existing_airflow(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "warehouse.sqlite") as warehouse:
+        for table in ("orders", "new_orders"):
+            warehouse.execute(f"CREATE TABLE {table} (id INTEGER, amount REAL, customer_id INTEGER, created_at TEXT)")
+        rows = [(1, 10, 7, "2026-11-20 10:00:00"), (2, 20, None, "2026-11-20 11:00:00")]
+        warehouse.executemany("INSERT INTO new_orders VALUES (?, ?, ?, ?)", rows)
+    warehouse.close()
+    with Receivers() as receivers:
+        known = {
+            "AIRFLOW_HOME": str(tmp_path / "home"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "warehouse.sqlite")}),
+            "AIRFLOW_CONN_DQ_SLACK": json.dumps({"conn_type": "generic", "password": receivers.slack.webhook}),
+        }
+        reader = Reader(tmp_path, known)
+        page = "docs/airflow-in-five-minutes.md"
+        files(reader, page, {"dq.toml", "checks/orders.py", "alerting/routes.toml", "dags/orders.py"})
+        routes = tmp_path / "alerting" / "routes.toml"  # the Slack of the tests speaks no TLS
+        routes.write_text(routes.read_text().replace("[route]", "allow_http = true\n[route]"))
+        written = (ROOT / page).read_text()
+        assert reader.type("dq lint 2> /dev/null; echo $?") == "0\n"
+        assert reader.type("dq doctor") in written
+        reader.type("airflow db migrate")
+        said = reader.type("airflow dags test orders 2026-11-21; echo exit $?")
+        assert said.endswith("exit 0\n"), said
+        (told,) = (b.text.splitlines() for b in blocks(written) if b.text.startswith("orders 2026-11-20 is closed"))
+        for line in told:
+            if line != "..." and "is closed" not in line:
+                assert line in said, line
+        assert "Skipping downstream tasks" in said and "published" not in said
+        assert [post["text"].splitlines()[0] for post in receivers.slack.received] == [
+            "\N{LARGE ORANGE CIRCLE} PROD - orders: customer is known fails"
+        ]
+        reader.type("dq init example; cp example/dags/dq_sla_watch.py example/dags/dq_pump.py dags/")
+        reader.write("look.py", LOOK)
+        said = reader.type("python look.py | grep -E '^(dq_|orders|import)'")
+        assert "dq_pump: pump" in said and "dq_sla_watch: watch" in said and "import error" not in said
 
 
 # --------------------------------------------------------------------------------------------------- names and places
