@@ -93,12 +93,12 @@ def _make(home: Path) -> dict[str, Path]:
 
 
 def _parsing() -> None:
-    """Import what the DAG processor has imported before it forks: Airflow, but neither the file nor dq."""
+    """Import what the DAG processor has imported before it forks: Airflow, and dq as a provider of it."""
     import airflow.dag_processing.dagbag  # noqa: PLC0415  # it reads the settings of main()
     import airflow.providers.standard.operators.python  # noqa: PLC0415  # as above
     import airflow.sdk  # noqa: F401, PLC0415  # loaded here, so that no contender pays for it
 
-    for module in [name for name in sys.modules if name == "dq" or name.startswith("dq.")]:
+    for module in [name for name in sys.modules if name == "dq.airflow" or name.startswith("dq.airflow.")]:
         sys.exit(f"{module} is there before the first parse")
 
 

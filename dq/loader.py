@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
+import importlib.util
+import py_compile
 import re
 import sys
 import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -43,7 +46,8 @@ def load_declarations(root: Path) -> Declared:
 
     Each file runs as a module of a package made for the project, anew each time; nothing is added to ``sys.path``.
     Files reach each other by relative imports: ``from .tables import orders``. A file that fails takes no other down.
-    No bytecode is written: a project is often read-only, and a file changed within a second would be read stale.
+    Their bytecode is kept where it can be written, and is taken only for the very same text: by time and length, as
+    Python has it by default, a file that was changed within a second would be read stale.
     """
     package = f"dq_project_{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
     declared = Declared()
@@ -70,6 +74,8 @@ def _load(file: Path, package: str, root: Path, declared: Declared) -> None:
         )
         return
     before = set(sys.modules)
+    with suppress(OSError, ValueError, py_compile.PyCompileError):  # what is wrong with it is told by its import
+        _keep_bytecode(file)
     try:
         importlib.import_module(f"{package}.{file.stem}")
     except KeyboardInterrupt:
@@ -81,6 +87,18 @@ def _load(file: Path, package: str, root: Path, declared: Declared) -> None:
     own = f"{package.partition('.')[0]}."
     for name in [name for name in tuple(sys.modules) if name not in before and name.startswith(own)]:
         _collect(sys.modules[name], root, declared)
+
+
+def _keep_bytecode(file: Path) -> None:
+    """Write the bytecode of a file, with the hash of its text, unless that is there (PEP 552)."""
+    kept = Path(importlib.util.cache_from_source(str(file)))
+    with suppress(OSError), kept.open("rb") as header:
+        if header.read(16)[4:] == _CHECKED + importlib.util.source_hash(file.read_bytes()):
+            return
+    py_compile.compile(str(file), doraise=True, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+
+
+_CHECKED = (0b11).to_bytes(4, "little")
 
 
 def _collect(module: ModuleType, root: Path, declared: Declared) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -423,7 +424,7 @@ def test_loading_reads_anew_and_leaves_the_import_path_alone(
     assert list(load_project(root).suites) == ["orders"]
     (root / "checks" / "orders.py").write_text(suite("orders2"), encoding="utf-8")
     assert list(load_project(root).suites) == ["orders2"]
-    # As long as before and in the same second: bytecode, had there been any, would look fresh.
+    # As long as before and in the same second: bytecode, told by time and length, would look fresh.
     (root / "checks" / "orders.py").write_text(suite("orders3"), encoding="utf-8")
     assert list(load_project(root).suites) == ["orders3"]
     (root / "checks" / "orders.py").unlink()
@@ -431,6 +432,18 @@ def test_loading_reads_anew_and_leaves_the_import_path_alone(
     assert sys.path == path
     assert sys.dont_write_bytecode is False
     assert "orders" not in sys.modules
+
+
+def test_bytecode_is_kept_with_the_hash_of_its_text_and_bad_files_leave_none(make_project: MakeProject) -> None:
+    root = make_project("", {"checks/orders.py": suite("orders"), "checks/bad.py": "x = ("})
+    (first, told) = (load_project(root), load_project(root))
+    assert first.failures == told.failures == ("checks/bad.py:1: it is not Python: '(' was never closed",)
+    (kept,) = (root / "checks" / "__pycache__").iterdir()
+    header = kept.read_bytes()[:16]
+    assert header[4:8] == b"\3\0\0\0", "checked by hash (PEP 552)"
+    assert header[8:] == importlib.util.source_hash((root / "checks" / "orders.py").read_bytes())
+    kept.write_bytes(b"")
+    assert list(load_project(root).suites) == ["orders"]
 
 
 def test_two_projects_with_equal_files_live_side_by_side(tmp_path: Path) -> None:
