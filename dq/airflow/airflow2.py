@@ -20,7 +20,8 @@ from airflow.utils.session import create_session
 from airflow.utils.types import DagRunType
 
 from dq.airflow.promises import sla_miss_callback
-from dq.airflow.seen import plain, project_of
+from dq.airflow.seen import project_of
+from dq.airflow.tasks import plain
 from dq.model.errors import DqError
 from dq.model.promise import GONE, ITSELF, Promise
 from dq.model.sla import Sla

@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from dq.airflow.seen import plain, project_of, states
+from dq.airflow.seen import project_of, states
+from dq.airflow.tasks import plain
 from dq.model.errors import DqError
 from dq.model.promise import Promise
 from dq.model.sla import Sla

@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseNotifi
 from airflow.providers.standard.operators.python import PythonOperator
 
 from dq.airflow.run_states import Key, run_states, run_times
-from dq.airflow.tasks import start_of
+from dq.airflow.tasks import plain, start_of
 from dq.model.errors import DqError, UsageError
 from dq.model.interval import Interval
 from dq.model.severity import Severity
@@ -454,7 +454,4 @@ def _of(thing: Any, name: str) -> Any:
 
 
 def _time(value: Any) -> datetime | None:
-    """Return an instant as a plain UTC datetime; it is text in a triggerer, else a class of Airflow's own."""
-    if value is None:
-        return None
-    return datetime.fromisoformat(value if isinstance(value, str) else value.isoformat()).astimezone(UTC)
+    return None if value is None else plain(value)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import airflow
 from attrs import frozen
 
-from dq.airflow.tasks import start_of
+from dq.airflow.tasks import plain, start_of
 from dq.model.errors import DqError
 from dq.model.interval import Interval
 from dq.model.observation import Observation
@@ -163,9 +163,3 @@ def project_of(dag_file: str, project: str | None) -> Project:
     from dq import app
 
     return app.open_project(start_of(dag_file, project))
-
-
-def plain(value: datetime | str) -> datetime:
-    """Return an instant as a plain UTC datetime; Airflow hands out texts, and a subclass of its own."""
-    return datetime.fromisoformat(value if isinstance(value, str) else value.isoformat()).astimezone(UTC)
-

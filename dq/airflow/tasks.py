@@ -265,8 +265,8 @@ def interval_of(start: datetime | None, end: datetime | None, at: datetime) -> I
         The data interval when it has length, else the last whole UTC day that ended at ``at`` or before.
     """
     if start is not None and end is not None and start < end:
-        return Interval(_plain(start), _plain(end))
-    return Interval.of_day(_plain(at).date() - timedelta(days=1))
+        return Interval(plain(start), plain(end))
+    return Interval.of_day(plain(at).date() - timedelta(days=1))
 
 
 def table(results: Iterable[Result]) -> str:
@@ -330,9 +330,9 @@ def verdicts(results: Iterable[Result]) -> dict[str, dict[str, str | None]]:
     }
 
 
-def _plain(value: datetime) -> datetime:
-    """Return the instant as a plain UTC datetime; Airflow hands out a subclass of its own."""
-    return datetime.fromisoformat(value.isoformat()).astimezone(UTC)
+def plain(value: datetime | str) -> datetime:
+    """Return an instant as a plain UTC datetime; Airflow hands out a subclass of its own, and text in a triggerer."""
+    return datetime.fromisoformat(value if isinstance(value, str) else value.isoformat()).astimezone(UTC)
 
 
 @contextmanager
