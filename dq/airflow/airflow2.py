@@ -18,6 +18,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.utils.session import create_session
 from airflow.utils.types import DagRunType
+from sqlalchemy import or_
 
 from dq.airflow.promises import sla_miss_callback
 from dq.airflow.seen import project_of
@@ -32,8 +33,8 @@ _log = logging.getLogger(__name__)
 
 PARAM = "dq_sla"
 """The param of a task that says what it promises."""
-LOOKBACK = timedelta(days=7)
-"""Runs that were made longer ago are not looked for; those that are written down already are."""
+RECENT = timedelta(hours=1)
+"""Runs that ended longer ago are not looked for; those that are written down as open are."""
 
 
 def set_on(task: Any, promised: Mapping[str, Any], sla: Sla) -> None:
@@ -49,15 +50,15 @@ def set_on(task: Any, promised: Mapping[str, Any], sla: Sla) -> None:
 
 
 def missed(dag: Any, slas: Iterable[Any]) -> None:
-    """Write down what became of the runs that Airflow says are late; one that was never made says nothing of a task."""
+    """Write down what became of the runs of tasks that Airflow says are late.
+
+    Which of them are, it often gets wrong: it names the run after the one that is late, which was not made yet.
+    """
     try:
-        found: list[tuple[Promise, Any]] = []
+        promised = {task_id: _promised(dag.get_task(task_id)) for task_id in {miss.task_id for miss in slas}}
         with create_session() as session:
-            for miss in slas:
-                task = dag.get_task(miss.task_id)
-                run = session.query(DagRun).filter_by(dag_id=dag.dag_id, execution_date=miss.execution_date).first()
-                if run is not None:
-                    found += _of_run(run, {task.task_id: _promised(task)})
+            runs = _runs(session, dag.dag_id, datetime.now(UTC))
+            found = [one for run in runs for one in _of_run(run, promised)]
         _write(project_of(dag.fileloc, None), found, "sla_miss_callback")
     except DqError as error:
         _log.warning("dq did not write down who is late: %s", error)
@@ -73,8 +74,7 @@ def look(project: Project, now: datetime) -> int:
             if f'"{PARAM}"' not in json.dumps(row.data):
                 continue
             promised = {task.task_id: one for task in row.dag.tasks if (one := task.params.dump().get(PARAM))}
-            runs = session.query(DagRun).filter(DagRun.dag_id == row.dag_id, DagRun.queued_at >= now - LOOKBACK)
-            for run in runs:
+            for run in _runs(session, row.dag_id, now):
                 found += _of_run(run, promised)
     _write(project, found, "watch")
     return len(found)
@@ -88,6 +88,13 @@ def states(promised: Iterable[Promise]) -> dict[Promise, str | None]:
             run = session.query(DagRun).filter_by(dag_id=promise.dag_id, run_id=promise.run_id).first()
             instance = None if run is None else run.get_task_instance(promise.task_id, session=session)
             found[promise] = GONE if run is None else "removed" if instance is None else instance.state
+    return found
+
+
+def _runs(session: Any, dag_id: str, now: datetime) -> list[Any]:
+    """Return the runs that have not ended, or have lately."""
+    ended = or_(DagRun.end_date.is_(None), DagRun.end_date >= now - RECENT)
+    found: list[Any] = session.query(DagRun).filter(DagRun.dag_id == dag_id, ended).all()
     return found
 
 
