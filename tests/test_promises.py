@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -274,10 +273,15 @@ def test_runs_of_a_dag_and_its_tasks_are_promises_of_their_own(project) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("number", range(40))
-def test_however_it_is_looked_at_each_miss_is_told_once(project, number) -> None:
+def test_however_it_is_looked_at_each_miss_is_told_once(tmp_path, histories) -> None:
     """Random lives of tasks, looked at and judged at random times; an oracle knows what truly happened."""
-    rng = random.Random(f"promises/{number}")
+    for number, rng in enumerate(histories(10, 200)):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "dq.toml").write_text('environment = "prod"\n')
+        live(app.open_project(tmp_path / str(number)), rng)
+
+
+def live(project, rng) -> None:
     truth, seen = {}, {}
     lives = {}
     for n in range(8):
