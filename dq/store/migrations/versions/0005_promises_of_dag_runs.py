@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
+from sqlalchemy.engine.reflection import Inspector
 
 from dq.store.schema import CHARSET, COLLATION, Utc
 
@@ -35,9 +36,9 @@ def upgrade() -> None:
             sa.Column("settled_at", Utc(), nullable=True, comment="when it was known what came of it"),
             sa.Column("body", long, nullable=False, comment="JSON: what is promised"),
             sa.PrimaryKeyConstraint("environment", "kind", "subject", "run"),
-            sa.Index("dq_promise_open", "environment", "settled_at", "due_at"),
             **options,
         )
+    _index(there, "dq_promise_open", "dq_promise", ["environment", "settled_at", "due_at"])
     run = sa.Column(
         "run",
         sa.String(length=250),
@@ -47,6 +48,11 @@ def upgrade() -> None:
     )
     if "run" not in {column["name"] for column in there.get_columns("dq_observation")}:
         op.add_column("dq_observation", run)
-    if "dq_observation_run" not in {index["name"] for index in there.get_indexes("dq_observation")}:
-        op.create_index("dq_observation_run", "dq_observation", ["environment", "run"])
+    _index(there, "dq_observation_run", "dq_observation", ["environment", "run"])
+
+
+def _index(there: Inspector, name: str, table: str, columns: list[str]) -> None:
+    there.clear_cache()
+    if name not in {index["name"] for index in there.get_indexes(table)}:
+        op.create_index(name, table, columns)
 
