@@ -162,6 +162,12 @@ def test_its_own_word_needs_no_look(told) -> None:
     assert told.judge(DUE + SECOND) == {"scheduled__1": Answer.ON_TIME}
 
 
+def test_its_own_word_is_known_by_the_run_whatever_it_says_of_the_interval(told) -> None:
+    told.look(promised(), "running", DUE + SECOND)
+    told.says(promised(logical_date=None, run_after=RUN_AFTER + SECOND), "arrived", DUE + MINUTE)
+    assert told.judge(DUE + 2 * MINUTE) == {"scheduled__1": Answer.MET_AFTER_MISS}
+
+
 def test_a_run_that_a_new_dag_catches_up_with_is_not_promised(told) -> None:
     past = promised("past", created_at=DUE + timedelta(days=3))
     assert told.record(past, DUE + timedelta(days=3)) is False
