@@ -7,7 +7,6 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
-from sqlalchemy.engine.reflection import Inspector
 
 from dq.store.schema import CHARSET, COLLATION, Utc
 
@@ -38,7 +37,7 @@ def upgrade() -> None:
             sa.PrimaryKeyConstraint("environment", "kind", "subject", "run"),
             **options,
         )
-    _index(there, "dq_promise_open", "dq_promise", ["environment", "settled_at", "due_at"])
+    _index("dq_promise_open", "dq_promise", ["environment", "settled_at", "due_at"])
     run = sa.Column(
         "run",
         sa.String(length=250),
@@ -48,11 +47,10 @@ def upgrade() -> None:
     )
     if "run" not in {column["name"] for column in there.get_columns("dq_observation")}:
         op.add_column("dq_observation", run)
-    _index(there, "dq_observation_run", "dq_observation", ["environment", "run"])
+    _index("dq_observation_run", "dq_observation", ["environment", "run"])
 
 
-def _index(there: Inspector, name: str, table: str, columns: list[str]) -> None:
-    there.clear_cache()
-    if name not in {index["name"] for index in there.get_indexes(table)}:
+def _index(name: str, table: str, columns: list[str]) -> None:
+    if name not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
         op.create_index(name, table, columns)
 
