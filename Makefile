@@ -40,14 +40,10 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(PYTEST) -m "not components and not airflow2"
 
-# They speak of psycopg 3 beneath the datasource; there it is psycopg2.
-PSYCOPG3 := $(addprefix --deselect=tests/test_datasource.py::test_,columns_are_listed_in_their_order_as_the_database_calls_them \
-	a_wrong_password_is_a_sentence_without_it the_native_drivers_need_no_sqlalchemy)
-
 # Its Airflow tests run in .venv and start the Airflow of either line; the last ones are dq itself on SQLAlchemy 1.4.
 test-airflow: $(VENV)/.dev $(AIRFLOW2)/.dev
 	$(PYTEST) -m "components or airflow2"
-	$(AIRFLOW2)/bin/python -m pytest -m "not slow and not airflow" --numprocesses auto --maxprocesses 4 $(PSYCOPG3)
+	$(AIRFLOW2)/bin/python -m pytest -m "not slow and not airflow" --numprocesses auto --maxprocesses 4
 
 test-fast: $(VENV)/.dev
 	$(PYTEST) -m "not slow and not airflow" --numprocesses auto --maxprocesses 4

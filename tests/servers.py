@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-import sqlalchemy
 from attrs import field, frozen
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine, make_url
@@ -51,8 +50,8 @@ class Server:
     """A running database server.
 
     Attributes:
-        address: its URL up to the database, with a driver that this SQLAlchemy knows, e.g.
-            ``postgresql+psycopg://postgres@127.0.0.1:40123``.
+        address: its URL up to the database, e.g. ``postgresql+psycopg://postgres@127.0.0.1:40123``; SQLAlchemy opens
+            it by ``open_engine``.
         run: runs one statement in the administrative database.
         restart: ends the server and its connections, calls what it is given, and starts the server again.
     """
@@ -107,8 +106,7 @@ def postgres() -> Server:
 
     command = [*user, *ENDS_WITH_US, str(programs / "postgres"), *arguments]
     restart = _start(command, base, lambda: run("SELECT 1"))
-    driver = "psycopg2" if sqlalchemy.__version__.startswith("1.") else "psycopg"
-    return Server(f"postgresql+{driver}://postgres@127.0.0.1:{port}", run, restart)
+    return Server(f"postgresql+psycopg://postgres@127.0.0.1:{port}", run, restart)
 
 
 @cache
