@@ -28,7 +28,7 @@ from dq.alerting.fold import (
     fold,
     news_of,
 )
-from dq.alerting.incidents import from_row, group_key, of_subject, open_orgs, read_open, recorded_keys, short_key
+from dq.alerting.incidents import from_row, group_key, of_subject, open_orgs, read_open, recorded_keys
 from dq.checks import Aggregate, Rows
 from dq.checks.judge import Reading, judge
 from dq.model.check import Check, Suite
@@ -36,6 +36,7 @@ from dq.model.group import By, Group
 from dq.model.incident import Finding, Incident, IncidentKey
 from dq.model.interval import Interval
 from dq.model.measure import PARTITION_ROWS
+from dq.model.names import short_key
 from dq.model.reconciliation import Reconciliation, Stage
 from dq.model.result import Result, Run
 from dq.model.severity import Outcome, Severity

@@ -44,9 +44,9 @@ from collections.abc import Collection, Iterable, Mapping
 from attrs import field, frozen
 
 from dq.alerting.fold import RUN, News
-from dq.alerting.incidents import short_key
 from dq.model.incident import Finding, Incident, IncidentKey
 from dq.model.interval import Interval
+from dq.model.names import short_key
 from dq.model.severity import Outcome, Severity
 
 THE_RUN = "the run"

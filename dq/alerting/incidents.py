@@ -13,19 +13,11 @@ from sqlalchemy.sql.expression import ColumnElement
 
 from dq.model.incident import Ended, Incident, IncidentKey, SubjectKind
 from dq.model.interval import Interval
+from dq.model.names import short_key
 from dq.model.severity import Outcome, Severity
 from dq.store.schema import incident as table
 
 _CHUNK = 500
-KEY_LIMIT = 255
-"""Characters of a key: PagerDuty's limit for a dedup_key, and that of our own columns."""
-
-
-def short_key(key: str, limit: int = KEY_LIMIT) -> str:
-    """Return ``key``, its tail replaced by a hash where it is longer than ``limit`` characters."""
-    if len(key) <= limit:
-        return key
-    return f"{key[: limit - 41]}~{hashlib.sha256(key.encode()).hexdigest()[:40]}"
 
 
 def group_key(key: IncidentKey) -> str:

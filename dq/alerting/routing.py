@@ -30,10 +30,11 @@ from typing import TypeVar
 from attrs import evolve, frozen
 
 from dq.alerting.fold import NOTIFY
-from dq.alerting.incidents import group_key, short_key
+from dq.alerting.incidents import group_key
 from dq.alerting.matcher import Matcher, all_match, parse_matchers, spelled
 from dq.model.errors import DeclarationError
 from dq.model.incident import Incident
+from dq.model.names import short_key
 from dq.model.severity import Severity
 
 __all__ = [

@@ -149,7 +149,7 @@ def _check_runs(
     for promised, verdict in judged:
         known = recorded[incident_key(verdict, environment).subject]
         labels = {**promised.labels, "dag": promised.dag_id, **({"task": promised.task_id} if promised.task_id else {})}
-        news, missed = _news(connection, environment, [verdict], labels, promised.links, known, now)
+        news, missed = _news(connection, environment, [verdict], labels, {}, known, now)
         fold_news(connection, news, now)
         new += [(promised, one) for one in missed]
     return tuple(verdict for _, verdict in judged), new

@@ -24,7 +24,6 @@ from sqlalchemy.engine import Engine
 from dq.alerting.channels import Channel, pagerduty, plain, slack, victorops, webhook
 from dq.alerting.config import AlertConfig
 from dq.alerting.fold import Measured, News, apply_findings, news_of
-from dq.alerting.incidents import short_key
 from dq.alerting.messages import dump_message
 from dq.alerting.outbox import BrokenChannel
 from dq.alerting.pump import open_channels
@@ -41,6 +40,7 @@ from dq.model.errors import DqError, UsageError
 from dq.model.incident import Finding, Incident
 from dq.model.interval import Interval
 from dq.model.message import Message, Receipt
+from dq.model.names import short_key
 from dq.model.severity import Severity
 from dq.model.table import Table
 from dq.plugins import suggest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Literal
@@ -10,12 +9,12 @@ from typing import Literal
 from attrs import field, frozen
 
 from dq.model.interval import Interval
+from dq.model.names import short_key
 from dq.model.observation import ObservedState
 from dq.model.sla import Sla
 
 LONGEST_SUBJECT = 180
 """Characters of a subject. The store keeps 190, with its kind before it; each id of Airflow may have 250."""
-
 
 ITSELF = "itself"
 """The source of what a task or DAG says of its own end."""
@@ -51,7 +50,6 @@ class Promise:
         created_at: when the run was made, UTC.
         sla: the promise; its ``on_miss`` is a text.
         labels: what routes match on, beside environment, kind and severity.
-        links: texts and addresses.
         mapped: the task is mapped: it is done when all of its instances are.
     """
 
@@ -63,7 +61,6 @@ class Promise:
     created_at: datetime
     sla: Sla
     labels: Mapping[str, str] = field(factory=dict, hash=False)
-    links: Mapping[str, str] = field(factory=dict, hash=False)
     mapped: bool = False
 
     @property
@@ -92,10 +89,7 @@ class Promise:
 
 def subject_of(dag_id: str, task_id: str = "") -> str:
     """Return the name of a DAG, or of a task of it, as the store keeps it."""
-    name = f"{dag_id}.{task_id}" if task_id else dag_id
-    if len(name) <= LONGEST_SUBJECT:
-        return name
-    return f"{name[: LONGEST_SUBJECT - 41]}~{hashlib.sha256(name.encode()).hexdigest()[:40]}"
+    return short_key(f"{dag_id}.{task_id}" if task_id else dag_id, LONGEST_SUBJECT)
 
 
 def sighted(state: str | None) -> ObservedState:
