@@ -59,15 +59,15 @@ def missed(dag: Any, slas: Iterable[Any]) -> None:
         with create_session() as session:
             runs = _runs(session, dag.dag_id, datetime.now(UTC))
             found = [one for run in runs for one in _of_run(run, promised)]
-        _write(project_of(dag.fileloc, None), found, "sla_miss_callback")
+        _write(project_of(dag.fileloc, None), found, looks="sla_miss_callback")
     except DqError as error:
         _log.warning("dq did not write down who is late: %s", error)
     except Exception:  # noqa: BLE001  # whatever it is, Airflow would only drop it
         _log.exception("dq did not write down who is late")
 
 
-def look(project: Project, now: datetime) -> int:
-    """Look at every run whose tasks promise something; return at how many promises of them."""
+def write_down(project: Project, now: datetime) -> None:
+    """Write down what the runs promise whose tasks promise something, and when those ended that did."""
     found: list[tuple[Promise, Any]] = []
     with create_session() as session:
         for row in session.query(SerializedDagModel).join(DagModel, DagModel.dag_id == SerializedDagModel.dag_id):
@@ -76,8 +76,7 @@ def look(project: Project, now: datetime) -> int:
             promised = {task.task_id: one for task in row.dag.tasks if (one := task.params.dump().get(PARAM))}
             for run in _runs(session, row.dag_id, now):
                 found += _of_run(run, promised)
-    _write(project, found, "watch")
-    return len(found)
+    _write(project, found)
 
 
 def states(promised: Iterable[Promise]) -> dict[Promise, str | None]:
@@ -128,7 +127,8 @@ def _of_run(run: Any, promised: Mapping[str, Mapping[str, Any]]) -> list[tuple[P
     ]
 
 
-def _write(project: Project, found: Iterable[tuple[Promise, Any]], source: str) -> None:
+def _write(project: Project, found: Iterable[tuple[Promise, Any]], looks: str = "") -> None:
+    """Write down what is due of ``found``; ``looks``: who does, and nobody looks at it after this."""
     from dq import app
 
     now = datetime.now(UTC)
@@ -137,4 +137,4 @@ def _write(project: Project, found: Iterable[tuple[Promise, Any]], source: str) 
         if instance is not None and instance.state == "success" and instance.end_date is not None:
             app.observe(project, observed(promise, "arrived", plain(instance.end_date), ITSELF))
     seen = {promise: None if instance is None else instance.state for promise, instance in due}
-    app.promise(project, seen, states=seen, source=source, now=now)
+    app.promise(project, seen, states=seen if looks else None, source=looks, now=now)

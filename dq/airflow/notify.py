@@ -16,8 +16,9 @@ from urllib.parse import quote
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseNotifier, conf, redact
 from airflow.providers.standard.operators.python import PythonOperator
 
-from dq.airflow.run_states import Key, run_states, run_times
-from dq.airflow.tasks import plain, start_of
+from dq.airflow.seen import project_of
+from dq.airflow.states import Key, run_states, run_times
+from dq.airflow.tasks import plain
 from dq.model.errors import DqError, UsageError
 from dq.model.interval import Interval
 from dq.model.severity import Severity
@@ -83,7 +84,7 @@ class _Notifier(BaseNotifier):
         """Return the project, without its declarations: a callback needs none, and none is in its way."""
         dag = context.get("dag")
         if dag is not None:
-            return load_project(start_of(dag.fileloc, self.project), declarations=False)
+            return project_of(dag.fileloc, self.project)
         return load_project(None if self.project is None else Path(self.project), declarations=False)
 
 

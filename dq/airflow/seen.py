@@ -12,7 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import airflow
 from attrs import frozen
@@ -22,9 +22,7 @@ from dq.model.errors import DqError
 from dq.model.interval import Interval
 from dq.model.observation import Observation
 from dq.model.promise import GONE, ITSELF, Promise, subject_of, whole
-
-if TYPE_CHECKING:
-    from dq.project import Project
+from dq.project import Project, load_project
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +70,7 @@ def look(project: Project, now: datetime | None = None) -> int:
     if AIRFLOW_2:
         from dq.airflow import airflow2
 
-        airflow2.look(project, now)
+        airflow2.write_down(project, now)
     due = [one.promise for one in app.open_promises(project) if one.promise.due_at <= now]
     if due:
         app.promise(project, due, states=states(due), source="watch")
@@ -155,11 +153,9 @@ class Says:
 
 
 def project_of(dag_file: str, project: str | None) -> Project:
-    """Return the project that a DAG file belongs to.
+    """Return the project that a DAG file belongs to, without its declarations: a callback needs none, however many.
 
     Raises:
         ConfigError: when there is none, and ``DQ_HOME`` names none.
     """
-    from dq import app
-
-    return app.open_project(start_of(dag_file, project))
+    return load_project(start_of(dag_file, project), declarations=False)

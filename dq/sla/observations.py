@@ -77,12 +77,23 @@ def load(connection: Connection, environment: str, kind: str, subject: str, sinc
     return tuple(map(_observation, rows))
 
 
-def load_runs(connection: Connection, environment: str, runs: Collection[str]) -> tuple[Observation, ...]:
-    """Return what was seen of DAG runs and their tasks, oldest sighting first; DAGs may have run ids in common."""
+def load_runs(
+    connection: Connection, environment: str, runs: Collection[str], subject: str | None = None
+) -> tuple[Observation, ...]:
+    """Return what was seen of DAG runs and their tasks, oldest sighting first.
+
+    Args:
+        connection: a connection to the store.
+        environment: e.g. ``prod``.
+        runs: their ids. All DAGs of one schedule have them in common.
+        subject: only what was seen of this DAG or task.
+    """
     found: list[Observation] = []
     ids = sorted(runs)
     for place in range(0, len(ids), _CHUNK):
-        mine = (table.c.environment == environment, table.c.run.in_(ids[place : place + _CHUNK]))
+        mine = [table.c.environment == environment, table.c.run.in_(ids[place : place + _CHUNK])]
+        if subject is not None:
+            mine.append(table.c.subject == subject)
         found += map(_observation, connection.execute(select(table).where(*mine).order_by(table.c.at, table.c.id)))
     return tuple(found)
 

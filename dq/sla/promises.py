@@ -100,13 +100,15 @@ def look(
         now: the time of the look.
         source: who looks.
     """
-    row = connection.execute(select(table.c.looked_at).where(*_is(environment, promise)).with_for_update()).first()
+    mine = select(table.c.looked_at).where(*_is(environment, promise)).with_for_update()
+    looked_at: datetime | None = connection.execute(mine).scalar()
     what, at = sighted(state), now
-    if what == "arrived" and (row is None or row.looked_at is None or row.looked_at <= promise.due_at):
-        at = min(now, promise.due_at)
-    seen = observations.load_runs(connection, environment, [promise.run_id])
-    if what == "arrived" and any(one.state == what and _about(one, promise) for one in seen):
-        return  # that was the look that counts: from it on its own word is waited for
+    if what == "arrived":
+        seen = observations.load_runs(connection, environment, [promise.run_id], promise.subject)
+        if any(one.state == what and one.kind == promise.kind for one in seen):
+            return  # that was the look that counts: from it on its own word is waited for
+        if looked_at is None or looked_at <= promise.due_at:
+            at = min(now, promise.due_at)
     observations.record(connection, environment, observed(promise, what, at, source, str(state or "not scheduled")))
     connection.execute(table.update().where(*_is(environment, promise)).values(looked_at=now))
 
@@ -182,10 +184,6 @@ def _is(environment: str, promise: Promise) -> tuple[Any, ...]:
         c.subject == promise.subject,
         c.run == promise.run_id,
     )
-
-
-def _about(one: Observation, promise: Promise) -> bool:
-    return (one.kind, one.subject, one.run) == (promise.kind, promise.subject, promise.run_id)
 
 
 def _dump(promise: Promise) -> str:

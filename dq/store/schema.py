@@ -279,7 +279,7 @@ observation = Table(
     Column("detail", Text, nullable=False),
     Column("run", String(250), nullable=False, server_default=text("''"), comment="the DAG run, of a DAG or task"),
     Index("dq_observation_subject", "environment", "kind", "subject", "interval_start"),
-    Index("dq_observation_run", "environment", "run"),
+    Index("dq_observation_run", "environment", "run", "subject"),
 )
 
 promise = Table(

@@ -47,7 +47,7 @@ def upgrade() -> None:
     )
     if "run" not in {column["name"] for column in there.get_columns("dq_observation")}:
         op.add_column("dq_observation", run)
-    _index("dq_observation_run", "dq_observation", ["environment", "run"])
+    _index("dq_observation_run", "dq_observation", ["environment", "run", "subject"])
 
 
 def _index(name: str, table: str, columns: list[str]) -> None:
