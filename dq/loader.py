@@ -7,7 +7,6 @@ import hashlib
 import importlib
 import importlib.util
 import py_compile
-import re
 import sys
 import threading
 import traceback
@@ -21,6 +20,7 @@ from attrs import field, frozen
 from dq.model.check import Suite
 from dq.model.errors import UsageError
 from dq.model.reconciliation import Reconciliation
+from dq.secret import without_addresses
 
 FOLDERS = ("checks", "reports")
 _LOADING = threading.Lock()
@@ -119,7 +119,6 @@ def _collect(module: ModuleType, root: Path, declared: Declared) -> None:
             )
 
 
-_ADDRESS = re.compile(r"\w[\w+.-]*://\S+")
 
 
 def _sentence(error: BaseException, root: Path, file: Path) -> str:
@@ -133,7 +132,7 @@ def _sentence(error: BaseException, root: Path, file: Path) -> str:
         if frame.lineno is not None and any(Path(frame.filename).is_relative_to(root / folder) for folder in FOLDERS):
             path, line = Path(frame.filename), frame.lineno
     place = path.relative_to(root).as_posix() + (f":{line}" if line else "")
-    said = _ADDRESS.sub("(address)", " ".join(str(error).split()))
+    said = without_addresses(" ".join(str(error).split()))
     if isinstance(error, UsageError | TypeError):
         around = list(_around(path, line))
         kinds = [what for what, _ in around]

@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 from dq.model.check import Check
 from dq.model.failing import Masking
 from dq.model.result import Result
+from dq.secret import without_addresses
 
 HIDDEN = "•••"
 """What stands for a value that is not shown."""
@@ -22,7 +23,6 @@ LONGEST_SHOWN = 500
 LONGEST_ERROR = 300
 """Characters that are told of the words of an exception."""
 
-_ADDRESS = re.compile(r"\w[\w+.-]*://\S+")
 _SECRET = re.compile(
     r"""\b([\w-]*(?:password|passwd|pwd|secret|token|credential|api[_-]?key|access[_-]?key|authorization))"""
     r"""(["']?\s*(?:=>|[=:])\s*)(?:(?:bearer|basic)\s+)?("[^"]*"|'[^']*'|[^\s,;&)}\]]+)""",
@@ -79,7 +79,7 @@ def told_error(error: object) -> str:
     Further lines go, because databases put values of rows there.
     """
     words = " ".join(str(error).strip().partition("\n")[0].split())
-    words = _SECRET.sub(rf"\1\2{HIDDEN}", _ADDRESS.sub("(address)", words))
+    words = _SECRET.sub(rf"\1\2{HIDDEN}", without_addresses(words))
     if len(words) > LONGEST_ERROR:
         words = f"{words[: LONGEST_ERROR - 1]}…"
     if not isinstance(error, BaseException):

@@ -154,3 +154,11 @@ def file_secret(path: str) -> str:
     if not text:
         raise ConfigError(f"the secret file {Path(path).name} is empty")
     return text
+
+
+def without_addresses(text: str) -> str:
+    """Return ``text`` without its addresses, because they may hold a password."""
+    return _ADDRESS.sub("(address)", text)
+
+
+_ADDRESS = re.compile(r"\w[\w+.-]*://\S+")

@@ -7,6 +7,7 @@ be recorded is one sentence in the log.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from dq.airflow.states import Key, run_states, run_times
 from dq.airflow.tasks import plain
 from dq.model.errors import DqError, UsageError
 from dq.model.interval import Interval
+from dq.model.names import first_of
 from dq.model.severity import Severity
 from dq.project import Project, load_project
 
@@ -34,7 +36,6 @@ _REASONS = {
     "all_tasks_deadlocked": "its tasks wait for each other",
     "timed_out": "it took longer than dagrun_timeout",
 }
-_NAMED = 5
 
 
 class _Notifier(BaseNotifier):
@@ -77,8 +78,9 @@ class _Notifier(BaseNotifier):
         # In a thread of its own: all other callbacks of a triggerer share the one that is sensitive.
         await sync_to_async(self.notify, thread_sensitive=False)(context)
 
+    @abstractmethod
     def _record(self, context: Any) -> str:
-        raise NotImplementedError
+        """Record what ``context`` says, and return it in words."""
 
     def _project(self, context: Mapping[str, Any]) -> Project:
         """Return the project, without its declarations: a callback needs none, and none is in its way."""
@@ -388,11 +390,12 @@ def _failed(context: Mapping[str, Any], *, again: bool) -> str:
 
 
 def _run_failed(reason: str, failed: list[str]) -> str:
+    from dq.alerting.steps import NAMED
+
     words = _REASONS.get(reason, reason)
     if not failed:
         return f"the run failed: {words}"
-    more = len(failed) - _NAMED
-    return f"the run failed: {words} ({', '.join(failed[:_NAMED])}{f' and {more} more' if more > 0 else ''})"
+    return f"the run failed: {words} ({first_of(failed, NAMED)})"
 
 
 def _owner(tasks: Iterable[Any]) -> str:

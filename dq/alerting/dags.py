@@ -46,6 +46,7 @@ from attrs import field, frozen
 from dq.alerting.fold import RUN, News
 from dq.model.incident import Finding, Incident, IncidentKey
 from dq.model.interval import Interval
+from dq.model.message import is_web
 from dq.model.names import short_key
 from dq.model.severity import Outcome, Severity
 
@@ -198,7 +199,7 @@ def _bad(happened: Happened, environment: str, severity: Severity) -> Finding:
         outcome=Outcome.FAIL,
         sentence=happened.sentence,
         labels=labels,
-        links={title: link for title, link in happened.links.items() if link.startswith(("https://", "http://"))},
+        links={title: link for title, link in happened.links.items() if is_web(link)},
     )
 
 

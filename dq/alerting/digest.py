@@ -12,6 +12,7 @@ from dq.alerting.mute import Mute
 from dq.model.duration import format_duration
 from dq.model.incident import Incident
 from dq.model.message import Message
+from dq.model.names import first_of
 from dq.model.severity import Severity
 
 ROWS = 30
@@ -84,8 +85,7 @@ def digest(
     facts = [("Open", f"{len(lines)}: {by_severity}" if lines else "nothing")]
     if lines:
         facts += [("New", f"{new} {last}"), ("Nobody is on", str(sum(NOBODY in line.who for line in lines)))]
-    others = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    facts.append(("Over", f"{', '.join(names[:NAMED])}{others}" if names else f"nothing {last}"))
+    facts.append(("Over", first_of(names, NAMED) if names else f"nothing {last}"))
     facts += [("Trouble", trouble) for trouble in troubles]
     opened = f"{len(lines)} open" if lines else "nothing is open"
     worst = lines[0].worst.severity if lines else Severity.INFO

@@ -96,6 +96,7 @@ from dq.model.damping import read_for_runs
 from dq.model.group import Group
 from dq.model.incident import Ended, Finding, Incident, IncidentKey, SubjectKind
 from dq.model.interval import Interval
+from dq.model.message import is_web
 from dq.model.reconciliation import Reconciliation, Stage
 from dq.model.result import Result, Run
 from dq.model.severity import Outcome
@@ -443,7 +444,7 @@ def declared_links(declared: Suite | Reconciliation, part: Check | Stage | None 
     """Return the links that a declaration gives to its findings: the runbook."""
     runbook = (part.runbook if isinstance(part, Check) else None) or declared.runbook
     # Pagers make it a link to click on, so nothing else than a page of the web passes.
-    return {"Runbook": runbook} if runbook and runbook.startswith(("https://", "http://")) else {}
+    return {"Runbook": runbook} if runbook and is_web(runbook) else {}
 
 
 def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True) -> News:

@@ -23,11 +23,13 @@ from attrs import field, frozen
 
 from dq.alerting.dags import subject_of
 from dq.model.duration import format_duration
-from dq.model.message import Message
+from dq.model.message import Message, is_web
+from dq.model.names import first_of
 from dq.model.severity import Severity
 
 StepState = Literal["finished", "failed", "skipped", "did not run", "did not finish"]
-_NAMED = 5
+NAMED = 5
+"""How many failed tasks are named before the others are counted."""
 _BAD: tuple[StepState, ...] = ("failed", "did not run", "did not finish")
 
 
@@ -50,7 +52,7 @@ class Step:
     @property
     def words(self) -> str:
         """State and time, for people."""
-        which = f" ({_some(self.failed)})" if self.failed and self.failed != (self.name,) else ""
+        which = f" ({first_of(self.failed, NAMED)})" if self.failed and self.failed != (self.name,) else ""
         return self.state + which + (f" in {format_duration(self.took)}" if self.took is not None else "")
 
 
@@ -103,14 +105,14 @@ def ended_message(ended: Ended, environment: str, at: datetime) -> Message:
     numbered = [(f"{number}/{count} {step.name}", step) for number, step in enumerate(ended.steps, 1)]
     verdict = "pipeline completed" if ended.good else "pipeline failed"
     if not ended.good:
-        where = next((name for name, step in numbered if step.state in _BAD), None) or _some(ended.failed)
+        where = next((name for name, step in numbered if step.state in _BAD), None) or first_of(ended.failed, NAMED)
         verdict += f" at {where}" if where else ""
     took = "" if ended.took is None else f" in {format_duration(ended.took)}"
     words = [f"{name}: {step.words}" for name, step in numbered]
     words.append("pipeline completed" if ended.good else "pipeline failed")
     facts = [("DAG run", ended.run)]
     if ended.failed:
-        facts.append(("Failed", _some(ended.failed)))
+        facts.append(("Failed", first_of(ended.failed, NAMED)))
     subject = subject_of(ended.dag)
     return Message(
         key=f"{environment}/finished/{subject}",
@@ -122,10 +124,5 @@ def ended_message(ended: Ended, environment: str, at: datetime) -> Message:
         summary=", ".join(words),
         at=at,
         facts=tuple(facts),
-        links=tuple((title, link) for title, link in ended.links.items() if link.startswith(("https://", "http://"))),
+        links=tuple((title, link) for title, link in ended.links.items() if is_web(link)),
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -31,6 +31,7 @@ from dq.checks.kind import RowKind, ValueKind, as_columns, bad_column
 from dq.checks.other_table import bad_table
 from dq.model.errors import MeasureError
 from dq.model.measure import Elsewhere, Measure
+from dq.model.names import first_of
 from dq.model.reading import Counted, Moment, Numbers, Valued
 from dq.model.table import Table
 
@@ -248,8 +249,7 @@ def _moved(declared: Sequence[str], there: Sequence[str]) -> list[str]:
 
 
 def _shortened(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return first_of(names, _SHOWN)
 
 
 @frozen

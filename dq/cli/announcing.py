@@ -18,8 +18,10 @@ _CODES = {0: "it was sent", 2: EXIT_CODES[2], 3: "the store could not be used", 
 
 
 def _link(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    from dq.model.message import is_web
+
     links = tuple((text.strip(), address.strip()) for text, _, address in (value.partition("=") for value in values))
-    if not all(text and address.startswith(("https://", "http://")) for text, address in links):
+    if not all(text and is_web(address) for text, address in links):
         raise click.BadParameter("a link is written TEXT=https://ADDRESS")
     return links
 

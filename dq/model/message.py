@@ -85,3 +85,8 @@ class Receipt:
     after: float | None = None
     reference: Mapping[str, str] = {}
     error: str = ""
+
+
+def is_web(address: str) -> bool:
+    """Return whether an address is of a page of the web: of nothing else a link to click on is made."""
+    return address.startswith(("https://", "http://"))

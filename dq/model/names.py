@@ -1,8 +1,9 @@
-"""Names that are too long for where they are kept."""
+"""Names that are too long, or too many, for where they are kept or shown."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 KEY_LIMIT = 255
 """Characters of a key: PagerDuty's limit for a dedup_key, and that of our own columns."""
@@ -13,3 +14,9 @@ def short_key(key: str, limit: int = KEY_LIMIT) -> str:
     if len(key) <= limit:
         return key
     return f"{key[: limit - 41]}~{hashlib.sha256(key.encode()).hexdigest()[:40]}"
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """Return the first of ``names``, and how many more there are: ``a, b and 3 more``."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

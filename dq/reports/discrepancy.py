@@ -11,6 +11,7 @@ from attrs import frozen
 
 from dq.model.group import Group
 from dq.model.ledger import Column, Count, Ledger, LedgerRow
+from dq.model.message import is_web
 from dq.model.result import Result
 from dq.model.severity import Outcome
 from dq.reports import Rendered
@@ -276,7 +277,7 @@ def _html(
 
 def _safe(links: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the links that lead to a web page; ``javascript:`` and the like do not."""
-    return [(clean(text, _NAME), url) for text, url in links if url.startswith(("https://", "http://"))]
+    return [(clean(text, _NAME), url) for text, url in links if is_web(url)]
 
 
 def _text(ledger: Ledger, said: Verdict, lines: Sequence[_Line], foot: str, links: Sequence[tuple[str, str]]) -> str:
