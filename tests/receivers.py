@@ -44,6 +44,30 @@ CONTRACTS = Path(os.environ.get("DQ_CONTRACTS") or Path(__file__).with_name("con
 DOCUMENT = Path(__file__).parents[1] / "dq" / "alerting" / "channels" / "webhook.schema.json"
 NAMES = ("smtp", "slack", "pagerduty", "victorops", "webhook")
 
+# Channels of a routes.toml that lead to them, by the variables of Receivers.environment().
+TEAM = """
+[channels.team]
+type = "slack"
+webhook = "env:SLACK_WEBHOOK"
+allow_http = true
+"""
+ONCALL = """
+[channels.oncall]
+type = "pagerduty"
+routing_key = "env:PAGER_KEY"
+url = "env:PAGER_URL"
+allow_http = true
+"""
+MAIL = """
+[channels.mail]
+type = "email"
+host = "127.0.0.1"
+port = "env:SMTP_PORT"
+starttls = "off"
+from = "dq@example.org"
+to = ["team@example.org"]
+"""
+
 Reply = tuple[int, str]
 
 
@@ -750,6 +774,15 @@ class Receivers:
             "pagerduty": {"url": self.pagerduty.url, "change_url": self.pagerduty.change_url},
             "victorops": {"url": self.victorops.url},
             "webhook": {"url": self.webhook.url, "secret": self.webhook.secret},
+        }
+
+    def environment(self, pager_key: str) -> dict[str, str]:
+        """Return what ``TEAM``, ``ONCALL`` and ``MAIL`` name; ``pager_key`` is the routing key of the pager."""
+        return {
+            "SLACK_WEBHOOK": self.slack.webhook,
+            "PAGER_KEY": pager_key,
+            "PAGER_URL": self.pagerduty.url,
+            "SMTP_PORT": str(self.smtp.port),
         }
 
     def __enter__(self) -> Self:

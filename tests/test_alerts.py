@@ -25,7 +25,7 @@ from dq.model.severity import Outcome, Severity
 from dq.project import Project
 from dq.store.schema import alert_group, metadata
 from dq.store.schema import outbox as outbox_table
-from tests.receivers import Receivers
+from tests.receivers import MAIL, ONCALL, TEAM, Receivers
 
 KEY = "c4nary00c4nary00c4nary00c4nary00"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)  # a Saturday
@@ -40,24 +40,9 @@ def suite(name):
 orders, users = suite("orders"), suite("users")
 """
 
-ROUTES = """
+ROUTES = f"""
 fallback = "mail"
-[channels.team]
-type = "slack"
-webhook = "env:SLACK_WEBHOOK"
-allow_http = true
-[channels.oncall]
-type = "pagerduty"
-routing_key = "env:PAGER_KEY"
-url = "env:PAGER_URL"
-allow_http = true
-[channels.mail]
-type = "email"
-host = "127.0.0.1"
-port = "env:SMTP_PORT"
-starttls = "off"
-from = "dq@example.org"
-to = ["team@example.org"]
+{TEAM}{ONCALL}{MAIL}
 [route]
 channels = ["team"]
 [[route.routes]]
@@ -83,13 +68,7 @@ def project(
     """Two suites, receivers, and a store on each database in turn."""
     name = request.param
     url = "sqlite:///var/dq.sqlite" if name == "sqlite" else request.getfixturevalue(f"{name}_url")
-    secrets = {
-        "STORE": url,
-        "SLACK_WEBHOOK": receivers.slack.webhook,
-        "PAGER_KEY": KEY,
-        "PAGER_URL": receivers.pagerduty.url,
-        "SMTP_PORT": str(receivers.smtp.port),
-    }
+    secrets = {"STORE": url, **receivers.environment(KEY)}
     for key, value in secrets.items():
         monkeypatch.setenv(key, value)
     toml = 'environment = "test"\n[store]\nurl = "env:STORE"\n[datasources.shop]\nurl = "sqlite:///var/shop.sqlite"\n'

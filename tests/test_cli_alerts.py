@@ -23,7 +23,7 @@ from dq.alerting.routing import Route, choose
 from dq.app.proving import _samples
 from dq.app.routes import walk
 from dq.model.errors import UsageError
-from tests.receivers import Receivers
+from tests.receivers import MAIL, ONCALL, TEAM, Receivers
 
 DQ = Path(sys.executable).with_name("dq")
 PAGER_KEY = "c4nary00c4nary00c4nary00c4nary00"
@@ -52,23 +52,8 @@ orders = Suite(
 )
 """
 
-ROUTES = """
-[channels.team]
-type = "slack"
-webhook = "env:SLACK_WEBHOOK"
-allow_http = true
-[channels.oncall]
-type = "pagerduty"
-routing_key = "env:PAGER_KEY"
-url = "env:PAGER_URL"
-allow_http = true
-[channels.mail]
-type = "email"
-host = "127.0.0.1"
-port = "env:SMTP_PORT"
-starttls = "off"
-from = "dq@example.org"
-to = ["team@example.org"]
+ROUTES = f"""
+{TEAM}{ONCALL}{MAIL}
 [route]
 channels = ["team"]
 [[route.routes]]
@@ -132,10 +117,7 @@ def environment(receivers: Receivers) -> dict[str, str]:
         **os.environ,
         "USER": "ada",
         "LOGNAME": "ada",
-        "SLACK_WEBHOOK": receivers.slack.webhook,
-        "PAGER_KEY": PAGER_KEY,
-        "PAGER_URL": receivers.pagerduty.url,
-        "SMTP_PORT": str(receivers.smtp.port),
+        **receivers.environment(PAGER_KEY),
     }
 
 

@@ -20,7 +20,7 @@ from dq.model.incident import Incident, IncidentKey
 from dq.model.interval import Interval
 from dq.model.message import Message
 from dq.model.severity import Outcome, Severity
-from tests.receivers import Receivers
+from tests.receivers import MAIL, ONCALL, TEAM, Receivers
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 DAY = Interval.of_day("2026-11-20")
@@ -143,24 +143,7 @@ def suite(name):
 
 orders, users = suite("orders"), suite("users")
 """
-ROUTES = """
-[channels.team]
-type = "slack"
-webhook = "env:SLACK_WEBHOOK"
-allow_http = true
-[channels.mail]
-type = "email"
-host = "127.0.0.1"
-port = "env:SMTP_PORT"
-starttls = "off"
-from = "dq@example.org"
-to = ["team@example.org"]
-[channels.oncall]
-type = "pagerduty"
-routing_key = "env:PD_KEY"
-[route]
-channels = ["team"]
-"""
+ROUTES = TEAM + MAIL + ONCALL + '[route]\nchannels = ["team"]\n'
 
 
 @pytest.fixture
@@ -171,11 +154,7 @@ def receivers() -> Iterator[Receivers]:
 
 @pytest.fixture
 def root(make_project, receivers: Receivers, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name, value in {
-        "SLACK_WEBHOOK": receivers.slack.webhook,
-        "SMTP_PORT": str(receivers.smtp.port),
-        "PD_KEY": "0123456789abcdef0123456789abcdef",
-    }.items():
+    for name, value in receivers.environment("0123456789abcdef0123456789abcdef").items():
         monkeypatch.setenv(name, value)
     return make_project(TOML, {"checks/shop.py": SUITES, "alerting/routes.toml": ROUTES})
 

@@ -24,23 +24,11 @@ from dq.model.incident import Incident, IncidentKey
 from dq.model.interval import Interval
 from dq.project import Project
 from dq.store.schema import event, outbox
-from tests.receivers import Receivers
+from tests.receivers import ONCALL, TEAM, Receivers
 
 KEY = "R0UT1NGKEY" * 3 + "xy"
 TOML = 'environment = "test"\n[store]\nurl = "env:STORE"\n'
-ROUTES = """
-[channels.team]
-type = "slack"
-webhook = "env:SLACK_WEBHOOK"
-allow_http = true
-[channels.oncall]
-type = "pagerduty"
-routing_key = "env:PAGER_KEY"
-url = "env:PAGER_URL"
-allow_http = true
-[route]
-channels = ["team", "oncall"]
-"""
+ROUTES = TEAM + ONCALL + '[route]\nchannels = ["team", "oncall"]\n'
 
 
 @pytest.fixture
@@ -52,12 +40,7 @@ def receivers() -> Iterator[Receivers]:
 def opened(
     url: str, make_project: Callable[..., Path], receivers: Receivers, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Project]:
-    secrets = {
-        "STORE": url,
-        "SLACK_WEBHOOK": receivers.slack.webhook,
-        "PAGER_KEY": KEY,
-        "PAGER_URL": receivers.pagerduty.url,
-    }
+    secrets = {"STORE": url, **receivers.environment(KEY)}
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
     root = make_project(TOML, {"alerting/routes.toml": ROUTES})

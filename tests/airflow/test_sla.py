@@ -13,21 +13,11 @@ import psycopg
 import pytest
 
 from tests.airflow.conftest import make_project
-from tests.receivers import Receivers
+from tests.receivers import ONCALL, Receivers
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.components]
 
-ROUTES = """
-[channels.oncall]
-type = "pagerduty"
-routing_key = "env:PAGER_KEY"
-url = "env:PAGER_URL"
-allow_http = true
-[route]
-channels = ["oncall"]
-group_wait = "0s"
-group_interval = "0s"
-"""
+ROUTES = ONCALL + '[route]\nchannels = ["oncall"]\ngroup_wait = "0s"\ngroup_interval = "0s"\n'
 
 # A task waits for a file, as long as a test wants; what is late is due within a time that a busy machine keeps.
 DAGS = """
@@ -230,8 +220,7 @@ def world(line, new_components, postgres_server, tmp_path_factory):
             DQ_NOW=None,
             AIRFLOW__CORE__PARALLELISM="16",  # tasks that wait for a file must not keep the watch waiting
             STORE=store,
-            PAGER_KEY="k" * 32,
-            PAGER_URL=receivers.pagerduty.url,
+            **receivers.environment("k" * 32),
             LINE=line,
             FILES=str(files),
             SOON=f"{SOON}s",
