@@ -97,9 +97,10 @@ many), and `problems[]`:
 
 `dq doctor --json` writes `exit_code` and `findings[]`: `state` (`ok`, `warn`, `broken`), `what`, `sentence`.
 
-`dq sla check --json` writes `exit_code`, `environment` and `verdicts[]`: `kind`, `suite`, `interval`, `due_at`,
-`answer` (`pending`, `on_time`, `met_after_miss`, `never_started`, `late_running`, `data_missing`, `unmeasured`,
-`failed`), `overdue`, `arrived_at`, `severity`, `sentence`.
+`dq sla check --json` writes `exit_code`, `environment` and `verdicts[]`: `kind` (`suite`, `reconciliation`, `task`,
+`dag`), `suite` (its name), `interval`, `run` (of a task or DAG), `due_at`, `answer` (`pending`, `on_time`,
+`met_after_miss`, `never_started`, `late_running`, `data_missing`, `unmeasured`, `failed`, `excused`), `overdue`,
+`arrived_at`, `severity`, `sentence`.
 
 `dq alerts --json` writes `exit_code`, `environment`, `undelivered[]` (what failed, as `dq alerts outbox --json` has it)
 and `alerts[]`, worst first:
