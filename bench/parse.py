@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -97,6 +98,8 @@ def _parsing() -> None:
     import airflow.dag_processing.dagbag  # noqa: PLC0415  # it reads the settings of main()
     import airflow.providers.standard.operators.python  # noqa: PLC0415  # as above
     import airflow.sdk  # noqa: F401, PLC0415  # loaded here, so that no contender pays for it
+
+    gc.freeze()  # as the DAG processor (airflow.dag_processing.manager), so that no fork collects what Airflow loaded
 
     for module in [name for name in sys.modules if name == "dq.airflow" or name.startswith("dq.airflow.")]:
         sys.exit(f"{module} is there before the first parse")
