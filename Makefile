@@ -56,7 +56,7 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@set -e; for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
-soak: $(VENV)/.dev
+soak: $(VENV)/.dev $(AIRFLOW2)/.dev
 	$(BIN)/python -m tests.soak
 
 docs: $(VENV)/.dev

@@ -170,6 +170,10 @@ class World:
         """Let the task go on that waits for this."""
         (self.files / name).touch()
 
+    def hold(self, name):
+        """Let the task wait again."""
+        (self.files / name).unlink(missing_ok=True)
+
     def pager(self):
         """Return how often each key was opened and resolved."""
         keys = self.receivers.pagerduty.alerts
@@ -341,3 +345,38 @@ def test_what_is_in_time_pages_nobody(world) -> None:
     rows = world.rows("SELECT subject, run FROM dq_promise WHERE subject LIKE 'in_time%%' AND settled_at IS NULL")
     assert rows == []
     assert not [key for key in world.pager() if "in_time" in key or "skips" in key]
+
+
+ROUNDS = {
+    "never_starts": ("task:never_starts.then",),
+    "runs_over": ("task:runs_over.work", "dag:runs_over"),
+    "killed": ("task:killed.work",),
+    "stopped": ("task:stopped.then",),
+}
+"""DAGs that are late when they are kept waiting, and what is paged then."""
+
+
+@pytest.mark.soak
+def test_round_after_round_who_is_late_is_paged_and_resolved_once(world, line, histories) -> None:
+    """Some are late, some are not, and a component may be killed meanwhile."""
+    airflow = world.airflow
+    for rng in histories(1, 10):
+        before = world.pager()
+        late = rng.sample(sorted(ROUNDS), rng.randint(1, 3))
+        for name in ROUNDS:
+            (world.hold if name in late else world.let)(name)
+        runs = {name: airflow.trigger(name, logical_date=now()) for name in ROUNDS}
+        for name in ROUNDS.keys() - set(late):
+            assert airflow.wait_for_run(name, runs[name]) == "success"
+        if victim := rng.choice([None, "triggerer", "scheduler"]):
+            airflow.kill(victim)
+            airflow.start(victim)
+        keys = [key for name in late for key in ROUNDS[name] if line != "2.11" or not key.startswith("dag:")]
+        was = {key: before.get(key, (0, 0)) for key in keys}
+        for key, (opens, resolves) in was.items():
+            world.wait_for_page(key, opens + 1, resolves, seconds=300)
+        for name in late:
+            world.let(name)
+        for key, (opens, resolves) in was.items():
+            world.wait_for_page(key, opens + 1, resolves + 1, seconds=300)
+        assert world.pager() == before | {key: (opens + 1, resolves + 1) for key, (opens, resolves) in was.items()}
