@@ -4,8 +4,9 @@ Parsing a DAG file that uses this package opens no database and no connection: i
 and lays out tasks. What the tasks do happens in :mod:`dq.airflow.tasks`, on the worker.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dq.lazy import lazy
 
 if TYPE_CHECKING:
     from dq.airflow.functions import check
@@ -34,9 +35,9 @@ __all__ = [
 ]
 
 # A DAG file loads what it names: it is parsed every minute, in a new process.
-_WHERE = {
-    name: module
-    for module, names in {
+__getattr__ = lazy(
+    __name__,
+    {
         "functions": ("check",),
         "groups": ("branch", "reconciliation_group", "require_quality", "suite_group"),
         "mapped": ("mapped_suites",),
@@ -44,12 +45,5 @@ _WHERE = {
         "operators": ("DqCheckOperator",),
         "promises": ("sla", "sla_miss_callback"),
         "when": ("EveryNth", "NewData", "Sql"),
-    }.items()
-    for name in names
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(import_module(f"dq.airflow.{_WHERE[name]}"), name)
-    raise AttributeError(f"module 'dq.airflow' has no attribute {name!r}")
+    },
+)

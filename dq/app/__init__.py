@@ -21,10 +21,10 @@ decides on the report in one transaction; the pump speaks to the world outside o
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dq.checks.plan import scan_ids as scans
+from dq.lazy import lazy
 
 if TYPE_CHECKING:
     from dq.app.alerting import (
@@ -126,9 +126,9 @@ __all__ = [
 ]
 
 # A command loads what it needs: the whole of it takes as long as to check a small table.
-_WHERE = {
-    name: module
-    for module, names in {
+__getattr__ = lazy(
+    __name__,
+    {
         "alerting": (
             "Alert",
             "acknowledge",
@@ -159,12 +159,5 @@ _WHERE = {
         "session": ("judgement_time", "open_project", "upgrade"),
         "suggesting": ("Suggestion", "suggest"),
         "telling": ("send_report",),
-    }.items()
-    for name in names
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(import_module(f"dq.app.{_WHERE[name]}"), name)
-    raise AttributeError(f"module 'dq.app' has no attribute {name!r}")
+    },
+)
