@@ -28,7 +28,7 @@ help:
 	@echo "make test-fast        without what is slow, MariaDB and Airflow: under 3 minutes"
 	@echo "make lint             ruff, mypy --strict, import contracts"
 	@echo "make bench            measurements (bench/)"
-	@echo "make soak             random histories at full count; writes docs/proofs/DATE-soak.txt"
+	@echo "make soak             random histories at full count; writes docs/proofs/DATE-soak-COMMIT.txt"
 	@echo "make docs             docs/cli.md from the help texts"
 	@echo "make constraints      constraints*.txt anew, from what is newest today"
 	@echo "make system-packages  MariaDB, Chromium and Java by apt, for the tests that can use them"

@@ -38,7 +38,7 @@ def main() -> int:
         *(counts or ["(no seeded histories ran)"]),
     ]
     PROOFS.mkdir(parents=True, exist_ok=True)
-    path = PROOFS / f"{started:%Y-%m-%d}-soak.txt"
+    path = PROOFS / f"{started:%Y-%m-%d}-soak-{_said('git', 'rev-parse', '--short', 'HEAD')}.txt"
     path.write_text("\n".join(report) + "\n", encoding="utf-8")
     sys.stdout.write(f"written: {path}\n")
     return process.returncode
