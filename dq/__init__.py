@@ -66,7 +66,9 @@ from dq.checks import (
     Values,
     ZScore,
 )
+from dq.model.calendar import Calendar
 from dq.model.check import Check, Suite
+from dq.model.dataset import Dataset
 from dq.model.failing import ShowRows
 from dq.model.group import By
 from dq.model.reconciliation import Explained, Reconciliation, Stage, Total
@@ -82,12 +84,14 @@ __all__ = [
     "Aggregate",
     "Between",
     "By",
+    "Calendar",
     "Change",
     "Check",
     "ColumnCount",
     "Compare",
     "ConsistentCasing",
     "Count",
+    "Dataset",
     "Decreasing",
     "DistinctCount",
     "DistinctShare",

@@ -33,6 +33,8 @@ class EventName(enum.StrEnum):
     SILENCE_ADDED = "silence_added"
     SILENCE_ENDED = "silence_ended"
     SLA_MISSED = "sla_missed"
+    EXCUSE_ADDED = "excuse_added"
+    EXCUSE_ENDED = "excuse_ended"
     CALLBACK_FAILED = "callback_failed"
     TASK_FAILED = "task_failed"
     TASK_RETRIED = "task_retried"

@@ -18,6 +18,7 @@ from types import ModuleType
 from attrs import field, frozen
 
 from dq.model.check import Suite
+from dq.model.dataset import Dataset
 from dq.model.errors import UsageError
 from dq.model.reconciliation import Reconciliation
 from dq.secret import without_addresses
@@ -31,18 +32,18 @@ class Declared:
     """What was found.
 
     Attributes:
-        values: suites and reconciliations by name.
+        values: suites, reconciliations and datasets by name.
         sources: the file of each, relative to the project.
         failures: a sentence for each file, or declaration, that did not load.
     """
 
-    values: dict[str, Suite | Reconciliation] = field(factory=dict)
+    values: dict[str, Suite | Reconciliation | Dataset] = field(factory=dict)
     sources: dict[str, str] = field(factory=dict)
     failures: list[str] = field(factory=list)
 
 
 def load_declarations(root: Path) -> Declared:
-    """Return the suites and reconciliations at the top level of ``checks/*.py`` and ``reports/*.py``.
+    """Return the suites, reconciliations and datasets at the top level of ``checks/*.py`` and ``reports/*.py``.
 
     Each file runs as a module of a package made for the project, anew each time; nothing is added to ``sys.path``.
     Files reach each other by relative imports: ``from .tables import orders``. A file that fails takes no other down.
@@ -107,13 +108,13 @@ def _collect(module: ModuleType, root: Path, declared: Declared) -> None:
         return
     source = Path(file).relative_to(root).as_posix()
     for value in vars(module).values():
-        if not isinstance(value, Suite | Reconciliation):
+        if not isinstance(value, Suite | Reconciliation | Dataset):
             continue
         other = declared.values.setdefault(value.name, value)
         if other is value:
             declared.sources.setdefault(value.name, source)
         else:
-            kind = "suite" if isinstance(value, Suite) else "reconciliation"
+            kind = type(value).__name__.lower()
             declared.failures.append(
                 f"{source}: {kind} {value.name!r}: the name is already declared in {declared.sources[value.name]}"
             )

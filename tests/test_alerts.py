@@ -277,13 +277,14 @@ def test_why_nobody_is_told() -> None:
     said = {name: [(mute.why, mute.by) for mute in muted] for name, muted in zip(others, found, strict=True)}
     held = ("silence", "silence 3 (ada, until 14:00Z: moves)")
     behind = ("inhibited", "incident 2 (late: amount)")
+    blocked = ("blocked", "late is late (incident 2)")
     assert said == {
         "plain": [],
         "late": [],
-        "behind": [behind],
+        "behind": [behind, blocked],
         "silenced": [held],
         "desk": [("time", "outside of office")],
         "desk, but told elsewhere": [],
         "seldom": [("pending", "bad in 2 of the last 4 runs")],
-        "both": [held, behind],
+        "both": [held, behind, blocked],
     }

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import json
 import re
+import shutil
 import sqlite3
+import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import Any
 
 import click
 import pytest
+import yaml
 
 import dq
 from dq.alerting.channels import build
@@ -449,3 +453,31 @@ def test_the_package_of_extend_names_its_files() -> None:
     }
     assert {value.partition(":")[0] for group in points.values() for value in group.values()} == modules
     assert set(tomllib.loads(toml)["tool"]["setuptools"]["py-modules"]) == modules
+
+
+# ---------------------------------------------------------------------------------------------------------- dq watch
+
+
+def test_the_units_of_the_watcher_start_a_command_that_there_is() -> None:
+    unit = configparser.RawConfigParser(strict=True)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]  # the documented way to keep upper case
+    unit.read_string((ROOT / "docs" / "dq-watch.service").read_text())
+    assert {"Unit", "Service", "Install"} == set(unit.sections())
+    manifest = yaml.safe_load((ROOT / "docs" / "dq-watch.yaml").read_text())
+    assert (manifest["apiVersion"], manifest["kind"]) == ("apps/v1", "Deployment")
+    template = manifest["spec"]["template"]
+    assert manifest["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
+    (container,) = template["spec"]["containers"]
+    for words in (unit["Service"]["ExecStart"].split(), container["command"]):
+        assert Path(words[0]).name == "dq"
+        with cli.commands["watch"].make_context("watch", words[2:]):
+            pass
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_reads_the_unit_of_the_watcher(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "dq-watch.service").read_text().replace("/srv/dq/.venv/bin/dq", "/bin/true")
+    (tmp_path / "dq-watch.service").write_text(text)
+    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / "dq-watch.service")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert "dq-watch" not in done.stderr, done.stderr

@@ -179,7 +179,7 @@ def test_an_upstream_must_be_declared(upstream: Callable[..., list[str]]) -> Non
     assert upstream(raw=(), daily="raw", weekly=("daily", "raw")) == []
     (told,) = upstream(raw_orders=(), daily=("raw_order", "raw_orders"))
     assert told == (
-        "checks/all.py: suite 'daily': upstream= names 'raw_order', which is no suite or reconciliation; "
+        "checks/all.py: suite 'daily': upstream= names 'raw_order', which is no suite, reconciliation or dataset; "
         "did you mean 'raw_orders'? known are daily, raw_orders"
     )
     (told,) = upstream("1 / 0", daily="raw")
@@ -232,7 +232,7 @@ def test_json_and_exit_codes(make_project: Callable[..., Path]) -> None:
     assert done.return_value == 0, "warnings alone are no failure"
     document = json.loads(done.stdout)
     (problem,) = document.pop("problems")
-    assert document == {"exit_code": 0, "suites": 1, "reconciliations": 0}
+    assert document == {"exit_code": 0, "suites": 1, "reconciliations": 0, "datasets": 0}
     sentence = problem.pop("sentence")
     assert sentence.startswith("checks/orders.py: suite 'orders', check 'c': ")
     assert problem == {

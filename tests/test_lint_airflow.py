@@ -423,7 +423,7 @@ def test_the_document(dq: Dq, tmp_path: Path) -> None:
     said = dq("--airflow", "dags", "--json", files={"a.py": "with DAG('d'):\n  op(task_id='t', sla=x)\n"})
     (problem,) = said.document.pop("problems")
     assert {**said.document, "problems": 1} == {
-        "exit_code": 2, "suites": 0, "reconciliations": 0, "dag_files": 1, "problems": 1,
+        "exit_code": 2, "suites": 0, "reconciliations": 0, "datasets": 0, "dag_files": 1, "problems": 1,
     }  # fmt: skip
     sentence = problem.pop("sentence")
     assert sentence.startswith("dags/a.py:2: DAG 'd', task 't': sla= does nothing")

@@ -69,7 +69,7 @@ def test_an_empty_file_means_the_defaults(make_project: MakeProject) -> None:
     project = load_project(make_project())
     assert project.environment == "dev"
     assert project.store.url.reveal_url() == f"sqlite:///{project.root}/var/dq.sqlite"
-    assert (project.datasources, project.suites, project.failures) == ({}, {}, ())
+    assert (project.datasources, project.airflows, project.suites, project.failures) == ({}, {}, {}, ())
 
 
 def test_everything_it_may_say(make_project: MakeProject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +85,16 @@ timeout = "2m30s"
 read_only = false
 max_connections = 2
 parallel = 1
+[airflow.eu]
+url = "https://airflow.example.org/eu"
+user = "dq"
+password = "env:PASSWORD"
+timeout = "30s"
+[airflow.us]
+url = "env:AIRFLOW"
+token = "env:PASSWORD"
+[airflow.here]
+url = "http://localhost:8080/"
 [guard]
 refuse_functions = ["my_sleep"]
 [params]
@@ -101,6 +111,12 @@ floor = 10
     assert (warehouse.url.reveal_url(), warehouse.password.reveal()) == ("postgresql://reader@db:5432/w", "hunter2")
     assert (warehouse.timeout, warehouse.read_only) == (timedelta(seconds=150), False)
     assert (warehouse.max_connections, warehouse.parallel) == (2, 1)
+    eu, us, here = (project.airflows[name] for name in ("eu", "us", "here"))
+    assert (eu.name, eu.url.reveal(), eu.user) == ("eu", "https://airflow.example.org/eu", "dq")
+    assert eu.password is not None and us.token is not None
+    assert (eu.password.reveal(), us.token.reveal()) == ("hunter2", "hunter2")
+    assert (eu.timeout, us.timeout) == (timedelta(seconds=30), timedelta(seconds=10))
+    assert (eu.token, us.user, us.password) == (here.token, here.user, here.password) == (None, None, None)
     assert (project.refuse_functions, project.params) == (("my_sleep",), {"floor": 10})
     assert "hunter2" not in repr(project)
     assert "pw" not in repr(project).replace("password", "").replace("PASSWORD", "")
@@ -148,6 +164,28 @@ floor = 10
         ("[datasources.w]\nurl='duckdb:///md:w?motherduck_token=hunter2'", "dq.toml: datasources.w.url: the url holds"),
         ("[datasources.w]\nurl='mssql+pyodbc:///?odbc_connect=PWD%3Dhunter2'", "dq.toml: datasources.w.url: the url h"),
         ("[store]\nurl='postgresql://u:hunter2@db/w'", "dq.toml: store.url: the url holds a password"),
+        ("[airflow]\nurl='http://a'", "dq.toml: airflow.url: it must be a table, [airflow.url]"),
+        ("[airflow.a]", "dq.toml: airflow.a.url: it is missing; give a text"),
+        ("[airflow.a]\nurl='http://a'\nusr='u'", "dq.toml: airflow.a.usr: unknown key; did you mean 'user'?"),
+        ("[airflow.a]\nurl='ftp://a'", "dq.toml: airflow.a.url: it is not an address with http or https, a host, and"),
+        ("[airflow.a]\nurl='example.org:8080'", "dq.toml: airflow.a.url: it is not an address with http or https"),
+        ("[airflow.a]\nurl='http:///api'", "dq.toml: airflow.a.url: it is not an address with http or https"),
+        ("[airflow.a]\nurl='http://a/?x=1'", "dq.toml: airflow.a.url: it is not an address with http or https"),
+        ("[airflow.a]\nurl='http://a b/'", "dq.toml: airflow.a.url: it has characters that an address cannot have"),
+        ("[airflow.a]\nurl='http://u@a'", "dq.toml: airflow.a.url: it is not an address with http or https"),
+        ("[airflow.a]\nurl='http://u:hunter2@a'", "dq.toml: airflow.a.url: the url holds a password"),
+        ("[airflow.a]\nurl='env:A'\nuser='u'", "dq.toml: airflow.a.user: user and password come together"),
+        ("[airflow.a]\nurl='env:A'\npassword='env:P'", "dq.toml: airflow.a.user: user and password come together"),
+        ("[airflow.a]\nurl='env:A'\npassword='hunter2'", "dq.toml: airflow.a.password: a secret is never written"),
+        ("[airflow.a]\nurl='env:A'\ntoken='hunter2'", "dq.toml: airflow.a.token: a secret is never written here"),
+        (
+            "[airflow.a]\nurl='env:A'\nuser='u'\npassword='env:P'\ntoken='env:T'",
+            "dq.toml: airflow.a.token: give token, or user and password, not both",
+        ),
+        ("[airflow.a]\nurl='env:A'\ntimeout='0s'", "dq.toml: airflow.a.timeout: the duration '0s' is not"),
+        ("[airflow.a]\nurl='env:A'\nuser=1", "dq.toml: airflow.a.user: it must be a text"),
+        ("[airflow.'a b']\nurl='env:A'", "dq.toml: airflow.a b: it must be up to 60 letters, digits"),
+        ("[airflow.'']\nurl='env:A'", "dq.toml: airflow.: it must be up to 60 letters, digits"),
         ("[store]\nurl='env:URL'\npassword='hunter2'", "dq.toml: store.password: a secret is never written here"),
     ],
 )

@@ -12,10 +12,10 @@ from sqlalchemy import func, select
 
 from dq import app, events
 from dq.app.session import transaction
+from dq.model.kept import Answer
 from dq.model.promise import GONE, ITSELF, LONGEST_SUBJECT, Promise, subject_of, whole
 from dq.model.sla import Sla
 from dq.sla import observations, promises
-from dq.sla.evaluate import Answer
 from dq.sla.promises import BLIND
 from dq.store import schema as t
 
@@ -59,7 +59,7 @@ def told(empty_store):
 
         def judge(self, now):
             with empty_store.begin() as connection:
-                return {p.run_id: v.answer for p, v in promises.judge(connection, "prod", now)}
+                return {p.run_id: one.verdict.answer for p, one in promises.judge(connection, "prod", now)}
 
         def open(self):
             with empty_store.connect() as connection:

@@ -14,14 +14,15 @@ import dq
 from dq.model.errors import UsageError
 
 WORDS = {
-    "AddUp", "Aggregate", "Between", "By", "Change", "Check", "ColumnCount", "Compare", "ConsistentCasing", "Count",
-    "Decreasing", "DistinctCount", "DistinctShare", "Distribution", "DuplicateCount", "Explained", "Freshness",
-    "Gaps", "HasLength", "Increasing", "IsNull", "Like", "Matches", "Max", "Mean", "Median", "Min", "MostCommon",
-    "NoOverlap", "NoneOf", "NotBetween", "NotIn", "NotLike", "NotMatches", "NotNull", "OneOf", "Quantile", "Query",
-    "QueryValue", "Ratio", "Reconciliation", "Reference", "RowCount", "Rows", "SameAs", "Schema", "Sequential",
-    "Share", "ShowRows", "Sla", "Stage", "StdDev", "Suite", "Sum", "Table", "TextLength", "TogetherOneOf", "Total",
-    "Unique", "UniqueCount", "UniqueShare", "UniqueWithinRow", "ValidJson", "Values", "ZScore", "__version__",
-    "above", "at_least", "at_most", "below", "between", "exactly", "outside", "reconcile", "run",
+    "AddUp", "Aggregate", "Between", "By", "Calendar", "Change", "Check", "ColumnCount", "Compare",
+    "ConsistentCasing", "Count", "Dataset", "Decreasing", "DistinctCount", "DistinctShare", "Distribution",
+    "DuplicateCount", "Explained", "Freshness", "Gaps", "HasLength", "Increasing", "IsNull", "Like", "Matches", "Max",
+    "Mean", "Median", "Min", "MostCommon", "NoOverlap", "NoneOf", "NotBetween", "NotIn", "NotLike", "NotMatches",
+    "NotNull", "OneOf", "Quantile", "Query", "QueryValue", "Ratio", "Reconciliation", "Reference", "RowCount", "Rows",
+    "SameAs", "Schema", "Sequential", "Share", "ShowRows", "Sla", "Stage", "StdDev", "Suite", "Sum", "Table",
+    "TextLength", "TogetherOneOf", "Total", "Unique", "UniqueCount", "UniqueShare", "UniqueWithinRow", "ValidJson",
+    "Values", "ZScore", "__version__", "above", "at_least", "at_most", "below", "between", "exactly", "outside",
+    "reconcile", "run",
 }  # fmt: skip
 HEAVY = {"airflow", "alembic", "duckdb", "fastapi", "jinja2", "requests", "slack_sdk", "sqlalchemy", "sqlglot"}
 
@@ -72,7 +73,7 @@ def test_run_and_reconcile_load_what_they_need_when_they_are_used() -> None:
     assert "sqlalchemy" in loaded_after("import dq; dq.run.__globals__['app'].run")
 
 
-def test_the_model_imports_attrs_and_the_standard_library_only() -> None:
+def test_the_model_imports_attrs_the_standard_library_and_tables_of_holidays_only() -> None:
     assert dq.__file__ is not None
     for path in sorted((Path(dq.__file__).parent / "model").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -83,7 +84,7 @@ def test_the_model_imports_attrs_and_the_standard_library_only() -> None:
                 if isinstance(node, ast.ImportFrom)
                 else []
             )
-            allowed = {*sys.stdlib_module_names, "attrs"}
+            allowed = {*sys.stdlib_module_names, "attrs", "holidays"}
             assert all(n.startswith("dq.model") or n.partition(".")[0] in allowed for n in names), (path, names)
 
 

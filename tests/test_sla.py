@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections import Counter
 from datetime import UTC, date, datetime, time, timedelta
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -17,12 +18,15 @@ from hypothesis import strategies as st
 from dq.model.errors import DeclarationError
 from dq.model.incident import IncidentKey
 from dq.model.interval import Interval
+from dq.model.kept import Answer
 from dq.model.observation import Observation
 from dq.model.severity import Outcome, Severity
 from dq.model.sla import Sla
 from dq.sla.callback import call_on_miss
-from dq.sla.evaluate import Answer, Expectation, due_partitions, evaluate, expected_partitions
-from dq.sla.findings import findings, incident_key, new_misses, sentence
+from dq.sla.evaluate import Expectation, evaluate
+from dq.sla.expected import due_partitions, expected_partitions
+from dq.sla.findings import findings, incident_key, sentence
+from dq.sla.partitions import Judged, what_came
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -158,7 +162,7 @@ def test_a_promise_that_means_nothing_is_refused(arguments):
 
 
 def test_a_promise_can_be_changed_into_another():
-    assert attrs.evolve(ROME, due="07:00") == Sla(due="07:00", tz="Europe/Rome")
+    assert attrs.evolve(ROME, due="07:00") == Sla(due="07:00", tz="Europe/Rome", severity="critical")
 
 
 # ------------------------------------------------------------------------------------------------------------ evaluate
@@ -470,8 +474,11 @@ def test_the_sentence_shows_the_clock_as_it_was():
 KEY = IncidentKey("prod", "sla", "orders", "2024-06-27")
 
 
-def told(verdict, recorded=()):
-    return findings([verdict], "prod", {"owner": "sales-data", "tag": "gold"}, recorded, {"runbook": "read me"})
+def told(verdict, *, known=False, was_told=False):
+    """What is said of ``verdict``; known: a miss is on record already."""
+    is_new = verdict.missed and verdict.severity is not None and not known
+    labels, links = {"owner": "sales-data", "tag": "gold"}, {"runbook": "read me"}
+    return findings(verdict, "prod", labels, links, is_new=is_new, was_told=was_told)
 
 
 def test_pending_says_nothing():
@@ -500,68 +507,58 @@ def test_what_is_late_is_bad(state, outcome):
         "suite": "orders",
         "sla": "orders",
         "severity": "critical",
+        "answer": str(verdict.answer),
     }
-    assert told(verdict, {KEY}) == (finding,)  # judged again it says the same of the same incident
+    assert told(verdict, known=True, was_told=True) == (finding,)  # judged again it says the same of the same incident
 
 
 def test_a_reconciliation_is_labelled_as_one():
     promise = attrs.evolve(PROMISE, kind="reconciliation", subject="ledger")
-    (finding,) = findings(evaluate([promise], [], AFTER), "prod", {})
+    (finding,) = findings(evaluate([promise], [], AFTER)[0], "prod", {}, is_new=True, was_told=False)
     assert finding.labels["reconciliation"] == finding.labels["sla"] == "ledger"
     assert "suite" not in finding.labels
 
 
-def test_what_came_in_time_is_well():
-    (finding,) = told(judged(AFTER, seen("arrived", BEFORE)))
+def test_what_came_in_time_is_no_news_unless_it_was_warned_of():
+    verdict = judged(AFTER, seen("arrived", BEFORE))
+    assert told(verdict) == ()
+    (finding,) = told(verdict, was_told=True)
     assert (finding.key, finding.severity, finding.outcome, finding.observed) == (KEY, None, Outcome.PASS, "in time")
 
 
 def test_what_came_late_is_well_when_the_miss_is_on_record():
-    (finding,) = told(judged(AFTER, seen("arrived", AFTER)), {KEY})
+    (finding,) = told(judged(AFTER, seen("arrived", AFTER)), known=True, was_told=True)
     assert (finding.key, finding.severity, finding.observed) == (KEY, None, "1h late")
 
 
 def test_a_miss_that_nobody_noticed_is_told_and_then_it_is_well():
-    verdict = judged(AFTER, seen("arrived", AFTER))
-    other = {attrs.evolve(KEY, environment="stage"), attrs.evolve(KEY, part="2024-06-26")}
-    bad, well = told(verdict, other)
+    bad, well = told(judged(AFTER, seen("arrived", AFTER)))
     assert (bad.key, bad.severity, bad.observed) == (KEY, Severity.CRITICAL, "1h late")
     assert bad.labels["severity"] == "critical"
     assert (well.key, well.severity) == (KEY, None)
 
 
-def test_a_miss_is_new_once():
-    late, met, good, soon = (
-        judged(AFTER),
-        judged(AFTER, seen("arrived", AFTER)),
-        judged(AFTER, seen("arrived", BEFORE)),
-        judged(BEFORE),
-    )
-    assert new_misses([late, good, soon], "prod", set()) == (late,)
-    assert new_misses([met], "prod", set()) == (met,)
-    assert new_misses([late, met], "prod", {KEY}) == ()
-    assert new_misses([late], "stage", {KEY}) == (late,)
-
-
 @given(observations=SIGHTINGS, ticks=st.lists(NOWS, min_size=1, max_size=12))
 def test_however_often_it_is_judged_a_breach_opens_once_and_ends_once(observations, ticks):
     """Fold what is said at every tick as the incidents are folded: bad opens what is not open, well ends what is."""
-    recorded, is_open, episodes, calls = set(), False, Counter(), 0
+    row, is_open, episodes, calls = None, False, Counter(), 0
     for now in sorted(ticks):
         verdict = judged(now, *observations)
-        calls += len(new_misses([verdict], "prod", recorded))
-        for finding in told(verdict, recorded):
+        judgement = Judged.of(verdict, row)
+        calls += judgement.is_new
+        for finding in told(verdict, known=row is not None and row.severity is not None, was_told=judgement.was_told):
             if finding.severity is not None and not is_open:
                 episodes["opened"] += 1
                 is_open = True
-                recorded.add(finding.key)
             elif finding.severity is None and is_open:
                 episodes["ended"] += 1
                 is_open = False
-    last = judged(max(ticks), *observations)
-    assert episodes["opened"] == calls == last.missed
-    assert is_open is last.bad
-    assert episodes["ended"] == (last.missed and not last.bad)
+        row = SimpleNamespace(**what_came(judgement, row))
+        if verdict.over:
+            break
+    assert episodes["opened"] == calls == verdict.missed
+    assert episodes["ended"] == (verdict.missed and not verdict.bad)
+    assert is_open is verdict.bad
 
 
 # ------------------------------------------------------------------------------------------------------- user function

@@ -15,7 +15,7 @@ from airflow import __version__ as airflow_version
 from airflow.providers.common.compat.sdk import conf
 from packaging.version import Version
 
-from dq.alerting.channels.http import is_loopback
+from dq.address import is_loopback
 from dq.app.diagnosing import Finding, on_several_hosts
 from dq.model.duration import format_duration
 from dq.model.errors import ConfigError, DqError

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseHook, Connection
 
+from dq.address import address_problem
 from dq.airflow_provider import HOOK_NAMES, PAGERDUTY_FORM, VICTOROPS_FORM
-from dq.alerting.channels.http import address_problem
 
 VICTOROPS_URL = "https://alert.victorops.com/integrations/generic/20131114/alert"
 """Where Splunk On-Call takes alerts (help.splunk.com, "REST Endpoint integration for Splunk On-Call")."""

@@ -114,6 +114,11 @@ class AlertConfig:
         """The type of each channel."""
         return {channel.name: channel.type for channel in self.channels.values()}
 
+    @property
+    def pagers(self) -> frozenset[str]:
+        """The channels that wake people."""
+        return frozenset(name for name, channel in self.channels.items() if channel.pages)
+
     def notify_problems(self, declared: Suite | Reconciliation) -> Iterator[str]:
         """Yield a sentence for every ``notify=`` of ``declared`` that names a channel which is not there."""
         wishes = [("", declared.notify)]

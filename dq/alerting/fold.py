@@ -65,6 +65,8 @@ Labels that begin with ``_`` are for the pump; nothing is routed by them, and no
     _orgs        a finding of one org       how many orgs the check looked at
     _counted     a pending incident         the measurements that ``pending`` has counted, JSON
     _run         every finding of a DAG     the id of the DAG run
+    _early       a finding of an SLA        it may still come in time: no pager is told
+    _budget      a finding of an SLA        it is about an error budget, and no partition
 
 What a bad finding writes into an open incident that stays open:
 
@@ -93,6 +95,7 @@ from sqlalchemy.sql.expression import ColumnElement
 from dq.alerting.incidents import group_key, of_subject, open_key, read_open, to_row
 from dq.model.check import Check, Suite
 from dq.model.damping import read_for_runs
+from dq.model.dataset import Dataset
 from dq.model.group import Group
 from dq.model.incident import Ended, Finding, Incident, IncidentKey, SubjectKind
 from dq.model.interval import Interval
@@ -412,15 +415,15 @@ def _said(incident: Incident) -> Incident:
     return evolve(incident, labels={name: value for name, value in incident.labels.items() if name != ORGS})
 
 
-def declared_labels(declared: Suite | Reconciliation, part: Check | Stage | None = None) -> dict[str, str]:
+def declared_labels(declared: Suite | Reconciliation | Dataset, part: Check | Stage | None = None) -> dict[str, str]:
     """Return the labels that a declaration gives to its findings: suite, check, owner, tags, notify and upstream.
 
     Args:
-        declared: the suite or reconciliation.
+        declared: the suite, reconciliation or dataset.
         part: the check or stage; None: the whole, e.g. for an SLA.
     """
     check = part if isinstance(part, Check) else None
-    labels = {"suite": declared.name}
+    labels = {"dataset" if isinstance(declared, Dataset) else "suite": declared.name}
     if part is not None:
         labels["check"] = part.name
     owner = (check.owner if check else None) or declared.owner
@@ -440,7 +443,9 @@ def declared_labels(declared: Suite | Reconciliation, part: Check | Stage | None
     return labels
 
 
-def declared_links(declared: Suite | Reconciliation, part: Check | Stage | None = None) -> dict[str, str]:
+def declared_links(
+    declared: Suite | Reconciliation | Dataset, part: Check | Stage | None = None
+) -> dict[str, str]:
     """Return the links that a declaration gives to its findings: the runbook."""
     runbook = (part.runbook if isinstance(part, Check) else None) or declared.runbook
     # Pagers make it a link to click on, so nothing else than a page of the web passes.

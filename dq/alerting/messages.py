@@ -36,13 +36,22 @@ _NOUNS = {
     "reconciliation": ("stage", "stages"),
     "sla": ("partition", "partitions"),
     "dag": ("task", "tasks"),
+    "airflow": ("part", "parts"),
+    "watch": ("channel", "channels"),
 }
-_WELL = {"sla": ("has arrived", "have arrived"), "dag": ("succeeded", "succeeded")}
+_WELL = {
+    "sla": ("has arrived", "have arrived"),
+    "dag": ("succeeded", "succeeded"),
+    "airflow": ("is well again", "are well again"),
+    "watch": ("takes messages again", "take messages again"),
+}
 _FAILS = {
     "suite": ("fails", "fail"),
     "reconciliation": ("differs", "differ"),
     "sla": ("is late", "are late"),
     "dag": ("failed", "failed"),
+    "airflow": ("is not well", "are not well"),
+    "watch": ("takes no messages", "take no messages"),
 }
 _OF_DAG = {THE_RUN: "run failed", THE_DEADLINE: "deadline missed"}
 

@@ -5,7 +5,8 @@
     blocked     what it is made from is not well, at least as badly as it itself:
                 - a suite, reconciliation or SLA that it names as ``upstream`` has an incident of error or worse, or is
                   late;
-                - it could not be measured or has no data, and its own subject is late: that is told, not this.
+                - its own subject is late, and it is about the partition that is late, or could not be measured or has
+                  no data: that is told, not this.
     pending     it was bad in too few runs; see ``fold``
 
 Something must be told: what is worse than what it is made from is not blocked, because nobody may have been woken for
@@ -28,7 +29,8 @@ from dq.alerting.inhibit import InhibitRule, inhibitor
 from dq.alerting.matcher import all_match
 from dq.alerting.routing import labels_of
 from dq.alerting.silences import Silence
-from dq.model.incident import Incident
+from dq.model.incident import BUDGET, EARLY, Incident
+from dq.model.interval import Interval
 from dq.model.severity import Outcome, Severity
 
 
@@ -92,12 +94,13 @@ def _who(silence: Silence, now: datetime) -> str:
 
 def _blocking(known: Iterable[Incident]) -> Callable[[Incident], Incident | None]:
     bad: dict[str, Incident] = {}
-    late: dict[str, Incident] = {}
+    late: dict[tuple[str, Interval | None], Incident] = {}
     upstream: dict[str, frozenset[str]] = {}
-    for source in sorted((i for i in known if i.key.kind != "dag"), key=lambda i: (-i.severity, i.id)):
+    for source in sorted(filter(_blocks, known), key=lambda i: (-i.severity, i.id)):
         name = source.key.subject
         if source.key.kind == "sla":
-            late.setdefault(name, source)
+            late.setdefault((name, None), source)
+            late.setdefault((name, source.interval), source)
         if source.key.kind == "sla" or source.severity >= Severity.ERROR:
             bad.setdefault(name, source)
         upstream[name] = upstream.get(name, frozenset()) | upstream_of(source)
@@ -115,10 +118,15 @@ def _blocking(known: Iterable[Incident]) -> Callable[[Incident], Incident | None
         key = incident.key
         named = (bad.get(name) for name in sorted(upstream_of(incident)) if key.subject not in above(name))
         unknown = key.kind != "sla" and incident.outcome in (Outcome.NO_DATA, Outcome.UNMEASURED)
-        own = late.get(key.subject) if unknown else None
+        own = None if key.kind == "sla" else late.get((key.subject, None if unknown else incident.interval))
         return next((i for i in (*named, own) if i is not None and i.severity >= incident.severity), None)
 
     return blocker
+
+
+def _blocks(incident: Incident) -> bool:
+    """Return whether others can wait for it: what may still come in time, and a budget, hold up nobody."""
+    return incident.key.kind != "dag" and not {EARLY, BUDGET} & incident.labels.keys()
 
 
 def upstream_of(incident: Incident) -> frozenset[str]:

@@ -310,7 +310,7 @@ def _claim(wire: Wire, connection: Connection, key: str) -> _Claim | None:
 
 
 def _places(wire: Wire, incident: Incident) -> tuple[Place, ...]:
-    found, problems = places(wire.config.route, wire.config.types, incident)
+    found, problems = places(wire.config.route, wire.config.types, incident, wire.config.pagers)
     wire.problems.extend(problems)
     return found
 

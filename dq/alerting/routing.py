@@ -33,7 +33,7 @@ from dq.alerting.fold import NOTIFY
 from dq.alerting.incidents import group_key
 from dq.alerting.matcher import Matcher, all_match, parse_matchers, spelled
 from dq.model.errors import DeclarationError
-from dq.model.incident import Incident
+from dq.model.incident import EARLY, Incident
 from dq.model.names import short_key
 from dq.model.severity import Severity
 
@@ -47,8 +47,8 @@ GROUP_BY = ("environment", "subject")
 ALL = ("...",)
 """``group_by`` all labels: each incident is a message of its own."""
 LABELS = (
-    "check", "dag", "environment", "kind", "org", "outcome", "owner", "part", "reconciliation", "severity", "sla",
-    "subject", "suite", "tags", "task",
+    "answer", "check", "dag", "dataset", "environment", "kind", "org", "outcome", "owner", "part", "reconciliation",
+    "severity", "sla", "subject", "suite", "tags", "task",
 )  # fmt: skip
 """What an incident can be routed and grouped by: what ``labels_of`` gives, and what checks and SLAs put there."""
 _T = TypeVar("_T")
@@ -236,7 +236,9 @@ def channel_named(word: str, types: Mapping[str, str]) -> str:
     return name
 
 
-def places(route: Route, types: Mapping[str, str], incident: Incident) -> tuple[tuple[Place, ...], tuple[str, ...]]:
+def places(
+    route: Route, types: Mapping[str, str], incident: Incident, pagers: Collection[str] = ()
+) -> tuple[tuple[Place, ...], tuple[str, ...]]:
     """Return where ``incident`` is told, and a sentence for every word of its ``notify=`` that leads nowhere.
 
     A channel that a route names twice, itself or in its escalation, is told at the earlier time.
@@ -245,6 +247,7 @@ def places(route: Route, types: Mapping[str, str], incident: Incident) -> tuple[
         route: the top of the tree.
         types: channel names to their types.
         incident: as it is now.
+        pagers: the channels that wake people: they are not told what may still come in time.
     """
     chosen = list(choose(route, labels_of(incident)))
     problems: list[str] = []
@@ -255,6 +258,7 @@ def places(route: Route, types: Mapping[str, str], incident: Incident) -> tuple[
             chosen.append(evolve(sugar, channels=(channel_named(word, types),)))
         except DeclarationError as error:
             problems.append(f"{incident.key.subject}: {error}")
+    spared = pagers if EARLY in incident.labels else ()
     found: list[Place] = []
     for taken in chosen:
         key = message_key(incident, taken.group_by)
@@ -262,7 +266,8 @@ def places(route: Route, types: Mapping[str, str], incident: Incident) -> tuple[
         for step in sorted(taken.escalate, key=lambda s: s.after):
             for channel in step.channels:
                 earliest.setdefault(channel, step.after)
-        found += (Place(Target(channel, key), taken, after) for channel, after in earliest.items())
+        told = {channel: after for channel, after in earliest.items() if channel not in spared}
+        found += (Place(Target(channel, key), taken, after) for channel, after in told.items())
     return tuple(dict.fromkeys(found)), tuple(problems)
 
 

@@ -6,6 +6,8 @@ decides on the report in one transaction; the pump speaks to the world outside o
     session    the project, the clock, the store's transactions, the datasources
     measuring  run, scan, reconcile
     closing    due, close, gate, pump
+    watching   Watcher: a round of looking, judging and telling from outside of Airflow; looking: what it sees
+    keeping    what is due, late and kept; known outages; whether a dataset is there
     overdue    sla_check; promise, observe, open_promises: what DAG runs promise, and what is seen
     telling    deliver, send_report
     alerting   what is open; silences, acknowledgements; outbox: what is not delivered
@@ -43,6 +45,17 @@ if TYPE_CHECKING:
     from dq.app.diagnosing import Finding, doctor, doctor_of
     from dq.app.explaining import Statement, explain
     from dq.app.functions import judge_answer
+    from dq.app.keeping import (
+        DatasetStatus,
+        Standing,
+        dataset_status,
+        excuse,
+        excused,
+        kept,
+        standings,
+        take_back,
+        watchers_of,
+    )
     from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
     from dq.app.measuring import partitions, reconcile, run, scan
     from dq.app.migrating import DagFiles, lint_airflow
@@ -57,26 +70,34 @@ if TYPE_CHECKING:
     from dq.app.session import judgement_time, open_project, upgrade
     from dq.app.suggesting import Suggestion, suggest
     from dq.app.telling import send_report
+    from dq.app.watching import Round, Watcher
 
 __all__ = [
     "Alert",
     "DagFiles",
+    "DatasetStatus",
     "Explained",
     "Finding",
     "Problem",
     "Proof",
+    "Round",
+    "Standing",
     "Statement",
     "Suggestion",
+    "Watcher",
     "acknowledge",
     "alerts",
     "announce",
     "backtests",
     "channel_types",
     "close",
+    "dataset_status",
     "digest",
     "doctor",
     "doctor_of",
     "due",
+    "excuse",
+    "excused",
     "expire_silences",
     "explain",
     "explain_routes",
@@ -85,6 +106,7 @@ __all__ = [
     "holds",
     "judge_answer",
     "judgement_time",
+    "kept",
     "latest_run",
     "ledger",
     "lint",
@@ -117,11 +139,14 @@ __all__ = [
     "silenced",
     "sla_check",
     "sql_problems",
+    "standings",
     "suggest",
+    "take_back",
     "tell_ended",
     "unacknowledge",
     "upgrade",
     "waiting",
+    "watchers_of",
     "why_not_good",
 ]
 
@@ -145,6 +170,17 @@ __getattr__ = lazy(
         "diagnosing": ("Finding", "doctor", "doctor_of"),
         "explaining": ("Statement", "explain"),
         "functions": ("judge_answer",),
+        "keeping": (
+            "DatasetStatus",
+            "Standing",
+            "dataset_status",
+            "excuse",
+            "excused",
+            "kept",
+            "standings",
+            "take_back",
+            "watchers_of",
+        ),
         "linting": ("Problem", "lint", "refuse_bad_sql", "sql_problems"),
         "measuring": ("partitions", "reconcile", "run", "scan"),
         "migrating": ("DagFiles", "lint_airflow"),
@@ -159,5 +195,6 @@ __getattr__ = lazy(
         "session": ("judgement_time", "open_project", "upgrade"),
         "suggesting": ("Suggestion", "suggest"),
         "telling": ("send_report",),
+        "watching": ("Round", "Watcher"),
     },
 )

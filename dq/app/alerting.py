@@ -111,7 +111,7 @@ def alerts(
             told=tuple(known.get(i.id, ())),
             muted=found.get(i.id, ()),
             worse_than=_worse_than(i, known.get(i.id, ()), found.get(i.id, ()), before.get(i.id)),
-            problems=places(config.route, config.types, i)[1],
+            problems=places(config.route, config.types, i, config.pagers)[1],
         )
         for i in shown
         if suite in (None, i.key.subject)
@@ -132,9 +132,8 @@ def mutes(
     because = muter(holding, config.inhibit_rules, incidents, now)
     found = []
     for incident in incidents:
-        hours = [
-            muted_by_time(p.chosen, config.time_intervals, now) for p in places(config.route, config.types, incident)[0]
-        ]
+        where, _ = places(config.route, config.types, incident, config.pagers)
+        hours = [muted_by_time(p.chosen, config.time_intervals, now) for p in where]
         closed = Mute("time", ", ".join(dict.fromkeys(filter(None, hours)))) if hours and all(hours) else None
         found.append(because(incident) + ((closed,) if closed is not None else ()))
     return found

@@ -27,9 +27,9 @@ from dq.model.result import Result, Run
 from dq.model.severity import Outcome, Severity
 from dq.project import Project
 from dq.reports.discrepancy import render
-from dq.sla import observations
+from dq.sla import observations, partitions
 from dq.sla.evaluate import SlaVerdict
-from dq.sla.sighting import sighting
+from dq.sla.sighting import sighting, wrong_of
 from dq.store import history
 from dq.store.artefact import ledger_from_json
 
@@ -142,8 +142,10 @@ def _close(
     seen = Observation(kind=run.kind, subject=run.suite, interval=interval, state=state, at=now, source="close")
     observations.record(connection, run.environment, seen)
     if alert:
-        sla_news, missed = judge_sla(connection, project, declared, now, only=interval)
-        fold_news(connection, [news_of(run, declared), *sla_news], now)
+        fold_news(connection, [news_of(run, declared)], now)
+        missed = judge_sla(connection, project, declared, now, only=interval)
+        if declared.sla is not None and (wrong := wrong_of(run, declared.sla.of)) is not None:
+            partitions.count(connection, run.environment, run.kind, run.suite, interval, *wrong)
         _decide_report(connection, run, declared, now)
     body = {"run": run.id, "interval": str(interval), "worst": str(run.worst or ""), "alert": alert}
     events.append(connection, run.environment, events.EventName.RUN_CLOSED, run.suite, body, now)

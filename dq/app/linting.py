@@ -11,11 +11,23 @@ from typing import Any, Literal, cast
 from attrs import asdict, evolve, fields, frozen, has
 
 from dq.alerting.config import AlertConfig
-from dq.app.session import Declared, all_declared, context_of, dialect_of, judgement_time, kind_of
+from dq.alerting.routing import channel_named
+from dq.app.overdue import kind_of_promise, subject_of
+from dq.app.session import (
+    Declared,
+    Promising,
+    all_declared,
+    all_promised,
+    context_of,
+    dialect_of,
+    judgement_time,
+    kind_of,
+)
 from dq.app.telling import ROUTES, alerting_of
 from dq.checks.plan import plan
 from dq.context import Context, expected_sql
 from dq.model.check import Check, Suite
+from dq.model.dataset import Dataset
 from dq.model.errors import DeclarationError, DqError
 from dq.model.group import By
 from dq.model.interval import Interval
@@ -23,6 +35,7 @@ from dq.model.reconciliation import Reconciliation, Stage, Total
 from dq.model.table import Table
 from dq.plugins import suggest
 from dq.project import FILE, Project
+from dq.sla.expected import partition_at
 from dq.sql.engine import Engine
 from dq.sql.statements import Compiler
 
@@ -72,6 +85,8 @@ def lint(project: Project) -> tuple[Problem, ...]:
     interval = Interval.of_day(judgement_time().date() - timedelta(days=1))
     for declared in all_declared(project):
         told += _of_declared(project, declared, interval, alerting)
+    for one in all_promised(project):
+        told += _of_promise(project, one, alerting)
     told += _unused_params(project)
     return tuple(told)
 
@@ -94,7 +109,7 @@ def _of_declared(
     for what, part, clause in _sql_clauses(project, declared, interval, None, by_day=False):
         yield made("error", clause, what, part)
     told = () if alerting is None else alerting.notify_problems(declared)
-    for clause in (*_upstream_clauses(project, declared), *told):
+    for clause in told:
         yield made("error", clause)
     if alerting is not None:
         for channel in getattr(declared, "to", ()):
@@ -120,13 +135,41 @@ def _of_declared(
         yield made(found.level, found.clause, "check", found.check, found.column)
 
 
-def _upstream_clauses(project: Project, declared: Declared) -> Iterator[str]:
-    above = {one.name: one.upstream for one in all_declared(project)}
+def _of_promise(project: Project, declared: Promising, alerting: AlertConfig | None) -> Iterator[Problem]:
+    """Yield what is wrong with what a declaration is made from, and with what it promises."""
+    file, kind, name = project.source_of(declared.name), kind_of_promise(declared), declared.name
+    clauses = [*_upstream_clauses(project, declared)]
+    subject = subject_of(declared)
+    if subject is not None:
+        try:
+            partition = partition_at(judgement_time(), subject.cadence)
+            _ = subject.sla.promises(partition), subject.sla.deadline(partition)
+            if subject.sla.dag is not None:
+                project.airflow_settings(subject.sla.airflow)
+        except DqError as error:
+            clauses.append(f"its SLA cannot be judged: {error}")
+        if subject.sla.rows is not None and isinstance(declared, Reconciliation):
+            clauses.append("its SLA counts rows=, and a reconciliation has several tables; declare a Dataset for one")
+    if isinstance(declared, Dataset):
+        for severity, channels in declared.notify.items():
+            for channel in channels:
+                try:
+                    _ = None if alerting is None else channel_named(channel, alerting.types)
+                except DqError as error:
+                    clauses.append(f"notify={{{severity!r}: ...}}: {error}")
+        if declared.table is not None and declared.table.datasource not in project.datasources:
+            clauses.append(f"{FILE} has no [datasources.{declared.table.datasource}]")
+    for clause in clauses:
+        yield Problem("error", f"{file}: {kind} {name!r}: {clause}", file, kind, name)
+
+
+def _upstream_clauses(project: Project, declared: Promising) -> Iterator[str]:
+    above = {one.name: one.upstream for one in all_promised(project)}
     for name in declared.upstream:
         # What did not load may declare it, and is told anyway.
         if name not in above and not project.failures:
             known = suggest(name, tuple(sorted(above)))
-            yield f"upstream= names {name!r}, which is no suite or reconciliation; {known}"
+            yield f"upstream= names {name!r}, which is no suite, reconciliation or dataset; {known}"
     circle = _circle(declared.name, above)
     if circle and declared.name == min(circle):  # once, and not for each of its members
         yield f"upstream= goes in a circle: {' -> '.join(circle)}; take one of them out"

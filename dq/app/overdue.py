@@ -3,53 +3,138 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from dq import events
 from dq.alerting.fold import News, declared_labels, declared_links
 from dq.app.folding import fold_news
-from dq.app.session import Declared, all_declared, in_transaction, judgement_time, kind_of, transaction
+from dq.app.session import Declared, Promising, all_promised, in_transaction, judgement_time, kind_of, transaction
 from dq.app.telling import deliver_quietly
-from dq.model.incident import IncidentKey
+from dq.model.dataset import Dataset
+from dq.model.errors import DeclarationError
 from dq.model.interval import Interval
 from dq.model.observation import Observation
 from dq.model.promise import Promise
+from dq.model.severity import Severity
 from dq.model.sla import Sla
 from dq.project import Project
-from dq.sla import observations, promises
+from dq.sla import observations, partitions, promises
 from dq.sla.callback import call_on_miss
 from dq.sla.evaluate import SlaVerdict
-from dq.sla.findings import findings, incident_key, new_misses
+from dq.sla.expected import partition_at
+from dq.sla.findings import findings, incident_key
+from dq.sla.partitions import Judged, Key, Subject
 from dq.sla.promises import Open
-from dq.store import schema as t
 
 _log = logging.getLogger(__name__)
 
+AT_ONCE = 200
+"""So many subjects are judged in one transaction."""
 
-def sla_check(project: Project, now: datetime | None = None, *, pump: bool = True) -> tuple[SlaVerdict, ...]:
+
+def sla_check(
+    project: Project, now: datetime | None = None, *, pump: bool = True, news_only: bool = False
+) -> tuple[SlaVerdict, ...]:
     """Judge every promise now, of the project's declarations and of DAG runs, page for new misses; return the verdicts.
+
+    What was settled before is not judged again.
+
+    Args:
+        project: whose declarations and environment.
+        now: the time of the judgement; None: now, or ``DQ_NOW``.
+        pump: whether to deliver at once.
+        news_only: judge only subjects of which something was seen since the last time, or whose time has come: of the
+            others nothing else can be said, so nobody has to be told anything.
 
     Raises:
         StoreError: when the store cannot be used.
     """
     now = now or judgement_time()
+    promised, problems = promised_by(project, now)
+    for problem in problems:
+        _log.warning("%s", problem)
+    with transaction(project) as connection:
+        subjects = [subject for subject, _ in promised.values()]
+        due, gone = partitions.due_for_a_look(connection, project.environment, subjects, now)
+    due = due if news_only else subjects
     told: list[SlaVerdict] = []
-    for declared in all_declared(project):
-        if declared.sla is None:
-            continue
-        verdicts, missed = in_transaction(project, _check_sla, project, declared, declared.sla, now)
-        call_back(project, missed, "sla check", now)
-        told += verdicts
+    for place in range(0, len(due), AT_ONCE):
+        judged = in_transaction(project, _judge, project, due[place : place + AT_ONCE], promised, now)
+        call_back(project, (one.verdict for one in judged if one.is_new), "sla check", now)
+        told += [one.verdict for one in judged]
+    if gone and not project.failures and not problems:
+        in_transaction(project, _let_go, project.environment, gone, now)
     of_runs, new = in_transaction(project, _check_runs, project, now)
     for promise, verdict in new:
         _call(project, verdict, now, promise.dag_id, promise.task_id or None, promise.logical_date or promise.run_after)
     if pump:
         deliver_quietly(project)
     return (*told, *of_runs)
+
+
+def promised_by(project: Project, now: datetime) -> tuple[dict[Key, tuple[Subject, Promising]], tuple[str, ...]]:
+    """Return everything that is promised in the project, with its declaration, and why some of it cannot be judged."""
+    found: dict[Key, tuple[Subject, Promising]] = {}
+    problems = []
+    for declared in all_promised(project):
+        subject = subject_of(declared)
+        if subject is None:
+            continue
+        try:
+            partition = partition_at(now, subject.cadence)
+            _ = subject.sla.promises(partition), subject.sla.deadline(partition)
+            found[subject.key] = subject, declared
+        except DeclarationError as error:
+            place = project.source_of(declared.name)
+            problems.append(f"{place}: {subject.kind} {subject.name!r}: its SLA cannot be judged: {error}")
+    return found, tuple(problems)
+
+
+def kind_of_promise(declared: Promising) -> str:
+    """Return ``suite``, ``reconciliation`` or ``dataset``."""
+    return "dataset" if isinstance(declared, Dataset) else kind_of(declared)
+
+
+def subject_of(declared: Promising) -> Subject | None:
+    """Return what ``declared`` promises; None: nothing.
+
+    A suite or reconciliation that says only how often it is due promises to run.
+    """
+    kind, owner = kind_of_promise(declared), declared.owner or ""
+    if declared.sla is not None:
+        return Subject(kind=kind, name=declared.name, sla=declared.sla, owner=owner)
+    if isinstance(declared, Dataset) or declared.every is None:
+        return None
+    to_run = Sla(every=declared.every, severity=Severity.ERROR)
+    return Subject(kind=kind, name=declared.name, sla=to_run, owner=owner, runs=True)
+
+
+def _judge(
+    connection: Connection,
+    project: Project,
+    due: Sequence[Subject],
+    promised: Mapping[Key, tuple[Subject, Promising]],
+    now: datetime,
+    only: Interval | None = None,
+) -> tuple[Judged, ...]:
+    judged = partitions.judge(connection, project.environment, due, now, only=only)
+    news: list[News] = []
+    for one in judged:
+        expectation = one.verdict.expectation
+        declared = promised[expectation.kind, expectation.subject][1]
+        news += _news(connection, project.environment, one, declared_labels(declared), declared_links(declared), now)
+    fold_news(connection, news, now)
+    return judged
+
+
+def _let_go(connection: Connection, environment: str, gone: Sequence[Key], now: datetime) -> None:
+    """Close what is open of subjects that promise nothing any more."""
+    partitions.settle(connection, environment, gone, now)
+    news = [News(environment=environment, kind="sla", subject=name, parts=frozenset()) for _, name in gone]
+    fold_news(connection, news, now)
 
 
 def promise(
@@ -105,16 +190,13 @@ def observe(project: Project, observation: Observation) -> None:
 
 def judge_sla(
     connection: Connection, project: Project, declared: Declared, now: datetime, only: Interval
-) -> tuple[list[News], tuple[SlaVerdict, ...]]:
-    """Return the news about one partition of ``declared``, and the verdict if it tells of a miss for the first time."""
-    if declared.sla is None:
-        return [], ()
-    recorded, still_open = _incidents(connection, project.environment, declared.name)
-    verdicts = observations.judge(
-        connection, project.environment, kind_of(declared), declared.name, declared.sla, still_open, now, only=only
-    )
-    labels, links = declared_labels(declared), declared_links(declared)
-    return _news(connection, project.environment, verdicts, labels, links, recorded, now)
+) -> tuple[SlaVerdict, ...]:
+    """Judge one partition of ``declared`` and fold what came of it; return the verdict if it tells of a new miss."""
+    subject = subject_of(declared)
+    if subject is None:
+        return ()
+    judged = _judge(connection, project, [subject], {subject.key: (subject, declared)}, now, only)
+    return tuple(one.verdict for one in judged if one.is_new)
 
 
 def call_back(project: Project, missed: Iterable[SlaVerdict], origin: str, now: datetime) -> None:
@@ -124,50 +206,34 @@ def call_back(project: Project, missed: Iterable[SlaVerdict], origin: str, now: 
         _call(project, verdict, now, dag_id)
 
 
-def _check_sla(
-    connection: Connection, project: Project, declared: Declared, sla: Sla, now: datetime
-) -> tuple[tuple[SlaVerdict, ...], tuple[SlaVerdict, ...]]:
-    """Judge one promise; return all verdicts and the misses that are new."""
-    environment, kind, name = project.environment, kind_of(declared), declared.name
-    recorded, still_open = _incidents(connection, environment, name)
-    verdicts = observations.judge(connection, environment, kind, name, sla, still_open, now)
-    labels, links = declared_labels(declared), declared_links(declared)
-    news, missed = _news(connection, environment, verdicts, labels, links, recorded, now)
-    fold_news(connection, news, now)
-    return verdicts, missed
-
-
 def _check_runs(
     connection: Connection, project: Project, now: datetime
 ) -> tuple[tuple[SlaVerdict, ...], list[tuple[Promise, SlaVerdict]]]:
     """Judge what is promised of DAG runs; return all verdicts and the misses that are new."""
     environment = project.environment
     judged = promises.judge(connection, environment, now)
-    subjects = {incident_key(verdict, environment).subject for _, verdict in judged}
-    recorded = {subject: _incidents(connection, environment, subject)[0] for subject in sorted(subjects)}
-    new = []
-    for promised, verdict in judged:
-        known = recorded[incident_key(verdict, environment).subject]
+    new, news = [], []
+    for promised, one in judged:
         labels = {**promised.labels, "dag": promised.dag_id, **({"task": promised.task_id} if promised.task_id else {})}
-        news, missed = _news(connection, environment, [verdict], labels, {}, known, now)
-        fold_news(connection, news, now)
-        new += [(promised, one) for one in missed]
-    return tuple(verdict for _, verdict in judged), new
+        news += _news(connection, environment, one, labels, {}, now)
+        if one.is_new:
+            new.append((promised, one.verdict))
+    fold_news(connection, news, now)
+    return tuple(one.verdict for _, one in judged), new
 
 
 def _news(
     connection: Connection,
     environment: str,
-    verdicts: Iterable[SlaVerdict],
+    judged: Judged,
     labels: Mapping[str, str],
     links: Mapping[str, str],
-    recorded: frozenset[IncidentKey],
     now: datetime,
-) -> tuple[list[News], tuple[SlaVerdict, ...]]:
-    """Return the news of verdicts about one subject, and those that tell of a miss for the first time."""
-    verdicts = tuple(verdicts)
-    missed = new_misses(verdicts, environment, recorded)
-    for verdict in missed:
+) -> list[News]:
+    """Return the news of what was judged; a miss that is told for the first time is an event."""
+    verdict = judged.verdict
+    found = findings(verdict, environment, labels, links, is_new=judged.is_new, was_told=judged.was_told)
+    if judged.is_new:
         wanted = verdict.expectation
         body = {"interval": str(wanted.interval), "answer": str(verdict.answer), "due": wanted.due_at.isoformat()}
         if wanted.run:
@@ -176,23 +242,8 @@ def _news(
         events.append(connection, environment, events.EventName.SLA_MISSED, subject, body, now)
     # One piece of news per finding: a miss that is noticed only when it is over is folded as bad, then as well.
     return [
-        News(environment=environment, kind="sla", subject=finding.key.subject, findings=(finding,))
-        for finding in findings(verdicts, environment, labels, recorded, links)
-    ], missed
-
-
-def _incidents(
-    connection: Connection, environment: str, subject: str
-) -> tuple[frozenset[IncidentKey], tuple[Interval, ...]]:
-    """Return the keys that have an incident, open or ended, and the partitions with an open one."""
-    c = t.incident.c
-    rows = connection.execute(
-        select(c.part, c.interval_start, c.interval_end, c.ended_at).where(
-            c.environment == environment, c.kind == "sla", c.subject == subject
-        )
-    ).all()
-    recorded = frozenset(IncidentKey(environment, "sla", subject, row.part) for row in rows)
-    return recorded, tuple(Interval(row.interval_start, row.interval_end) for row in rows if row.ended_at is None)
+        News(environment=environment, kind="sla", subject=finding.key.subject, findings=(finding,)) for finding in found
+    ]
 
 
 def _call(

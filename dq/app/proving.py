@@ -239,7 +239,7 @@ def _prove(
         why = "a route below it takes whatever comes here"
         return evolve(proof, answer="passes on", sentence=why) if entered else proof
     proof = evolve(proof, labels=labels_of(incident))
-    everywhere, _ = places(config.route, config.types, incident)
+    everywhere, _ = places(config.route, config.types, incident, config.pagers)
     own = [place for place in everywhere if place.chosen.path == path and place.target.channel in channels]
     if not own:
         return evolve(proof, answer="tells nobody", sentence="it is reached, and has no channel")

@@ -28,7 +28,7 @@ from dq.plugins import suggest
 from dq.project import Project
 from dq.store.schema import incident as incident_table
 
-KINDS = ("suite", "reconciliation", "sla", "dag")
+KINDS = ("suite", "reconciliation", "sla", "dag", "airflow", "watch")
 At = tuple[int, ...]
 """The place of a route: which child, on the way down; empty at the top."""
 
@@ -103,7 +103,7 @@ def explain_routes(project: Project, labels: Mapping[str, str]) -> Explained:
         query = select(incident_table).where(c.environment == environment, c.ended_at.is_(None)).order_by(c.id)
         others = [from_row(row) for row in connection.execute(query)] if config.inhibit_rules else []
     *_, muted = mutes(config, holding, [*others, incident], now)
-    found, problems = places(config.route, config.types, incident)
+    found, problems = places(config.route, config.types, incident, config.pagers)
     seen = labels_of(incident)
     return Explained(
         incident=incident,

@@ -18,6 +18,7 @@ from dq.context import Context
 from dq.datasource import Datasource, SqlDatasource, completed
 from dq.datasource.address import parse
 from dq.model.check import Suite
+from dq.model.dataset import Dataset
 from dq.model.errors import ConfigError, StoreError, UsageError
 from dq.model.interval import Interval
 from dq.model.reconciliation import Reconciliation
@@ -28,6 +29,7 @@ from dq.store import ensure, history, open_store
 from dq.store import upgrade as upgrade_store
 
 Declared = Suite | Reconciliation
+Promising = Declared | Dataset
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -71,6 +73,11 @@ def judgement_time() -> datetime:
 def all_declared(project: Project) -> tuple[Declared, ...]:
     """Return every suite and reconciliation of the project."""
     return (*project.suites.values(), *project.reconciliations.values())
+
+
+def all_promised(project: Project) -> tuple[Promising, ...]:
+    """Return everything of the project that can have an SLA."""
+    return (*all_declared(project), *project.datasets.values())
 
 
 def find_reconciliation(project: Project, declared: str | Reconciliation) -> Reconciliation:

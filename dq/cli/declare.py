@@ -100,19 +100,18 @@ def lint(*, dags: Path | None, as_json: bool, project_path: Path | None) -> int:
     wrong = sum(problem.level != "warning" for problem in problems)
     code = 2 if wrong else 0
     suites, reconciliations = (0, 0) if project is None else (len(project.suites), len(project.reconciliations))
+    datasets = 0 if project is None else len(project.datasets)
     if as_json:
-        sizes = {"suites": suites, "reconciliations": reconciliations}
+        sizes = {"suites": suites, "reconciliations": reconciliations, "datasets": datasets}
         if read is not None:
             sizes["dag_files"] = read.count
         json_out({"exit_code": code, **sizes, "problems": [problem.to_json() for problem in problems]})
         return code
     for problem in problems:
         out(clean(f"{problem.level}: {problem.sentence}"))
-    done = (
-        []
-        if project is None
-        else [f"{counted(suites, 'suite')} and {counted(reconciliations, 'reconciliation')} loaded"]
-    )
+    loaded = f"{counted(suites, 'suite')} and {counted(reconciliations, 'reconciliation')} loaded"
+    loaded = f"{counted(datasets, 'dataset')}, {loaded}" if datasets else loaded
+    done = [] if project is None else [loaded]
     done += [] if read is None else [f"{counted(read.count, 'DAG file')} read"]
     say(f"{', '.join(done)}: {counted(wrong, 'problem')}, {counted(len(problems) - wrong, 'warning')}")
     return code
@@ -209,7 +208,7 @@ def _suite_in_force(suite: Suite) -> Iterator[str]:
         yield "; ".join([*parts, *_labels(check)])
     yield from _stands_on(suite)
     if suite.sla is not None:
-        yield f"SLA: {suite.sla}, {suite.sla.severity}"
+        yield f"SLA: {suite.sla}, {suite.sla.consequences}"
 
 
 def _stands_on(declared: Suite | Reconciliation) -> Iterator[str]:
@@ -241,7 +240,7 @@ def _reconciliation_in_force(declared: Reconciliation) -> Iterator[str]:
         yield f"explained: {known.name}" + (", derived, so it explains nothing by itself" if known.derived else "")
     yield from (*_damped(declared), *_stands_on(declared))
     if declared.sla is not None:
-        yield f"SLA: {declared.sla}, {declared.sla.severity}"
+        yield f"SLA: {declared.sla}, {declared.sla.consequences}"
 
 
 def _rungs(ladder: Iterable[tuple[Severity, object]]) -> str:

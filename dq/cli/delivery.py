@@ -25,7 +25,7 @@ from dq.cli.options import (
     teach,
     who,
 )
-from dq.cli.show import clock, json_out, out, say, table, warn
+from dq.cli.show import clock, json_out, out, say, table, warn, write_whole
 
 if TYPE_CHECKING:
     from dq.alerting.undelivered import Undelivered
@@ -108,7 +108,7 @@ def _pump_once(project: Project, stay: timedelta) -> tuple[int, datetime | None,
 
 
 def _write_health(path: Path, code: int, said: str, every: timedelta) -> None:
-    """Replace the file at once, so that nobody reads half of it; a disk that is full must not end the pump."""
+    """Write down what came of a look."""
     document = {
         "at": datetime.now(UTC).isoformat(),
         "pid": os.getpid(),
@@ -116,12 +116,7 @@ def _write_health(path: Path, code: int, said: str, every: timedelta) -> None:
         "said": said,
         "every_seconds": every.total_seconds(),
     }
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(json.dumps(document) + "\n", encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        warn(f"the health file {path} cannot be written: {error.strerror}")
+    write_whole(path, json.dumps(document) + "\n")
 
 
 OUTBOX = ("id", "channel", "key", "since", "tries", "next", "state", "message")

@@ -15,10 +15,12 @@ from dq.cli.announcing import announce
 from dq.cli.assist import selfcheck, suggest
 from dq.cli.declare import explain, init, lint
 from dq.cli.measure import history, reconcile, report, run
-from dq.cli.operate import db, doctor, sla
+from dq.cli.operate import db, doctor
 from dq.cli.options import EXIT_CODES, teach
 from dq.cli.past import backtest, reference
+from dq.cli.promises import dataset, sla
 from dq.cli.show import fail
+from dq.cli.watch import watch
 
 _EPILOG = (
     teach(
@@ -59,7 +61,7 @@ def cli(context: click.Context) -> None:
 
 _PROJECT = (init, suggest, lint, explain)
 _RUNS = (run, reconcile, report, history, backtest, reference)
-for _command in (*_PROJECT, *_RUNS, sla, alerts, announce, db, doctor, selfcheck):
+for _command in (*_PROJECT, *_RUNS, dataset, sla, watch, alerts, announce, db, doctor, selfcheck):
     cli.add_command(_command)
 
 

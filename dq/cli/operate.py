@@ -1,82 +1,13 @@
-"""Commands for operating dq: sla, db, doctor."""
+"""Commands for operating dq: db, doctor."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from dq.cli.measure import pumped, worst
 from dq.cli.options import EXIT_CODES, json_option, open_project, project_option, teach
-from dq.cli.show import json_out, keep_stdout, out, say, table
-
-if TYPE_CHECKING:
-    from dq.sla.evaluate import SlaVerdict
-
-
-@click.group(no_args_is_help=False)
-def sla() -> None:
-    """Judge the promises about when data is there."""
-
-
-@sla.command(
-    short_help="Judge every SLA now.",
-    epilog=teach(
-        """
-dq sla check                       every minute or so, from cron or a DAG
-dq sla check --json
-""",
-        {0: "nothing is overdue", 1: "a partition is overdue", 2: EXIT_CODES[2], 3: EXIT_CODES[3], 4: EXIT_CODES[4]},
-    ),
-)
-@json_option
-@project_option
-def check(*, as_json: bool, project_path: Path | None) -> int:
-    """Judge every SLA from what was observed, show the verdicts, and tell who must know."""
-    from dq import app
-
-    project = open_project(project_path)
-    verdicts = app.sla_check(project, pump=False)
-    codes = [1 if any(verdict.bad for verdict in verdicts) else 0, pumped(project)]
-    if project.failures:
-        codes.append(2)  # a promise may be in a file that did not load
-    code = worst(codes)
-    if as_json:
-        json_out(
-            {"exit_code": code, "environment": project.environment, "verdicts": [_verdict_json(v) for v in verdicts]}
-        )
-    elif verdicts:
-        table(("suite", "interval", "due", "verdict", "found"), [_verdict_line(v) for v in verdicts])
-    else:
-        say("no partition is promised yet: no suite has an sla=, or nothing is due")
-    return code
-
-
-def _verdict_line(verdict: SlaVerdict) -> tuple[object, ...]:
-    from dq.sla.findings import sentence
-
-    wanted = verdict.expectation
-    due, of = f"{wanted.due_at:%Y-%m-%d %H:%M}Z", wanted.run or wanted.interval
-    return wanted.subject, of, due, verdict.answer, sentence(verdict)
-
-
-def _verdict_json(verdict: SlaVerdict) -> dict[str, Any]:
-    from dq.sla.findings import sentence
-
-    wanted = verdict.expectation
-    return {
-        "kind": wanted.kind,
-        "suite": wanted.subject,
-        "interval": wanted.interval.to_json(),
-        "run": wanted.run or None,
-        "due_at": wanted.due_at.isoformat(),
-        "answer": str(verdict.answer),
-        "overdue": verdict.bad,
-        "arrived_at": None if verdict.arrived_at is None else verdict.arrived_at.isoformat(),
-        "severity": str(wanted.severity),
-        "sentence": sentence(verdict),
-    }
+from dq.cli.show import json_out, keep_stdout, out, table
 
 
 @click.group(no_args_is_help=False)

@@ -83,8 +83,8 @@ by severity, `partitions`, `judged`, and `firings[]`: `partition`, `group`, `out
 `check`, `partition`, `at`, and `reference` (`column`, `edges` or `values`, `counts`) or `columns` (name, type, whether
 NULL is allowed).
 
-`dq lint --json` writes `exit_code`, `suites` and `reconciliations` (how many), with `--airflow` also `dag_files` (how
-many), and `problems[]`:
+`dq lint --json` writes `exit_code`, `suites`, `reconciliations` and `datasets` (how many), with `--airflow` also
+`dag_files` (how many), and `problems[]`:
 
 | field | meaning |
 |---|---|
@@ -97,10 +97,20 @@ many), and `problems[]`:
 
 `dq doctor --json` writes `exit_code` and `findings[]`: `state` (`ok`, `warn`, `broken`), `what`, `sentence`.
 
-`dq sla check --json` writes `exit_code`, `environment` and `verdicts[]`: `kind` (`suite`, `reconciliation`, `task`,
-`dag`), `suite` (its name), `interval`, `run` (of a task or DAG), `due_at`, `answer` (`pending`, `on_time`,
-`met_after_miss`, `never_started`, `late_running`, `data_missing`, `unmeasured`, `failed`, `excused`), `overdue`,
-`arrived_at`, `severity`, `sentence`.
+`dq sla check --json` writes `exit_code`, `environment` and `verdicts[]`: `kind` (`suite`, `reconciliation`, `dataset`,
+`task`, `dag`), `suite` (its name), `interval`, `run` (of a task or DAG), `due_at`, `answer` (`pending`, `at_risk`,
+`on_time`, `data_wrong`, `late_but_done`, `met_after_miss`, `never_created`, `never_started`, `paused`, `late_running`,
+`data_missing`, `unmeasured`, `failed`, `source_down`, `excused`), `overdue`, `arrived_at`, `severity` (null: nobody has
+to know), `sentence`.
+
+`dq sla status --json` writes `exit_code`, `environment`, `watchers[]` (`name`, `started_at`, `seen_at`) and
+`promises[]`: `kind`, `name`, `owner`, `promise` (in words), `next_due`, `last` and `open[]`, each with `part`,
+`interval`, `due_at`, `answer`, `arrived_at`, `late_seconds`, `wrong`, `excuse`, `cause`. `dq sla excuses --json` writes
+`excuses[]`: `id`, `name`, `from`, `to`, `reason`, `by`, `created_at`.
+
+`dq status --json` writes `exit_code`, `name`, `interval`, `complete`, `wrong` (null: nobody has looked), `ready`
+(there, and not known to be wrong), `answer`, `sentence`, `waits_for`, `cause`, `since`, `due_at`, `expected_at`,
+`arrived_at`.
 
 `dq alerts --json` writes `exit_code`, `environment`, `undelivered[]` (what failed, as `dq alerts outbox --json` has it)
 and `alerts[]`, worst first:

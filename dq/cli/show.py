@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
@@ -100,6 +101,16 @@ def counted(number: int, word: str) -> str:
 def clock(at: datetime | None) -> str | None:
     """Return ``2026-11-21 05:00Z``."""
     return None if at is None else f"{at:%Y-%m-%d %H:%M}Z"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file at once, so that nobody reads half of it; a disk that is full must not end whoever goes on."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        warn(f"the file {path} cannot be written: {error.strerror}")
 
 
 def fail(text: str, code: int) -> NoReturn:

@@ -7,6 +7,7 @@ DqError                     base: one clear sentence and an exit code
 │   └── GuardError          SQL that is not the one read-only expression it must be
 ├── MeasureError       (3)  the database could not answer
 ├── NotJudgedError     (3)  there is nothing to hold the answer against yet
+├── AirflowError       (3)  an Airflow that is watched did not answer, or refused
 └── StoreError         (3)  dq's own store could not be read or written
 """
 
@@ -61,6 +62,22 @@ class NotJudgedError(DqError):
     def __init__(self, text: str, measured: object = None) -> None:
         super().__init__(text)
         self.measured = measured
+
+
+class AirflowError(DqError):
+    """An Airflow that is watched did not say what it was asked. Never contains an address or a secret.
+
+    Args:
+        text: the sentence.
+        down: whether it did not answer, which may pass; else it refused, or is asked wrongly: somebody must change a
+            setting.
+    """
+
+    exit_code = 3
+
+    def __init__(self, text: str, *, down: bool) -> None:
+        super().__init__(text)
+        self.down = down
 
 
 class StoreError(DqError):

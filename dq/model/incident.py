@@ -11,7 +11,13 @@ from attrs import frozen
 from dq.model.interval import Interval
 from dq.model.severity import Outcome, Severity
 
-SubjectKind = Literal["suite", "reconciliation", "sla", "dag"]
+EARLY = "_early"
+"""The label of what may still come in time: it is told, and never to a pager."""
+
+BUDGET = "_budget"
+"""The label of what is about an error budget, and no partition."""
+
+SubjectKind = Literal["suite", "reconciliation", "sla", "dag", "airflow", "watch"]
 Ended = Literal["recovered", "vanished", "recovered_untold"]
 
 
@@ -21,9 +27,10 @@ class IncidentKey:
 
     Attributes:
         environment: e.g. ``prod``; so stage never pages for prod.
-        kind: ``suite``, ``reconciliation``, ``sla`` or ``dag``.
-        subject: the name of the suite, reconciliation or SLA, or the id of the DAG.
-        part: the check, the stage, the partition of an SLA, or the task of a DAG.
+        kind: ``suite``, ``reconciliation``, ``sla``, ``dag``, ``airflow`` or ``watch``.
+        subject: the name of the suite, reconciliation, dataset or Airflow, the id of the DAG, or what ``dq watch``
+            watches of dq itself.
+        part: the check, the stage, the partition of an SLA, the task of a DAG, or the part of an Airflow.
         org: the key of the org (``Group.key``), ``""`` for the whole.
     """
 

@@ -9,7 +9,11 @@ from attrs import frozen
 
 from dq.model.interval import Interval
 
-ObservedState = Literal["arrived", "missing", "unmeasured", "waiting", "started", "failed", "skipped"]
+ObservedState = Literal[
+    "arrived", "wrong", "missing", "unmeasured",
+    "waiting", "started", "failed", "skipped", "absent", "paused", "done",
+    "unreachable",
+]  # fmt: skip
 
 
 @frozen(kw_only=True)
@@ -17,11 +21,14 @@ class Observation:
     """One sighting of one partition.
 
     Attributes:
-        kind: ``suite``, ``reconciliation``, ``dag`` or ``task``.
+        kind: ``suite``, ``reconciliation``, ``dataset``, ``dag`` or ``task``.
         subject: its name; of a task the DAG and the task, ``orders.load``.
         interval: the partition.
-        state: ``arrived`` (rows were there, a task or DAG run succeeded), ``missing``, ``unmeasured``, ``waiting`` (it
-            has not begun), ``started``, ``failed``, or ``skipped`` (nothing has to come any more).
+        state: ``arrived`` (rows were there, a task or DAG run succeeded), ``wrong`` (rows were there, and a check
+            failed at error or worse), ``missing``, ``unmeasured``, ``waiting`` (it has not begun), ``started``,
+            ``failed``, ``skipped`` (nothing has to come any more), ``absent`` (no run was made for it), ``paused``
+            (its DAG is), ``done`` (the task says so; the data is another matter), or ``unreachable`` (who should know
+            does not answer).
         at: when it was seen, UTC.
         source: who saw it, e.g. ``close`` or ``airflow``.
         detail: a few words for people.

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from attrs import frozen
 
+from dq.model.kept import Answer
 from dq.model.sla import Sla
-from dq.sla.evaluate import Answer, SlaVerdict
+from dq.sla.evaluate import SlaVerdict
 from dq.sla.findings import sentence
 
 
@@ -72,7 +73,9 @@ class TaskInstance:
 
 
 _BLOCKING: dict[Answer, str | None] = {
+    Answer.NEVER_CREATED: None,
     Answer.NEVER_STARTED: None,
+    Answer.PAUSED: None,
     Answer.LATE_RUNNING: "running",
     Answer.FAILED: "failed",
     Answer.UNMEASURED: "failed",

@@ -1,67 +1,78 @@
-"""Which partitions are promised, and whether each promise is kept. Pure: the time is an argument.
+"""Whether each promise is kept. Pure: the time is an argument.
 
-The decision table of ``evaluate``; only what was seen at or before ``now`` counts, in whatever order it is given:
+The decision table of ``evaluate``; only what was seen at or before ``now`` counts, in whatever order it is given.
+*Late* is what comes after it was due and its grace; *bad enough* is the first rung of the ladder of severities.
 
-    first "arrived"       now                 newest sighting   answer
-    at or before due      any                 any               on_time
-    after due             any                 any               met_after_miss
-    none                  any                 skipped           excused
-    none                  at or before due    any other         pending
-    none                  after due           none, waiting     never_started
-    none                  after due           started           late_running
-    none                  after due           missing           data_missing
-    none                  after due           unmeasured        unmeasured
-    none                  after due           failed            failed
+    first seen to be there    excused  now                   what speaks          answer
+    ------------------------  -------  --------------------  -------------------  --------------------------------
+    in time                   -        any                   newest: right        on_time
+    in time                   -        any                   newest: wrong        data_wrong
+    late                      yes      any                   any                  excused
+    late, not bad enough      no       any                   any                  late_but_done
+    late, bad enough          no       any                   any                  met_after_miss
+    never                     yes      any                   any                  excused
+    never                     no       any                   skipped              excused
+    never                     no       not late yet          any                  at_risk, by the table below; else
+                                                                                  pending
+    never                     no       late                  nothing, waiting     never_started
+    never                     no       late                  absent               never_created
+    never                     no       late                  paused               paused
+    never                     no       late                  started              late_running
+    never                     no       late                  failed               failed
+    never                     no       late                  missing, done        data_missing
+    never                     no       late                  unmeasured           unmeasured
+    never                     no       late                  unreachable          source_down
 
 The first arrival decides, and nothing that is seen later takes it back: the promise says when the data was there. Rows
 that vanish afterwards are found by the checks of the suite, whose incident is another one; were they to undo the
 arrival, one breach would page, resolve and page again. That something is skipped holds until it is seen otherwise: a
 task that somebody cleared after all is promised again.
+
+What speaks, where several look: of each who looks only the newest sighting counts. Of these, what a task or run does
+(waiting, absent, paused, started, failed, skipped) says more than that the data is not there, which is why anybody
+asks; within each kind the newest speaks. Data that is there beats a task that says so: of a dataset, a task that
+succeeded is seen as *done*, which is no arrival.
+
+    not late yet, and not there                                                      answer
+    -------------------------------------------------------------------------------  -------
+    ``warn_before`` before it is due has come                                        at_risk
+    it has not begun, and what earlier runs needed would end after it is due          at_risk
+    it was seen to fail, or its DAG is paused, and ``warn_before`` is given           at_risk
+    anything else                                                                    pending
 """
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
 from attrs import frozen
 
 from dq.model.interval import Interval
+from dq.model.kept import Answer
 from dq.model.observation import Observation
 from dq.model.severity import Severity
 from dq.model.sla import Sla
 
-DAY = timedelta(days=1)
-LOOKBACK = timedelta(days=7)
-
-_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)  # so that days begin at midnight and weeks on Monday
-# Of two sightings at one instant, the later word counts.
-_ANSWER_RANK = ("waiting", "started", "unmeasured", "failed", "missing", "skipped")
-
-
-class Answer(enum.StrEnum):
-    """What is to be said of one promise; the table above says when."""
-
-    PENDING = "pending"
-    ON_TIME = "on_time"
-    MET_AFTER_MISS = "met_after_miss"
-    NEVER_STARTED = "never_started"
-    LATE_RUNNING = "late_running"
-    DATA_MISSING = "data_missing"
-    UNMEASURED = "unmeasured"
-    FAILED = "failed"
-    EXCUSED = "excused"
-
-
-_WELL = (Answer.PENDING, Answer.ON_TIME, Answer.MET_AFTER_MISS, Answer.EXCUSED)
 _OVERDUE = {
     "waiting": Answer.NEVER_STARTED,
+    "absent": Answer.NEVER_CREATED,
+    "paused": Answer.PAUSED,
     "started": Answer.LATE_RUNNING,
     "missing": Answer.DATA_MISSING,
+    "done": Answer.DATA_MISSING,
     "unmeasured": Answer.UNMEASURED,
     "failed": Answer.FAILED,
+    "unreachable": Answer.SOURCE_DOWN,
 }
+_THERE = ("arrived", "wrong")
+_OF_TASKS = ("waiting", "absent", "paused", "started", "failed", "skipped")
+_NOT_BEGUN = ("waiting", "absent", "paused")
+# Of two sightings at one instant, the later word counts.
+_RANK = (
+    "arrived", "wrong", "unreachable", "waiting", "absent", "paused", "started", "done", "unmeasured", "failed",
+    "missing", "skipped",
+)  # fmt: skip
 
 
 @frozen(kw_only=True)
@@ -69,29 +80,42 @@ class Expectation:
     """One partition that is promised, or one DAG run.
 
     Attributes:
-        kind: ``suite``, ``reconciliation``, ``dag`` or ``task``.
+        kind: ``suite``, ``reconciliation``, ``dataset``, ``dag`` or ``task``.
         subject: its name.
         interval: the partition; of a DAG run what it is about.
         due_at: the instant (UTC) at which it must be there; being there at that instant is in time.
-        severity: how bad it is when it is not.
-        sla: the promise, for the words that people read and for ``on_miss``.
+        sla: the promise.
         run: the DAG run, of a DAG or task; else ``""``.
+        needs: how long earlier runs took from their beginning; None: that is not known well enough.
+        excuse: why it does not count; empty: it does.
+        runs: what is promised is that a run is made, whatever it finds.
     """
 
     kind: str
     subject: str
     interval: Interval
     due_at: datetime
-    severity: Severity
     sla: Sla
     run: str = ""
+    needs: timedelta | None = None
+    excuse: str = ""
+    runs: bool = False
 
     @classmethod
     def of(cls, kind: str, subject: str, interval: Interval, sla: Sla) -> Expectation:
         """Return what ``sla`` promises about the partition ``interval`` of the subject."""
-        return cls(
-            kind=kind, subject=subject, interval=interval, due_at=sla.deadline(interval), severity=sla.severity, sla=sla
-        )
+        return cls(kind=kind, subject=subject, interval=interval, due_at=sla.deadline(interval), sla=sla)
+
+    @property
+    def late_at(self) -> datetime:
+        """What comes after this instant is late."""
+        return self.due_at + self.sla.grace
+
+    @property
+    def turns(self) -> tuple[datetime, ...]:
+        """The instants after which, by time alone, something else is to be said, in order."""
+        early = [self.due_at - lead for lead in (self.sla.warn_before, self.needs) if lead is not None]
+        return tuple(sorted({*early, self.late_at, *(self.due_at + rung for _, rung in self.sla.ladder)}))
 
 
 @frozen(kw_only=True)
@@ -103,7 +127,8 @@ class SlaVerdict:
         answer: what came of it.
         now: the instant at which it was judged.
         arrived_at: when the partition was first seen to be there.
-        newest: the newest sighting of the partition that is no arrival.
+        newest: the sighting that speaks of it, of those that are no arrival.
+        wrong: whether what is there is known to be wrong; None: it is not there.
     """
 
     expectation: Expectation
@@ -111,21 +136,34 @@ class SlaVerdict:
     now: datetime
     arrived_at: datetime | None = None
     newest: Observation | None = None
+    wrong: bool | None = None
 
     @property
     def bad(self) -> bool:
         """Whether it is overdue and has not arrived."""
-        return self.answer not in _WELL
+        return self.answer.overdue
 
     @property
     def missed(self) -> bool:
-        """Whether the deadline was missed, however it went on."""
-        return self.bad or self.answer is Answer.MET_AFTER_MISS
+        """Whether it was not there in time, however it went on."""
+        return self.answer.missed
 
     @property
     def late(self) -> timedelta:
-        """How late it is or was; zero when it is not."""
+        """How late it is or was, after it was due; zero when it is not."""
         return max((self.arrived_at or self.now) - self.expectation.due_at, timedelta(0))
+
+    @property
+    def severity(self) -> Severity | None:
+        """How bad it is or was, by how late; None: nobody has to know of it (yet)."""
+        if self.answer is Answer.AT_RISK:
+            return Severity.WARNING
+        return self.expectation.sla.severity_of(self.late) if self.missed else None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing that is seen later, nor time, can change what came of it."""
+        return self.arrived_at is not None or (self.answer is Answer.EXCUSED and not self.expectation.excuse)
 
 
 def evaluate(
@@ -153,86 +191,48 @@ def _what(one: Expectation | Observation) -> tuple[str, str, Interval | str]:
 
 
 def _judge(expectation: Expectation, seen: Sequence[Observation], now: datetime) -> SlaVerdict:
-    arrived_at = min((o.at for o in seen if o.state == "arrived"), default=None)
-    others = (o for o in seen if o.state != "arrived")
-    newest = max(others, key=lambda o: (o.at, _ANSWER_RANK.index(o.state), o.source, o.detail), default=None)
-    if arrived_at is not None:
-        answer = Answer.ON_TIME if arrived_at <= expectation.due_at else Answer.MET_AFTER_MISS
-    elif newest is not None and newest.state == "skipped":
+    there = sorted((o for o in seen if o.state in _THERE), key=_age)
+    newest = _speaks(o for o in seen if o.state not in _THERE)
+    if there:
+        answer = _of_arrival(expectation, there[0].at, wrong=there[-1].state == "wrong")
+    elif expectation.excuse or (newest is not None and newest.state == "skipped"):
         answer = Answer.EXCUSED
-    elif now <= expectation.due_at:
-        answer = Answer.PENDING
+    elif now <= expectation.late_at:
+        answer = Answer.AT_RISK if _at_risk(expectation, newest, now) else Answer.PENDING
     else:
         answer = Answer.NEVER_STARTED if newest is None else _OVERDUE[newest.state]
-    return SlaVerdict(expectation=expectation, answer=answer, now=now, arrived_at=arrived_at, newest=newest)
+    return SlaVerdict(
+        expectation=expectation,
+        answer=answer,
+        now=now,
+        arrived_at=there[0].at if there else None,
+        newest=newest,
+        wrong=there[-1].state == "wrong" if there else None,
+    )
 
 
-def due_partitions(
-    sla: Sla, now: datetime, cadence: timedelta = DAY, lookback: timedelta = LOOKBACK
-) -> tuple[Interval, ...]:
-    """Return the newest partitions whose deadline has passed, oldest first.
-
-    Args:
-        sla: the promise.
-        now: an aware time.
-        cadence: the length of a partition; partitions begin at multiples of it (UTC days, hours, weeks from Monday).
-        lookback: how much of the past, counted back from the end of the newest due partition.
-    """
-    due: list[Interval] = []
-    for partition in _backwards(now, cadence):
-        if due and partition.start < due[0].end - lookback:
-            break
-        if due or sla.deadline(partition) < now:
-            due.append(partition)
-    return tuple(reversed(due))
+def _age(observation: Observation) -> tuple[datetime, int, str, str]:
+    return observation.at, _RANK.index(observation.state), observation.source, observation.detail
 
 
-def _backwards(now: datetime, cadence: timedelta) -> Iterator[Interval]:
-    start = _MONDAY + (now - _MONDAY) // cadence * cadence
-    while True:
-        yield Interval(start, start + cadence)
-        start -= cadence
+def _speaks(seen: Iterable[Observation]) -> Observation | None:
+    newest = {observation.source: observation for observation in sorted(seen, key=_age)}.values()
+    of_tasks = [observation for observation in newest if observation.state in _OF_TASKS]
+    return max(of_tasks or newest, key=_age, default=None)
 
 
-def expected_partitions(
-    sla: Sla,
-    seen: Sequence[Observation],
-    open_partitions: Iterable[Interval],
-    now: datetime,
-    cadence: timedelta = DAY,
-    lookback: timedelta = LOOKBACK,
-) -> tuple[Interval, ...]:
-    """Return the partitions of one subject to judge now, oldest first.
+def _of_arrival(expectation: Expectation, at: datetime, *, wrong: bool) -> Answer:
+    if at <= expectation.late_at:
+        return Answer.DATA_WRONG if wrong else Answer.ON_TIME
+    if expectation.excuse:
+        return Answer.EXCUSED
+    told = expectation.sla.severity_of(at - expectation.due_at) is not None
+    return Answer.MET_AFTER_MISS if told else Answer.LATE_BUT_DONE
 
-    These are all with an open incident, and of the newest whose deadline has passed (``due_partitions``):
 
-    - those due since the subject was first seen, so that a fresh store tells nothing about the past;
-    - of those due before, only the newest, and only when it was seen itself or when nothing was seen at all.
-
-    A subject whose partitions are mostly cut otherwise (hours, or days of another time zone) is judged by those that
-    were seen; a partition of ``cadence`` is then expected only where nothing was seen, so that its death is noticed.
-
-    Args:
-        sla: the promise.
-        seen: the observations of the subject, its earliest among them (``observations.load`` sees to it).
-        open_partitions: the partitions that have an open SLA incident.
-        now: an aware time.
-        cadence: the length of a partition.
-        lookback: how much of the past.
-    """
-    seen = [o for o in seen if o.at <= now]
-    due = due_partitions(sla, now, cadence, lookback)
-    # A clock change makes a day an hour longer; what is longer still is a report over many partitions.
-    shapes = {o.interval for o in seen if o.interval.end - o.interval.start <= cadence + timedelta(hours=1)}
-    odd = {p for p in shapes if p.end - p.start != cadence or (p.start - _MONDAY) % cadence}
-    if 2 * len(odd) > len(shapes):
-        untouched = [p for p in due if not any(o.start < p.end and p.start < o.end for o in odd)]
-        cut = [p for p in odd if p.start >= due[0].start and sla.deadline(p) < now]
-        due = tuple(sorted({*untouched, *cut}))
-    first = min((o.at for o in seen), default=None)
-    if first is None:
-        due = due[-1:]
-    else:
-        newest = due[-1:] if due and due[-1] in shapes else ()
-        due = (*(p for p in due if sla.deadline(p) >= first), *newest)
-    return tuple(sorted({*due, *open_partitions}))
+def _at_risk(expectation: Expectation, newest: Observation | None, now: datetime) -> bool:
+    lead = expectation.sla.warn_before
+    if lead is not None and (now >= expectation.due_at - lead or (newest and newest.state in ("failed", "paused"))):
+        return True
+    begun = newest is not None and newest.state not in _NOT_BEGUN
+    return expectation.needs is not None and not begun and now >= expectation.due_at - expectation.needs

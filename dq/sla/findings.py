@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
+from attrs import evolve
+
 from dq.model.duration import format_duration
-from dq.model.incident import Finding, IncidentKey
+from dq.model.incident import EARLY, Finding, IncidentKey
+from dq.model.kept import Answer
 from dq.model.severity import Outcome
-from dq.sla.evaluate import Answer, SlaVerdict
+from dq.sla.evaluate import SlaVerdict
 
 
 def incident_key(verdict: SlaVerdict, environment: str) -> IncidentKey:
@@ -20,121 +23,119 @@ def incident_key(verdict: SlaVerdict, environment: str) -> IncidentKey:
     return IncidentKey(environment, "sla", expectation.subject, str(expectation.interval))
 
 
-def new_misses(
-    verdicts: Iterable[SlaVerdict], environment: str, recorded: Collection[IncidentKey]
-) -> tuple[SlaVerdict, ...]:
-    """Return the verdicts that tell of a miss for the first time: for these ``on_miss`` is called.
-
-    Args:
-        verdicts: the verdicts of any subjects.
-        environment: e.g. ``prod``.
-        recorded: the keys that already have an incident, open or ended.
-    """
-    return tuple(v for v in verdicts if v.missed and incident_key(v, environment) not in recorded)
-
-
 def findings(
-    verdicts: Iterable[SlaVerdict],
+    verdict: SlaVerdict,
     environment: str,
     labels: Mapping[str, str],
-    recorded: Collection[IncidentKey] = (),
     links: Mapping[str, str] | None = None,
+    *,
+    is_new: bool,
+    was_told: bool,
 ) -> tuple[Finding, ...]:
-    """Return what the verdicts of one subject say about its SLA incidents, in the order in which to fold it.
+    """Return what a verdict says about its SLA incident, in the order in which to fold it.
 
-    A partition that is not due yet says nothing. One that arrived late without anybody having noticed says two things,
-    that it was bad and that it is well, so that the miss is told once.
+        verdict                          findings
+        -------------------------------  -------------------------------------------------------------------
+        bad enough, or at risk           bad
+        missed, over, and told           well
+        missed, over, and nobody knew    bad, then well, so that the miss is told once
+        anything else, and told          well
+        anything else                    none
 
     Args:
-        verdicts: the verdicts of one suite, reconciliation, DAG or task.
+        verdict: what came of a promise.
         environment: e.g. ``prod``.
         labels: what routes match on beside what is added here: owner, tags.
-        recorded: the keys that already have an incident, open or ended.
         links: runbook and the like, by text.
+        is_new: whether it tells of a miss for the first time.
+        was_told: whether an incident of it is open.
     """
-    return tuple(_findings(verdicts, environment, labels, recorded, links or {}))
-
-
-def _findings(
-    verdicts: Iterable[SlaVerdict],
-    environment: str,
-    labels: Mapping[str, str],
-    recorded: Collection[IncidentKey],
-    links: Mapping[str, str],
-) -> Iterator[Finding]:
-    for verdict in verdicts:
-        if verdict.answer is Answer.PENDING:
-            continue
-        expectation = verdict.expectation
-        key = incident_key(verdict, environment)
-        own = {
+    expectation, key = verdict.expectation, incident_key(verdict, environment)
+    waits = verdict.bad or verdict.answer is Answer.AT_RISK
+    well = Finding(
+        key=key,
+        interval=expectation.interval,
+        severity=None,
+        outcome=Outcome.PASS,
+        sentence=sentence(verdict),
+        observed=f"{format_duration(verdict.late)} late" if verdict.missed else "in time",
+        threshold=str(expectation.sla),
+        labels={
             **labels,
             "environment": environment,
             "kind": key.kind,
             "sla": key.subject,
             **({} if expectation.run else {expectation.kind: expectation.subject}),
-        }
-        text = sentence(verdict)
-        if verdict.bad or (verdict.missed and key not in recorded):
-            yield Finding(
-                key=key,
-                interval=expectation.interval,
-                severity=expectation.severity,
-                outcome=Outcome.UNMEASURED if verdict.answer is Answer.UNMEASURED else Outcome.FAIL,
-                sentence=text,
-                observed=f"{format_duration(verdict.late)} late",
-                threshold=str(expectation.sla),
-                labels={**own, "severity": str(expectation.severity)},
-                links=links,
-            )
-        if not verdict.bad:
-            yield Finding(
-                key=key,
-                interval=expectation.interval,
-                severity=None,
-                outcome=Outcome.PASS,
-                sentence=text,
-                observed=f"{format_duration(verdict.late)} late" if verdict.missed else "in time",
-                threshold=str(expectation.sla),
-                labels=own,
-                links=links,
-            )
+        },
+        links=links or {},
+    )
+    severity = verdict.severity
+    if severity is None:
+        return (well,) if was_told and not waits else ()
+    bad = evolve(
+        well,
+        severity=severity,
+        outcome=Outcome.UNMEASURED if verdict.answer is Answer.UNMEASURED else Outcome.FAIL,
+        observed="not there yet" if verdict.answer is Answer.AT_RISK else f"{format_duration(verdict.late)} late",
+        labels={
+            **well.labels,
+            "severity": str(severity),
+            "answer": str(verdict.answer),
+            **({EARLY: "1"} if verdict.answer is Answer.AT_RISK else {}),
+        },
+    )
+    if waits:
+        return (bad,)
+    return (bad, well) if is_new else (well,) if was_told else ()
 
 
 def sentence(verdict: SlaVerdict) -> str:
     """Return one sentence for people: what was promised and what was seen."""
-    due_at = verdict.expectation.due_at
-    run = verdict.expectation.run
-    partition = f"run {run}" if run else f"partition {verdict.expectation.interval}"
-    due = _when(due_at, verdict.expectation.sla.tz)
+    wanted = verdict.expectation
+    partition = f"run {wanted.run}" if wanted.run else f"partition {wanted.interval}"
+    if wanted.runs:
+        partition = f"a run ({wanted.sla})"
+    due = _when(wanted.due_at, wanted.sla.tz)
     if verdict.answer is Answer.EXCUSED:
-        return f"{partition} was due {due} and is excused; {_seen(verdict)}"
+        why = f": {wanted.excuse}" if wanted.excuse else f"; {cause(verdict)}"
+        return f"{partition} was due {due} and is excused{why}"
     if verdict.arrived_at is not None:
-        arrived = f"{partition} {'finished' if run else 'arrived'} {_when(verdict.arrived_at)}"
+        came = "finished" if wanted.run else "was made" if wanted.runs else "arrived"
+        arrived = f"{partition} {came} {_when(verdict.arrived_at)}"
+        wrong = ", but what is there is wrong" if verdict.wrong else ""
         if verdict.missed:
-            return f"{arrived}, {format_duration(verdict.late)} late; it was due {due}"
-        return f"{arrived}, in time; it was due {due}"
-    if verdict.answer is Answer.PENDING:
-        return f"{partition} is due {due}, in {format_duration(due_at - verdict.now)}; {_seen(verdict)}"
-    missing = "has not finished" if run else "has not arrived"
-    return f"{partition} was due {due} and {missing}; {format_duration(verdict.late)} late; {_seen(verdict)}"
+            return f"{arrived}, {format_duration(verdict.late)} late{wrong}; it was due {due}"
+        return f"{arrived}, in time{wrong}; it was due {due}"
+    if verdict.now <= wanted.due_at:
+        needs = ""
+        if verdict.answer is Answer.AT_RISK and wanted.needs is not None:
+            needs = f"; earlier runs needed {format_duration(wanted.needs)}"
+        return f"{partition} is due {due}, in {format_duration(wanted.due_at - verdict.now)}; {cause(verdict)}{needs}"
+    missing = "has not finished" if wanted.run else "did not happen" if wanted.runs else "has not arrived"
+    grace = f", within its grace of {format_duration(wanted.sla.grace)}" if verdict.answer.waits else ""
+    return f"{partition} was due {due} and {missing}; {format_duration(verdict.late)} late{grace}; {cause(verdict)}"
 
 
 _SEEN = {
     "waiting": "it had not begun",
+    "absent": "no run was made for it",
+    "paused": "its DAG was paused",
     "started": "its run started",
+    "done": "its run had succeeded, but the data was not there",
     "missing": "it was seen without rows",
     "unmeasured": "it could not be measured",
     "failed": "its run failed",
     "skipped": "it was skipped",
+    "unreachable": "who should know did not answer",
 }
 _SEEN_OF_RUN = {"started": "it was running", "failed": "it failed"}
 
 
-def _seen(verdict: SlaVerdict) -> str:
+def cause(verdict: SlaVerdict) -> str:
+    """Return what was seen of it beside its arrival, for people: why it is late, as far as that is known."""
     newest = verdict.newest
     if newest is None:
-        return "nothing has been seen of it"
+        return "it did not run" if verdict.expectation.runs else "nothing has been seen of it"
     detail = f": {newest.detail}" if newest.detail else ""
     seen = (_SEEN_OF_RUN if newest.run else _SEEN).get(newest.state, _SEEN[newest.state])
     return f"{seen} {_when(newest.at)} (says {newest.source}{detail})"

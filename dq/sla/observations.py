@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import datetime, timedelta
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.engine import Connection
 
 from dq.model.interval import Interval
 from dq.model.observation import Observation
-from dq.model.sla import Sla
-from dq.sla.evaluate import DAY, LOOKBACK, Expectation, SlaVerdict, due_partitions, evaluate, expected_partitions
 from dq.store.schema import observation as table
+from dq.store.schema import subject as subject_table
 
 _CHUNK = 500
 
@@ -21,24 +21,29 @@ _CHUNK = 500
 def record(connection: Connection, environment: str, observation: Observation) -> None:
     """Write down what was seen, in the caller's transaction.
 
-    Seeing the same again is no news and adds no row: a sighting that differs from the newest one of its partition in
-    nothing but a later time says nothing more about any promise.
+    Seeing the same again is no news and adds no row: a sighting that differs from the newest one of its run, or of its
+    partition by the same source, in nothing but a later time says nothing more about any promise. That it started at a
+    later time does: it was started again.
     """
+    same_place = [
+        table.c.environment == environment,
+        table.c.kind == observation.kind,
+        table.c.subject == observation.subject,
+        table.c.interval_start == observation.interval.start,
+        table.c.interval_end == observation.interval.end,
+        table.c.run == observation.run,
+    ]
+    if not observation.run:
+        same_place.append(table.c.source == observation.source)
     newest = connection.execute(
         select(table.c.state, table.c.source, table.c.detail, table.c.at)
-        .where(
-            table.c.environment == environment,
-            table.c.kind == observation.kind,
-            table.c.subject == observation.subject,
-            table.c.interval_start == observation.interval.start,
-            table.c.interval_end == observation.interval.end,
-            table.c.run == observation.run,
-        )
+        .where(*same_place)
         .order_by(table.c.at.desc(), table.c.id.desc())
         .limit(1)
     ).first()
     same = newest and tuple(newest)[:3] == (observation.state, observation.source, observation.detail)
-    if newest and same and newest.at <= observation.at:
+    again = observation.state == "started" and not observation.run
+    if newest and same and (newest.at == observation.at or (newest.at <= observation.at and not again)):
         return
     connection.execute(
         table.insert().values(
@@ -54,27 +59,56 @@ def record(connection: Connection, environment: str, observation: Observation) -
             run=observation.run,
         )
     )
+    if not observation.run:
+        s = subject_table.c
+        mine = (s.environment == environment, s.kind == observation.kind, s.subject == observation.subject)
+        connection.execute(update(subject_table).where(*mine, s.news == 0).values(news=1))
 
 
-def load(connection: Connection, environment: str, kind: str, subject: str, since: datetime) -> tuple[Observation, ...]:
-    """Return what was seen of the subject's partitions, oldest sighting first.
+def load_many(
+    connection: Connection,
+    environment: str,
+    subjects: Collection[tuple[str, str]],
+    since: datetime,
+    older: Sequence[tuple[tuple[str, str], Interval]] = (),
+) -> dict[tuple[str, str], list[Observation]]:
+    """Return what was seen of the partitions of subjects, oldest sighting first.
 
     Args:
         connection: a connection to the store.
         environment: e.g. ``prod``.
-        kind: ``suite`` or ``reconciliation``.
-        subject: its name.
-        since: an aware time; partitions that end at or before it are left out. The very first sighting of the subject
-            is always returned, because it says since when anybody has been watching.
+        subjects: their kinds and names.
+        since: an aware time; what was seen before it of partitions that end at or before it is left out.
+        older: partitions that are not.
     """
-    mine = (table.c.environment == environment, table.c.kind == kind, table.c.subject == subject)
-    first = select(table.c.id).where(*mine).order_by(table.c.at, table.c.id).limit(1).scalar_subquery()
+    c = table.c
+    # What was seen since, too: a run of any partition shows that runs are made.
+    new = or_(c.interval_end > since, c.at > since)
+    wanted = [and_(c.subject.in_({name for _, name in subjects}), new)]
+    wanted += [
+        and_(c.subject == name, c.interval_start == partition.start, c.interval_end == partition.end)
+        for (_, name), partition in older
+    ]
+    found: dict[tuple[str, str], list[Observation]] = defaultdict(list)
+    for place in range(0, len(wanted), _CHUNK):
+        mine = (c.environment == environment, c.run == "", or_(*wanted[place : place + _CHUNK]))
+        for row in connection.execute(select(table).where(*mine).order_by(c.at, c.id)):
+            found[row.kind, row.subject].append(_observation(row))
+    return {key: found[key] for key in subjects if key in found}
+
+
+def first_seen(
+    connection: Connection, environment: str, subjects: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], datetime]:
+    """Return since when anybody has been watching subjects; who was never seen is left out."""
+    if not subjects:
+        return {}
+    c = table.c
+    mine = (c.environment == environment, c.run == "", c.subject.in_({name for _, name in subjects}))
     rows = connection.execute(
-        select(table)
-        .where(*mine, or_(table.c.interval_end > since, table.c.id == first))
-        .order_by(table.c.at, table.c.id)
+        select(c.kind, c.subject, func.min(c.at).label("at")).where(*mine).group_by(c.kind, c.subject)
     )
-    return tuple(map(_observation, rows))
+    return {(row.kind, row.subject): row.at for row in rows if (row.kind, row.subject) in subjects}
 
 
 def load_runs(
@@ -109,36 +143,3 @@ def _observation(row: Any) -> Observation:
         detail=row.detail,
         run=row.run,
     )
-
-
-def judge(
-    connection: Connection,
-    environment: str,
-    kind: str,
-    subject: str,
-    sla: Sla,
-    open_partitions: Collection[Interval],
-    now: datetime,
-    *,
-    only: Interval | None = None,
-    cadence: timedelta = DAY,
-    lookback: timedelta = LOOKBACK,
-) -> tuple[SlaVerdict, ...]:
-    """Judge the promises of one subject from what the store has seen.
-
-    Args:
-        connection: a connection to the store.
-        environment: e.g. ``prod``.
-        kind: ``suite`` or ``reconciliation``.
-        subject: its name.
-        sla: its promise.
-        open_partitions: the partitions that have an open SLA incident.
-        now: an aware time.
-        only: judge this partition alone: what the close of a run does, because a run should not tell of other days.
-        cadence: the length of a partition.
-        lookback: how much of the past.
-    """
-    oldest = min(p.start for p in (*due_partitions(sla, now, cadence, lookback), *open_partitions))
-    seen = load(connection, environment, kind, subject, oldest)
-    partitions = expected_partitions(sla, seen, open_partitions, now, cadence, lookback)
-    return evaluate([Expectation.of(kind, subject, p, sla) for p in partitions if only is None or p == only], seen, now)

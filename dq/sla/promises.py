@@ -27,19 +27,20 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
 
 from dq.model.observation import Observation, ObservedState
 from dq.model.promise import ITSELF, Promise, sighted
 from dq.model.sla import Sla
-from dq.sla import observations
-from dq.sla.evaluate import Answer, Expectation, SlaVerdict, evaluate
+from dq.sla import excuses, observations
+from dq.sla.evaluate import Expectation, evaluate
+from dq.sla.partitions import Judged, what_came
 from dq.store.schema import promise as table
 from dq.store.upsert import insert_or_lock
 
@@ -49,7 +50,7 @@ BLIND = timedelta(minutes=10)
 FOR_ITS_WORD = timedelta(seconds=30)
 """For so long a success that was only seen is not judged."""
 
-_OVER = (Answer.ON_TIME, Answer.MET_AFTER_MISS, Answer.EXCUSED)
+_NONE = timedelta(0)
 
 
 @frozen
@@ -129,51 +130,64 @@ def observed(promise: Promise, state: ObservedState, at: datetime, source: str, 
 
 def still_open(connection: Connection, environment: str) -> tuple[Open, ...]:
     """Return the promises of which it is not known yet what came of them, the one that is due first at the front."""
+    return tuple(Open(_load(row), row.looked_at) for row in _open(connection, environment))
+
+
+def _open(connection: Connection, environment: str) -> Iterable[Any]:
     c = table.c
-    mine = (
-        select(table).where(c.environment == environment, c.settled_at.is_(None)).order_by(c.due_at, c.subject, c.run)
-    )
-    return tuple(Open(_load(row), row.looked_at) for row in connection.execute(mine))
+    mine = (c.environment == environment, c.settled_at.is_(None), c.body != "")
+    return connection.execute(select(table).where(*mine).order_by(c.due_at, c.subject, c.run))
 
 
-def judge(connection: Connection, environment: str, now: datetime) -> tuple[tuple[Promise, SlaVerdict], ...]:
-    """Judge the promises that are due and open, and close those of which it is known now what came of them."""
-    due = [one for one in still_open(connection, environment) if one.promise.due_at <= now]
-    seen = observations.load_runs(connection, environment, {one.promise.run_id for one in due})
-    found = tuple(_judged(due, seen, now))
-    for promise, verdict in found:
-        if verdict.answer in _OVER:
-            connection.execute(table.update().where(*_is(environment, promise)).values(settled_at=now))
-    return found
-
-
-def _judged(due: Iterable[Open], seen: Iterable[Observation], now: datetime) -> Iterator[tuple[Promise, SlaVerdict]]:
+def judge(connection: Connection, environment: str, now: datetime) -> tuple[tuple[Promise, Judged], ...]:
+    """Judge the promises that are open and are due or at risk, and write down what came of them."""
+    rows = [(Open(_load(row), row.looked_at), row) for row in _open(connection, environment)]
+    holding = excuses.holding(connection, environment)
+    due = [(one, row) for one, row in rows if one.promise.due_at - (one.promise.sla.warn_before or _NONE) <= now]
     by_run: dict[tuple[str, str, str], list[Observation]] = defaultdict(list)
-    for sighting in seen:
+    for sighting in observations.load_runs(connection, environment, {one.promise.run_id for one, _ in due}):
         by_run[sighting.kind, sighting.subject, sighting.run].append(sighting)
-    for one in due:
+    found = []
+    for one, row in due:
         promise = one.promise
-        mine = by_run[promise.kind, promise.subject, promise.run_id]
-        arrived = [o for o in mine if o.state == "arrived"]
-        own = [o for o in arrived if o.source == ITSELF]
-        if own:
-            mine = [o for o in mine if o.state != "arrived" or o.source == ITSELF]
-        elif one.looked_at is None or one.looked_at < promise.due_at:
-            if now < promise.due_at + BLIND:
-                continue
-            mine.append(observed(promise, "unmeasured", now, "dq", "nobody has looked at Airflow since"))
-        elif arrived and now < one.looked_at + FOR_ITS_WORD:
+        seen = _known(one, by_run[promise.kind, promise.subject, promise.run_id], now)
+        if seen is None:
             continue
         expectation = Expectation(
             kind=promise.kind,
             subject=promise.subject,
             interval=promise.interval,
             due_at=promise.due_at,
-            severity=promise.sla.severity,
             sla=promise.sla,
             run=promise.run_id,
         )
-        yield promise, evaluate([expectation], mine, now)[0]
+        expectation = evolve(expectation, excuse=excuses.reason(holding, expectation))
+        judged = Judged.of(evaluate([expectation], seen, now)[0], row)
+        start, end = promise.interval.start, promise.interval.end
+        values = {**what_came(judged, row), "interval_start": start, "interval_end": end}
+        if any(getattr(row, name) != value for name, value in values.items()):
+            settled = now if judged.verdict.over and promise.due_at <= now else None
+            owner = promise.labels.get("owner", "")
+            values = {**values, "settled_at": settled, "owner": owner}
+            connection.execute(table.update().where(*_is(environment, promise)).values(**values))
+        found.append((promise, judged))
+    return tuple(found)
+
+
+def _known(one: Open, seen: Sequence[Observation], now: datetime) -> list[Observation] | None:
+    """Return what a promise is judged by; None: it is not judged yet."""
+    promise = one.promise
+    own = [o for o in seen if o.state == "arrived" and o.source == ITSELF]
+    if own or now < promise.due_at:
+        return [o for o in seen if o.state != "arrived" or o.source == ITSELF]
+    if one.looked_at is None or one.looked_at < promise.due_at:
+        if now < promise.due_at + BLIND:
+            return None
+        blind = observed(promise, "unmeasured", now, "dq", "nobody has looked at Airflow since")
+        return [*(o for o in seen if o.state == "arrived"), blind]
+    if any(o.state == "arrived" for o in seen) and now < one.looked_at + FOR_ITS_WORD:
+        return None
+    return list(seen)
 
 
 def _is(environment: str, promise: Promise) -> tuple[Any, ...]:

@@ -294,7 +294,56 @@ promise = Table(
     Column("looked_at", Utc, comment="when somebody last looked at Airflow for it"),
     Column("settled_at", Utc, comment="when it was known what came of it"),
     Column("body", _LONG, nullable=False, comment="JSON: what is promised"),
+    Column("interval_start", Utc),
+    Column("interval_end", Utc),
+    Column("answer", String(20), nullable=False, server_default=text("''"), comment="what came of it, as last judged"),
+    Column("arrived_at", Utc),
+    Column("took", BigInteger, comment="seconds from its beginning to its end, where both were seen"),
+    Column("severity", Integer, comment="how bad it was at worst; NULL: it was not missed"),
+    Column("told", Integer, nullable=False, server_default=text("0"), comment="whether an incident of it is open"),
+    Column("wrong", Integer, comment="whether a check failed at error or worse in it"),
+    Column("bad", BigInteger, comment="rows or orgs"),
+    Column("total", BigInteger, comment="rows or orgs"),
+    Column("cause", Text, comment="why it was late, for people"),
+    Column("owner", String(190), nullable=False, server_default=text("''")),
     Index("dq_promise_open", "environment", "settled_at", "due_at"),
+    Index("dq_promise_due", "environment", "due_at"),
+)
+
+subject = Table(
+    "dq_sla",
+    metadata,
+    Column("environment", String(64), primary_key=True),
+    Column("kind", String(20), primary_key=True),
+    Column("subject", String(190), primary_key=True),
+    Column("promise", String(64), nullable=False, comment="hash of what was promised when it was last looked at"),
+    Column("since", Utc, comment="when it was first seen"),
+    Column("next_at", Utc, comment="look again at that time, news or not"),
+    Column("news", Integer, nullable=False, server_default=text("1"), comment="whether something was seen since"),
+)
+
+excuse = Table(
+    "dq_excuse",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("environment", String(64), nullable=False),
+    Column("subject", String(190), nullable=False, comment="* for all"),
+    Column("starts_at", Utc, nullable=False),
+    Column("ends_at", Utc, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("author", String(120), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("ended_at", Utc, comment="when somebody took it back"),
+    Index("dq_excuse_when", "environment", "ends_at"),
+)
+
+watcher = Table(
+    "dq_watcher",
+    metadata,
+    Column("environment", String(64), primary_key=True),
+    Column("name", String(120), primary_key=True),
+    Column("started_at", Utc, nullable=False),
+    Column("seen_at", Utc, nullable=False),
 )
 
 event = Table(

@@ -28,6 +28,9 @@ COMPONENTS = {
     "2.11": {"scheduler": NO_LOG_SERVER, "triggerer": NO_LOG_SERVER},
 }
 """The components of each line, in the order in which they start, with their options."""
+WEB = {"3.3": "api-server", "2.11": "webserver"}
+"""What answers the REST API of each line; the web server of 2.11 starts only where it is named."""
+VERSION = {"3.3": "/api/v2/version", "2.11": "/api/v1/version"}
 JOBS = {"dag-processor": "DagProcessorJob", "scheduler": "SchedulerJob", "triggerer": "TriggererJob"}
 STARTS_WITHIN = 180
 """Seconds; the components of three pytest workers may start at once on two cores."""
@@ -56,6 +59,11 @@ def settings(line, metadata_url, port):
     }
     if line == "2.11":
         return common | {
+            "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.basic_auth",
+            "AIRFLOW__WEBSERVER__SECRET_KEY": "s" * 64,
+            "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
+            "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(port),
+            "AIRFLOW__WEBSERVER__WORKERS": "1",
             "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
             "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "5",
             "AIRFLOW__SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "30",
@@ -83,7 +91,7 @@ class Components:
         airflow: its home, project and environment (an ``Airflow`` of conftest.py); ``airflow.line`` is ``3.3`` or
             ``2.11``.
         metadata: the URL of the metadata database, as psycopg reads it.
-        port: of the API server of 3.x.
+        port: of the API server of 3.x, or of the web server of 2.11.
     """
 
     airflow: object
@@ -101,9 +109,9 @@ class Components:
     # ------------------------------------------------------------------------------------------- processes
     def start(self, *names):
         """Start components, by default all of them, and wait until each is at work."""
-        options = COMPONENTS[self.airflow.line]
+        options = {"webserver": ()} | COMPONENTS[self.airflow.line]
         since = {}
-        for name in names or options:
+        for name in names or COMPONENTS[self.airflow.line]:
             assert name not in self._running, f"{name} runs already"
             with self.log_of(name).open("a") as log:
                 since[name] = self.now()
@@ -111,8 +119,8 @@ class Components:
                     ["setpriv", *ENDS_WITH_US, self.airflow.interpreter, "-m", "airflow", name, *options[name]],
                     cwd=self.airflow.home, env=self.airflow.env, stdout=log, stderr=log, start_new_session=True,
                 )  # fmt: skip
-            if name == "api-server":  # the others ask it as soon as they start
-                self.wait_for(self._answers, STARTS_WITHIN, "the API server answers")
+            if name in WEB.values():  # the others ask the API server as soon as they start
+                self.wait_for(self._answers, STARTS_WITHIN, f"the {name} answers")
         for name, at in since.items():
             if name in JOBS:
                 self.wait_for(lambda name=name, at=at: self._at_work(name, at), STARTS_WITHIN, f"{name} is at work")
@@ -145,7 +153,7 @@ class Components:
 
     def _answers(self):
         try:
-            return self._ask("GET", "/api/v2/version") is not None
+            return self._ask("GET", VERSION[self.airflow.line]) is not None
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             return False
 
@@ -214,7 +222,8 @@ class Components:
     def logs(self):
         """Return the ends of the logs of the components and of the ten newest of the tasks."""
         found = sorted((self.airflow.home / "logs").glob("dag_id=*/**/*.log"), key=lambda file: file.stat().st_mtime)
-        files = [(self.log_of(name), 3000) for name in COMPONENTS[self.airflow.line]] + [(f, 2000) for f in found[-10:]]
+        names = [*COMPONENTS[self.airflow.line], "webserver"]
+        files = [(self.log_of(name), 3000) for name in names] + [(f, 2000) for f in found[-10:]]
         return "\n".join(
             f"--- {file.relative_to(self.airflow.home)}\n{file.read_text(errors='replace')[-length:]}"
             for file, length in files
@@ -266,7 +275,7 @@ class Components:
     def _ask(self, method, path, body=None):
         """Return what the REST API of 3.x answers; everybody is an administrator there."""
         headers = {"Content-Type": "application/json"}
-        if path not in ("/api/v2/version", "/auth/token"):
+        if path not in (*VERSION.values(), "/auth/token"):
             headers["Authorization"] = f"Bearer {self._ask('GET', '/auth/token')['access_token']}"
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",

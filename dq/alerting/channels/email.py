@@ -20,8 +20,9 @@ from typing import ClassVar, Self
 
 from attrs import field, frozen
 
+from dq.address import is_loopback
 from dq.alerting.channels import Resolve, plain
-from dq.alerting.channels.http import is_loopback, safe
+from dq.alerting.channels.http import safe
 from dq.alerting.channels.settings import Settings
 from dq.alerting.channels.truncate import clean, line
 from dq.model.message import Message, Receipt

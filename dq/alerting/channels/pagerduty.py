@@ -12,9 +12,10 @@ from typing import Any, ClassVar, Self
 from attrs import evolve, field, frozen
 
 from dq.alerting.channels import Resolve, plain
-from dq.alerting.channels.http import RETRY, Answer, UnreachableError, post, safe
+from dq.alerting.channels.http import RETRY, Answer, post, safe, unreached
 from dq.alerting.channels.settings import Settings
 from dq.alerting.channels.truncate import characters, clean, identity, line, most, shortened
+from dq.http import UnreachableError
 from dq.model.message import Message, Receipt
 from dq.model.severity import Severity
 
@@ -128,7 +129,7 @@ class PagerDuty:
         try:
             answer = post(self.url, body, timeout=self.timeout)
         except UnreachableError as error:
-            return error.receipt
+            return unreached(error)
         return classify(answer, (self.routing_key, self.url), {"dedup_key": identity(message.key, 255)})
 
 
@@ -165,7 +166,7 @@ class PagerDutyChange:
         try:
             answer = post(self.url, change(message, self.routing_key), timeout=self.timeout)
         except UnreachableError as error:
-            return error.receipt
+            return unreached(error)
         return classify(answer, (self.routing_key, self.url))
 
 

@@ -8,8 +8,8 @@ from typing import Self
 
 from attrs import field, frozen
 
+from dq.address import address_problem
 from dq.alerting.channels import Resolve
-from dq.alerting.channels.http import address_problem
 from dq.model.errors import ConfigError
 
 # ``env:NAME``, ``file:PATH``, ``airflow:conn_id``; an address such as ``https://...`` is a secret in the clear.

@@ -35,9 +35,10 @@ from slack_sdk import WebClient
 from slack_sdk.webhook import WebhookClient, WebhookResponse
 
 from dq.alerting.channels import Resolve, plain
-from dq.alerting.channels.http import RETRY, Answer, UnreachableError, post, safe
+from dq.alerting.channels.http import RETRY, Answer, post, safe, unreached
 from dq.alerting.channels.settings import Settings
 from dq.alerting.channels.truncate import ELLIPSIS, characters, clean, line, most, shortened
+from dq.http import UnreachableError
 from dq.model.message import CHANGED, Message, Receipt
 from dq.model.severity import Severity
 
@@ -204,7 +205,7 @@ class Slack:
                 return classify(_Webhook(self.webhook, self.timeout).post(payload(message)), (self.webhook,))
             return self._tell(message)
         except UnreachableError as error:
-            return error.receipt
+            return unreached(error)
 
     def _tell(self, message: Message) -> Receipt:
         body = payload(message)

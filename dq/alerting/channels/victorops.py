@@ -13,9 +13,10 @@ from urllib.parse import quote
 from attrs import field, frozen
 
 from dq.alerting.channels import Resolve, plain
-from dq.alerting.channels.http import RETRY, Answer, UnreachableError, post, safe
+from dq.alerting.channels.http import RETRY, Answer, post, safe, unreached
 from dq.alerting.channels.settings import Settings
 from dq.alerting.channels.truncate import characters, identity, line
+from dq.http import UnreachableError
 from dq.model.message import Message, Receipt
 from dq.model.severity import Severity
 
@@ -110,5 +111,5 @@ class VictorOps:
         try:
             answer = post(f"{self.url}/{quote(self.routing_key, safe='')}", body, timeout=self.timeout)
         except UnreachableError as error:
-            return error.receipt
+            return unreached(error)
         return classify(answer, (self.url,), {"entity_id": str(document["entity_id"])})

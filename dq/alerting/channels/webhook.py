@@ -19,9 +19,10 @@ from typing import Any, ClassVar, Self
 from attrs import evolve, field, frozen
 
 from dq.alerting.channels import Resolve, plain
-from dq.alerting.channels.http import Answer, UnreachableError, post
+from dq.alerting.channels.http import Answer, post, unreached
 from dq.alerting.channels.settings import Settings
 from dq.alerting.channels.truncate import characters, clean, identity, line, most, shortened
+from dq.http import UnreachableError
 from dq.model.message import Message, Receipt
 
 VERSION = 1
@@ -108,7 +109,7 @@ class Webhook:
         try:
             return classify(post(self.url, body, timeout=self.timeout, headers=headers))
         except UnreachableError as error:
-            return error.receipt
+            return unreached(error)
 
 
 def _document(whole: Message, shown: Message) -> dict[str, Any]:

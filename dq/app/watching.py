@@ -1,0 +1,242 @@
+"""Watching, from outside of Airflow's scheduler: look, judge, tell, and say that the watcher lives; round after round.
+
+Nothing of it keeps the others from being done: an Airflow that is down, a table that is locked, a store that restarts.
+A round in which promises could not be judged does not say that the watcher lives.
+
+What is told about an Airflow, and about what cannot be told:
+
+    seen in two rounds in a row                       incident
+    ------------------------------------------------  -----------------------------------------
+    a part of an Airflow is unhealthy                 airflow / its name / the part, error
+    an Airflow does not answer, or refuses            airflow / its name / API, error
+    a message was decided ``STUCK`` ago, and waits    watch / outbox / the channel, error
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from attrs import define, field, frozen
+
+from dq.alerting.fold import News
+from dq.app.closing import pump
+from dq.app.folding import fold_news
+from dq.app.looking import Eyes, Looked, look
+from dq.app.outbox import waiting
+from dq.app.overdue import sla_check
+from dq.app.session import in_transaction, judgement_time
+from dq.http import UnreachableError, request
+from dq.model.errors import ConfigError, DqError
+from dq.model.incident import Finding, IncidentKey, SubjectKind
+from dq.model.interval import Interval
+from dq.model.severity import Outcome, Severity
+from dq.project import FILE, Project, load_project
+from dq.sla import watchers
+from dq.sla.evaluate import SlaVerdict
+
+STUCK = timedelta(minutes=10)
+"""A message that was decided so long ago and has not left is told of, by another way."""
+
+PING_SECONDS = 5.0
+"""The dead-man's switch must answer within."""
+PING_EVERY = 60.0
+"""Seconds between two calls of it."""
+
+
+@frozen(kw_only=True)
+class Round:
+    """What a round did.
+
+    Attributes:
+        at: when it began, by the clock of judgements.
+        looked: what was looked at.
+        verdicts: what was judged.
+        sent: messages that a channel took.
+        undelivered: how many messages wait.
+        judged: whether promises could be judged.
+        problems: what went wrong, a sentence each.
+    """
+
+    at: datetime
+    looked: Looked
+    verdicts: tuple[SlaVerdict, ...]
+    sent: int
+    undelivered: int
+    judged: bool
+    problems: tuple[str, ...]
+
+
+@define
+class Watcher:
+    """What one watcher remembers from round to round; to lose it, by a restart, costs a few questions more.
+
+    Attributes:
+        project: the project, read again when a file of it changes.
+        name: which watcher it is, in the store.
+        started_at: when it was started, UTC.
+    """
+
+    project: Project
+    name: str
+    started_at: datetime = field(factory=lambda: datetime.now(UTC))
+    _eyes: Eyes = field(factory=Eyes, init=False)
+    _bad: frozenset[IncidentKey] | None = field(default=None, init=False)
+    _files: Mapping[str, tuple[int, int]] = field(init=False)
+    _ping_after: float = field(default=0.0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._files = _files_of(self.project)
+
+    def round(self, now: datetime | None = None) -> Round:
+        """Make one round; whatever goes wrong is in what it returns.
+
+        Args:
+            now: the time of the judgement; None: now, or ``DQ_NOW``.
+        """
+        now = now or judgement_time()
+        problems: list[str] = []
+        looked, judged, sent, undelivered = Looked(), False, 0, 0
+        verdicts: tuple[SlaVerdict, ...] = ()
+        with _told(problems):
+            self._reload()
+        with _told(problems):
+            looked = look(self.project, self._eyes, now)
+            problems += looked.problems
+        with _told(problems):
+            verdicts = sla_check(self.project, now, pump=False, news_only=True)
+            judged = True
+        with _told(problems):
+            undelivered = self._tell_of_others(looked, now)
+        with _told(problems):
+            report = pump(self.project)
+            sent = report.sent
+            problems += (*report.problems, *report.reasons)
+        if judged:
+            with _told(problems):
+                lives = self.project.environment, self.name, self.started_at, datetime.now(UTC)
+                in_transaction(self.project, watchers.lives, *lives)
+                self._ping()
+        return Round(
+            at=now,
+            looked=looked,
+            verdicts=verdicts,
+            sent=sent,
+            undelivered=undelivered,
+            judged=judged,
+            problems=tuple(dict.fromkeys(problems)),
+        )
+
+    def end(self) -> None:
+        """Take the watcher out of the store: it was told to stop, and nobody must miss it.
+
+        Raises:
+            StoreError: when the store cannot be used.
+        """
+        in_transaction(self.project, watchers.ends, self.project.environment, self.name)
+
+    def _reload(self) -> None:
+        files = _files_of(self.project)
+        if files != self._files:
+            self.project = load_project(self.project.root / FILE)
+            self._files = files
+            self._eyes.airflows.clear()
+
+    def _tell_of_others(self, looked: Looked, now: datetime) -> int:
+        """Tell of Airflows and channels that are not well; return how many messages wait."""
+        long_ago = datetime.now(UTC) - STUCK  # delivery goes by the real clock
+        stuck = [one for one in waiting(self.project) if one.channel and one.since and one.since <= long_ago]
+        bad: dict[IncidentKey, str] = {}
+        for name, why in looked.down.items():
+            bad[self._key("airflow", name, "API")] = f"Airflow {name} cannot be asked: {why}"
+        for name, parts in looked.airflows.items():
+            for part in parts:
+                if part.state == "unhealthy":
+                    heard = "never" if part.heartbeat is None else f"{part.heartbeat:%Y-%m-%d %H:%M:%S} UTC"
+                    bad[self._key("airflow", name, part.name)] = (
+                        f"the {part.name.replace('_', ' ')} of Airflow {name} is not healthy; last heard of: {heard}"
+                    )
+        for channel in sorted({one.channel for one in stuck}):
+            mine = [one for one in stuck if one.channel == channel]
+            error = next((f": {one.error}" for one in mine if one.error), "")
+            bad[self._key("watch", "outbox", channel)] = f"{len(mine)} messages to {channel} have not left{error}"
+        was = self._bad
+        if bad or was is None or was:
+            in_transaction(self.project, fold_news, self._news(bad, was, looked, now), now)
+        self._bad = frozenset(bad)
+        return len(stuck)
+
+    def _key(self, kind: SubjectKind, subject: str, part: str) -> IncidentKey:
+        return IncidentKey(self.project.environment, kind, subject, part)
+
+    def _news(
+        self, bad: Mapping[IncidentKey, str], was: frozenset[IncidentKey] | None, looked: Looked, now: datetime
+    ) -> list[News]:
+        """Return what is bad, and what is well of all that could have been: who was down says nothing of its parts."""
+        well = {self._key("airflow", name, part.name) for name, parts in looked.airflows.items() for part in parts}
+        well |= {self._key("airflow", name, "API") for name in looked.airflows}
+        well |= {key for key in was or () if key.kind == "watch"}
+        day = Interval(now - timedelta(days=1), now)
+        findings = []
+        for key in sorted({*bad, *well}):
+            sentence = bad.get(key)
+            findings.append(
+                Finding(
+                    key=key,
+                    interval=day,
+                    severity=None if sentence is None else Severity.ERROR,
+                    outcome=Outcome.PASS if sentence is None else Outcome.FAIL,
+                    sentence=sentence or "it is well again",
+                    labels={
+                        "environment": key.environment,
+                        "kind": key.kind,
+                        **({} if sentence is None else {"severity": str(Severity.ERROR)}),
+                    },
+                    for_runs=(2, 2),
+                )
+            )
+        return [
+            News(environment=f.key.environment, kind=f.key.kind, subject=f.key.subject, findings=(f,)) for f in findings
+        ]
+
+    def _ping(self) -> None:
+        """Tell whoever notices when the watcher falls silent that it lives.
+
+        Raises:
+            ConfigError: when its address is not to be had, or takes no call.
+        """
+        secret = self.project.watch.ping
+        if secret is None or time.monotonic() < self._ping_after:
+            return
+        try:
+            reply = request("GET", secret.reveal(), timeout=PING_SECONDS, headers={}, longest=1024)
+        except UnreachableError as error:
+            raise ConfigError(f"{secret.place}: {error}") from None
+        if reply.status >= 300:
+            raise ConfigError(f"{secret.place}: it answers with {reply.status}")
+        self._ping_after = time.monotonic() + PING_EVERY
+
+
+@contextmanager
+def _told(problems: list[str]) -> Iterator[None]:
+    """Let what goes wrong be a sentence: the watcher goes on."""
+    try:
+        yield
+    except DqError as error:
+        problems.append(str(error))
+
+
+def _files_of(project: Project) -> dict[str, tuple[int, int]]:
+    """Return of each file of declarations and settings when it was changed, and how long it is."""
+    folders = [project.root / name for name in ("checks", "reports")]
+    files = [project.root / FILE, *(file for folder in folders for file in sorted(folder.glob("*.py")))]
+    found = {}
+    for file in files:
+        try:
+            stat = file.stat()
+        except OSError:
+            continue
+        found[str(file)] = (stat.st_mtime_ns, stat.st_size)
+    return found

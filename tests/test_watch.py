@@ -1,0 +1,455 @@
+"""The watcher, from outside of Airflow: an Airflow on loopback, real data, a real store, real receivers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from dq import app
+from dq.model.interval import Interval
+from dq.model.kept import Answer
+from tests.airflows import ModelAirflow
+from tests.receivers import ONCALL, TEAM, Receivers
+
+DAY = Interval.of_day("2024-06-24")
+MINUTE = timedelta(minutes=1)
+TOML = """
+environment = "prod"
+[store]
+url = "sqlite:///var/store.sqlite"
+[datasources.live]
+url = "sqlite:///live.sqlite"
+[airflow.main]
+url = "env:AIRFLOW_URL"
+timeout = "2s"
+[watch]
+ping = "env:PING_URL"
+"""
+ROUTES = (
+    TEAM
+    + ONCALL
+    + """
+[route]
+channels = ["team"]
+[[route.routes]]
+matchers = ['severity="critical"']
+channels = ["team", "oncall"]
+"""
+)
+CHECKS = """
+from dq import Check, Dataset, RowCount, Sla, Suite, Table, at_least
+
+table = Table("live", "orders", partition="day")
+raw = Dataset("raw", table=table, sla=Sla(within="1h", rows=2, warn_before="30m", dag="collect"), owner="ann")
+load = Dataset("load", sla=Sla(within="2h", dag="collect", task="load"))
+orders = Suite(
+    "orders",
+    table,
+    checks=[Check("rows", RowCount(), error=at_least(2))],
+    sla=Sla(due="06:00", dag="collect", warning=0, critical="1h"),
+    upstream=["raw"],
+)
+"""
+
+
+def at(clock: str, day: int = 25) -> datetime:
+    return datetime.fromisoformat(f"2024-06-{day:02}T{clock}").replace(tzinfo=UTC)
+
+
+class Ping:
+    """A dead-man's switch that counts how often it is called."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        ping = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                ping.calls.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True, kwargs={"poll_interval": 0.05}).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/secret-check-id"
+
+
+class World:
+    def __init__(self, root, receivers, airflow, ping) -> None:
+        self.root, self.receivers, self.airflow, self.ping = root, receivers, airflow, ping
+        with sqlite3.connect(root / "live.sqlite") as live:
+            live.execute("CREATE TABLE orders (day TEXT)")
+        live.close()
+        self.watcher = self.another()
+
+    def another(self):
+        return app.Watcher(app.open_project(self.root), "a watcher")
+
+    def round(self, clock: str, day: int = 25):
+        return self.watcher.round(at(clock, day))
+
+    def rows(self, number: int, day: str = "2024-06-24") -> None:
+        with sqlite3.connect(self.root / "live.sqlite") as live:
+            live.executemany("INSERT INTO orders VALUES (?)", [(day,)] * number)
+        live.close()
+
+    def kept(self, name: str):
+        return {one.part: one for one in app.kept(app.open_project(self.root), at("00:00", 1), [name])}
+
+    def open(self) -> dict[str, str]:
+        alerts = app.alerts(app.open_project(self.root))
+        return {f"{a.incident.key.subject}/{a.incident.key.part}": str(a.incident.severity) for a in alerts}
+
+    @property
+    def paged(self) -> set[str]:
+        return self.receivers.pagerduty.open_keys
+
+
+@pytest.fixture
+def world(make_project, monkeypatch):
+    root = make_project(TOML, {"checks/all.py": CHECKS, "alerting/routes.toml": ROUTES})
+    ping = Ping()
+    with Receivers() as receivers, ModelAirflow() as airflow:
+        for name, value in receivers.environment("k" * 32).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AIRFLOW_URL", airflow.url)
+        monkeypatch.setenv("PING_URL", ping.url)
+        airflow.dag("collect", next_run_after=at("00:00", 26))
+        made = World(root, receivers, airflow, ping)
+        # The day before went well, so that everything was seen already.
+        made.rows(2, "2024-06-23")
+        ran(made, "success", day=24)
+        app.run(app.open_project(root), "orders", Interval.of_day("2024-06-23"), now=at("05:00", 24))
+        made.round("05:30", 24)
+        assert not made.open()
+        yield made
+    ping.server.shutdown()
+    ping.server.server_close()
+
+
+def ran(world: World, state: str, *, task: str | None = None, ended: str | None = "00:40", day: int = 25) -> None:
+    """Airflow has run the DAG for the day before."""
+    world.airflow._runs.clear()
+    world.airflow._tasks.clear()
+    end = None if ended is None else at(ended, day)
+    run = {"run_after": at("00:00", day), "logical_date": at("00:00", day), "started_at": at("00:01", day)}
+    world.airflow.run("collect", f"run {day}", state, ended_at=end, **run)
+    world.airflow.task("collect", f"run {day}", "load", task or state, started_at=at("00:02", day), ended_at=end)
+
+
+def test_what_comes_in_time_pages_nobody(world: World) -> None:
+    world.round("00:10")
+    ran(world, "success")
+    world.rows(2)
+    world.round("00:50")
+    app.run(app.open_project(world.root), "orders", DAY, now=at("05:00"))
+    for clock in ("01:00", "02:30", "06:30", "08:00"):
+        done = world.round(clock)
+        assert done.judged and not done.problems
+    assert [world.kept(name)["2024-06-24"].answer for name in ("raw", "load", "orders")] == [Answer.ON_TIME] * 3
+    assert world.kept("load")["2024-06-24"].arrived_at == at("00:40")  # as Airflow says, not when it was seen
+    assert not world.open() and not world.receivers.slack.posts and not world.paged
+
+
+def test_a_run_that_was_never_made_is_told_with_its_cause_and_resolves(world: World) -> None:
+    world.airflow.dag("collect", next_run_after=at("00:00"))  # its time was, and nobody made it
+    world.round("00:35")
+    assert world.open() == {"raw/2024-06-24": "warning"}
+    assert not world.paged, "what may still come wakes nobody"
+    world.round("01:01")
+    world.round("02:01")
+    assert world.kept("load")["2024-06-24"].answer is Answer.NEVER_CREATED
+    assert world.paged == {"prod/sla/raw", "prod/sla/load"}
+    assert "Airflow has not made its run, which was due 00:00 UTC" in world.kept("load")["2024-06-24"].cause
+    world.rows(3)
+    ran(world, "success", ended="02:50")
+    world.round("03:00")
+    assert not world.paged
+    assert all((a.opens, a.resolves) == (1, 1) for a in world.receivers.pagerduty.alerts.values())
+    assert world.kept("raw")["2024-06-24"].answer is Answer.MET_AFTER_MISS
+    assert world.kept("load")["2024-06-24"].late == timedelta(minutes=50)
+
+
+@pytest.mark.parametrize(
+    ("state", "answer"),
+    [("running", Answer.LATE_RUNNING), ("failed", Answer.FAILED), ("queued", Answer.NEVER_STARTED)],
+)
+def test_why_it_is_late(world: World, state: str, answer: Answer) -> None:
+    ran(world, state, ended="00:30" if state == "failed" else None)
+    world.round("00:10")
+    world.round("02:01")
+    assert world.kept("load")["2024-06-24"].answer is answer
+    assert world.kept("raw")["2024-06-24"].answer is answer, "a task says more than rows that are not there"
+
+
+def test_a_paused_dag_is_named(world: World) -> None:
+    world.airflow.dag("collect", paused=True)
+    world.round("00:10")
+    assert world.open() == {"raw/2024-06-24": "warning"}, "paused is a reason to warn early"
+    world.round("02:01")
+    assert world.kept("load")["2024-06-24"].answer is Answer.PAUSED
+
+
+def test_data_that_is_there_beats_a_task_that_says_so(world: World) -> None:
+    ran(world, "success")
+    world.round("00:10")
+    world.round("01:01")
+    assert world.kept("raw")["2024-06-24"].answer is Answer.DATA_MISSING  # its run has succeeded
+    ran(world, "failed")
+    world.rows(2)
+    world.round("01:10")
+    assert world.kept("raw")["2024-06-24"].answer is Answer.MET_AFTER_MISS  # its run has failed
+
+
+def test_rows_that_came_between_two_looks_around_the_deadline_came_in_time(world: World) -> None:
+    world.round("00:58")
+    world.rows(2)
+    world.round("01:00:30")
+    assert world.kept("raw")["2024-06-24"].answer is Answer.ON_TIME
+    world.round("00:30", 26)
+    world.round("01:00:10", 26)
+    world.rows(2, "2024-06-25")
+    world.round("01:00:50", 26)
+    assert world.kept("raw")["2024-06-25"].answer is Answer.MET_AFTER_MISS
+
+
+def test_an_airflow_that_is_down_is_told_and_what_it_makes_too(world: World) -> None:
+    world.round("00:10")
+    world.airflow.stop()
+    done = world.round("00:20")
+    assert done.judged and list(done.looked.down) == ["main"]
+    assert "main/API" in world.open()
+    assert not any("main" in post["text"] for post in world.receivers.slack.posts), "once may be chance"
+    world.round("00:21")
+    assert any("Airflow main cannot be asked" in json.dumps(post) for post in world.receivers.slack.posts)
+    world.round("02:01")
+    assert world.kept("load")["2024-06-24"].answer is Answer.SOURCE_DOWN
+    assert world.ping.calls, "the watcher itself lives"
+
+
+def test_a_scheduler_that_is_not_healthy_is_told_and_its_recovery(world: World) -> None:
+    world.round("00:10")
+    world.airflow.stamps["scheduler"] = ("unhealthy", at("00:09"))
+    world.round("00:11")
+    world.round("00:12")
+    assert world.open()["main/scheduler"] == "error"
+    world.airflow.stamps["scheduler"] = ("healthy", at("00:13"))
+    world.round("00:13")
+    assert "main/scheduler" not in world.open()
+    told = [json.dumps(post) for post in world.receivers.slack.posts]
+    assert any("the scheduler of Airflow main is not healthy" in post for post in told), told
+    assert any("is well again" in post for post in told), told
+
+
+def test_two_watchers_and_restarts_page_once(world: World) -> None:
+    others = [world.watcher, world.another()]
+    world.airflow.dag("collect", next_run_after=at("00:00"))
+    for minute in range(0, 200, 4):
+        others[minute // 4 % 2].round(at("00:00") + minute * MINUTE)
+        if minute % 40 == 0:
+            others[0] = world.another()
+    errors: list[BaseException] = []
+
+    def both(watcher) -> None:
+        try:
+            watcher.round(at("06:05"))
+            watcher.round(at("07:05"))
+        except BaseException as error:  # noqa: BLE001  # told to the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=both, args=[watcher]) for watcher in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert world.paged == {"prod/sla/raw", "prod/sla/load"}, "orders waits for raw, which is told"
+    assert {a.opens for a in world.receivers.pagerduty.alerts.values()} == {1}
+
+
+@pytest.mark.slow
+def test_a_store_that_is_away_is_no_good_round_and_nothing_is_lost(world: World, postgres_url: str) -> None:
+    toml = (world.root / "dq.toml").read_text().replace("sqlite:///var/store.sqlite", postgres_url)
+    (world.root / "dq.toml").write_text(toml)
+    app.upgrade(app.open_project(world.root))
+    world.round("00:10")
+    world.ping.calls.clear()
+    server = make_url(postgres_url)
+    own = create_engine(server.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with own.connect() as connection:
+        connection.execute(text(f'ALTER DATABASE "{server.database}" ALLOW_CONNECTIONS false'))
+        connection.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
+            {"name": server.database},
+        )
+        away = world.another()
+        done = away.round(at("01:01"))
+        assert not done.judged and any("store" in problem for problem in done.problems)
+        assert not world.ping.calls, "who cannot judge does not say that all is well"
+        connection.execute(text(f'ALTER DATABASE "{server.database}" ALLOW_CONNECTIONS true'))
+        assert away.round(at("01:02")).judged
+    own.dispose()
+    assert world.ping.calls
+    assert "prod/sla/raw" in world.paged
+    assert {alert.opens for alert in world.receivers.pagerduty.alerts.values()} == {1}
+
+
+def test_what_is_declared_while_it_watches_is_watched(world: World) -> None:
+    world.round("00:10")
+    more = '\nfresh = Dataset("fresh", sla=Sla(within="3h", dag="collect"))\n'
+    (world.root / "checks" / "all.py").write_text(CHECKS + more)
+    world.round("03:01")
+    assert "2024-06-24" in world.kept("fresh")
+    (world.root / "checks" / "all.py").write_text(CHECKS + "\nthis is not Python\n")
+    done = world.round("03:02")
+    assert done.judged
+    (world.root / "checks" / "all.py").write_text(CHECKS)
+    world.round("03:03")
+    assert "fresh/2024-06-24" not in world.open(), "what is promised no longer is not open"
+
+
+def test_the_command_watches_until_it_is_told_to_stop(world: World, tmp_path) -> None:
+    health, metrics = tmp_path / "watch.json", tmp_path / "dq.prom"
+    command = [sys.executable, "-m", "dq.cli", "watch", "--every", "1s"]
+    process = subprocess.Popen(
+        [*command, "--health", str(health), "--metrics", str(metrics), "--project", str(world.root)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "DQ_NOW": "2024-06-25T02:30:00+00:00"},
+    )
+    end = time.monotonic() + 60
+    while not (metrics.exists() and "dq_sla_overdue_partitions{" in metrics.read_text()):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.1)
+    signs = [sign for sign in app.watchers_of(app.open_project(world.root)) if sign.name != "a watcher"]
+    assert len(signs) == 1 and datetime.now(UTC) - signs[0].seen_at < MINUTE
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+    assert {sign.name for sign in app.watchers_of(app.open_project(world.root))} == {"a watcher"}
+    assert json.loads(health.read_text())["exit_code"] == 0
+    text = metrics.read_text()
+    assert 'dq_sla_overdue_partitions{environment="prod",kind="dataset",name="load",owner=""} 1' in text
+    assert 'dq_airflow_healthy{environment="prod",airflow="main",part="scheduler"} 1' in text
+    assert world.ping.calls and "secret-check-id" not in said
+
+
+def test_status_says_what_a_dataset_waits_for(world: World) -> None:
+    world.airflow.dag("collect", next_run_after=at("00:00"))
+    world.round("00:40")
+    project = app.open_project(world.root)
+    status = app.dataset_status(project, "orders", now=at("00:41"))
+    assert (status.complete, status.ready, status.waits_for) == (False, False, "raw")
+    assert "Airflow has not made its run" in status.cause
+    assert (status.due_at, status.expected_at) == (at("06:00"), None)
+    world.rows(1)
+    ran(world, "success")
+    world.round("00:50")
+    world.rows(1)
+    world.round("00:56")
+    assert app.dataset_status(project, "orders", now=at("01:00")).waits_for == "orders", "raw is there now"
+    app.run(project, "orders", DAY, now=at("05:00"))
+    status = app.dataset_status(project, "orders", now=at("05:01"))
+    assert (status.ready, status.wrong, status.arrived_at) == (True, False, at("05:00"))
+    unready = app.dataset_status(project, "orders", Interval.of_day("2024-06-20"), now=at("05:01"))
+    assert not unready.complete
+
+
+def dq(world: World, *words: str, now: str = "2024-06-25T07:30:00+00:00") -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "dq.cli", *words, "--project", str(world.root)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "DQ_NOW": now},
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_what_a_person_asks_and_says(world: World) -> None:
+    world.airflow.dag("collect", paused=True)
+    world.round("00:10")
+    world.round("06:05")
+    code, said, _ = dq(world, "sla", "status")
+    assert code == 1
+    assert [line.split()[0] for line in said.splitlines()[1:4]] == ["raw", "load", "orders"]
+    assert "paused: 2024-06-24" in said and "watcher a watcher" in said
+    code, said, _ = dq(world, "sla", "status", "raw", "--json")
+    document = json.loads(said)
+    (promise,) = document["promises"]
+    assert (code, document["exit_code"], promise["name"], promise["owner"]) == (1, 1, "raw", "ann")
+    assert promise["open"][0]["answer"] == "paused"
+    assert promise["next_due"] == "2024-06-26T01:00:00+00:00"
+    code, said, _ = dq(world, "status", "orders")
+    assert code == 1 and "waits for raw: its DAG was paused" in said
+    code, said, _ = dq(world, "status", "orders", "--date", "2024-06-23", "--json")
+    assert (code, json.loads(said)["ready"]) == (0, True)
+    days = ["--from", "2024-06-25T00:00Z", "--to", "2024-06-25T04:00Z"]
+    code, _, said = dq(world, "sla", "excuse", "raw", *days, "--reason", "the lake moves", "--by", "ann")
+    assert code == 0 and "excuse 1" in said
+    world.round("07:31")
+    assert world.kept("raw")["2024-06-24"].answer is Answer.EXCUSED
+    assert world.kept("raw")["2024-06-24"].excuse == "the lake moves"
+    assert "raw/2024-06-24" not in world.open() and "load/2024-06-24" in world.open()
+    code, said, _ = dq(world, "sla", "excuses", "--json")
+    assert json.loads(said)["excuses"][0]["reason"] == "the lake moves"
+    assert dq(world, "sla", "unexcuse", "1")[0] == 0
+    world.round("07:33")
+    assert "raw/2024-06-24" in world.open()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["sla", "status", "oders"], "did you mean 'orders'?"),
+        (["status", "oders"], "did you mean 'orders'?"),
+        (["sla", "excuse", "raw", "--reason", "x"], "--from TIME --to TIME"),
+        (
+            ["sla", "excuse", "raw", "--reason", "x", "--from", "2024-06-25T04:00Z", "--to", "2024-06-25T04:00Z"],
+            "before it begins",
+        ),
+        (["sla", "excuse", "raw", "--reason", " ", "--from", "2024-06-25T04:00Z", "--to", "2024-06-26T04:00Z"],
+         "needs a reason"),
+        (["sla", "unexcuse", "7"], "there is no excuse 7"),
+        (["run", "raw"], "is a dataset, which has no checks"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_sentence(world: World, words: list[str], sentence: str) -> None:
+    code, _, said = dq(world, *words)
+    assert code == 2
+    assert sentence in said and said.count("\n") == 1
+
+
+def test_lint_knows_what_a_promise_needs(world: World) -> None:
+    bad = """
+from dq import Calendar, Dataset, Sla
+a = Dataset("a", sla=Sla(within="1h", dag="x", airflow="prd"), upstream=["nothing"])
+b = Dataset("b", sla=Sla(due="06:00", dag="x", calendar=Calendar(holidays="XX")))
+"""
+    (world.root / "checks" / "bad.py").write_text(bad)
+    problems = [p.sentence for p in app.lint(app.open_project(world.root)) if p.level == "error"]
+    assert any("dataset 'a': upstream= names 'nothing'" in p for p in problems)
+    assert any("dataset 'a': its SLA cannot be judged: dq.toml: there is no [airflow.prd]" in p for p in problems)
+    assert any("dataset 'b'" in p and "knows no such place" in p for p in problems)
+    done = world.round("00:10")
+    assert done.judged and any("dataset 'b'" in p for p in done.problems), "the others are judged all the same"
+    world.round("01:01")
+    assert "raw/2024-06-24" in world.open()
