@@ -431,7 +431,7 @@ def test_the_document(dq: Dq, tmp_path: Path) -> None:
         "level": "error", "file": "dags/a.py", "line": 2, "kind": "dag", "name": "d", "part": "t", "column": None,
     }  # fmt: skip
     (tmp_path / "dq.toml").write_text(TOML)
-    assert set(dq("--json").document) == {"exit_code", "suites", "reconciliations", "problems"}
+    assert set(dq("--json").document) == {"exit_code", "suites", "reconciliations", "datasets", "problems"}
 
 
 def test_the_dag_files_of_this_repository_are_clean(dq: Dq) -> None:
