@@ -889,9 +889,17 @@ def a_check(world: World, name: str, number: int) -> Drawn:
     return Drawn(case, Check(f"{number} {name}", case.kind, critical=threshold, **declared), where and where[1])
 
 
-def orgs_sorted(result: Result | None) -> Result | None:
-    """Return a result with its orgs in one order; an engine may give groups in any."""
-    return result and evolve(result, every_org=tuple(sorted(result.every_org, key=str)))
+def same(alone: Result | None, together: Result) -> bool:
+    """Return whether both are the same; an engine may give groups in any order, and add floating point in any."""
+    if alone is None or len(alone.every_org) != len(together.every_org):
+        return False
+    orgs = [sorted(result.every_org, key=lambda org: str(org.group)) for result in (alone, together)]
+    if not all(map(same, *orgs)):
+        return False
+    numbers = [result.measured for result in (alone, together)]
+    if None not in numbers and math.isclose(*numbers, rel_tol=1e-12, abs_tol=1e-15):  # type: ignore[arg-type]  # not None
+        alone = evolve(alone, measured=together.measured, observed=together.observed)
+    return evolve(alone, every_org=()) == evolve(together, every_org=())
 
 
 def disagreements(world: World) -> Iterator[str]:
@@ -911,7 +919,7 @@ def disagreements(world: World) -> Iterator[str]:
     alone = [r for check in checks for r in run(world, Suite("s", table, checks=[check], by=by))]
     found = {(r.check, r.group): r for r in alone}
     for result in together:
-        if orgs_sorted(found.get((result.check, result.group))) != orgs_sorted(result):
+        if not same(found.get((result.check, result.group)), result):
             yield f"{result.check}: together {result}\nalone {found.get((result.check, result.group))}"
     if len(together) != len(alone):
         yield f"{len(together)} results together, {len(alone)} alone"
