@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from dq.airflow.notify import DqNotifier, finished
     from dq.airflow.operators import DqCheckOperator
     from dq.airflow.promises import sla, sla_miss_callback
+    from dq.airflow.sensors import DatasetReadySensor
     from dq.airflow.when import EveryNth, NewData, Sql
 
 __all__ = [
+    "DatasetReadySensor",
     "DqCheckOperator",
     "DqNotifier",
     "EveryNth",
@@ -44,6 +46,7 @@ __getattr__ = lazy(
         "notify": ("DqNotifier", "finished"),
         "operators": ("DqCheckOperator",),
         "promises": ("sla", "sla_miss_callback"),
+        "sensors": ("DatasetReadySensor",),
         "when": ("EveryNth", "NewData", "Sql"),
     },
 )
