@@ -20,9 +20,11 @@ from dq.model.incident import Incident, IncidentKey, SubjectKind
 from dq.model.interval import Interval
 from dq.model.message import CHANGED, Message
 from dq.model.severity import Outcome, Severity
+from dq.reports.attainment import page
 from dq.reports.discrepancy import render
 from tests.chromium import Browser
 from tests.demo import warehouse
+from tests.samples import SLA_REPORT_AT, sla_report
 
 ROOT = Path(__file__).parent.parent
 MAILS = {"email": ("message_pipeline", warehouse.AGARI_DAY), "email-covid": ("covid_ledger", "2024-06-26")}
@@ -127,6 +129,9 @@ def write(folder: Path) -> dict[tuple[str, int], Path]:
                 written[name, width] = folder / f"{name}-{width}.png"
                 browser.png(written[name, width])
         for width in WIDTHS:
+            browser.show(page(sla_report(), "prod", SLA_REPORT_AT), width=width)
+            written["sla-report", width] = folder / f"sla-report-{width}.png"
+            browser.png(written["sla-report", width])
             for name, message in (("alert", ALERT), ("digest", DIGEST)):
                 browser.show(body_html(message), width=width)
                 written[name, width] = folder / f"{name}-{width}.png"

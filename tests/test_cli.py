@@ -162,7 +162,8 @@ def test_every_command_teaches(path: str, command: object) -> None:
 def test_the_commands_are_those_that_are_promised() -> None:
     assert {path for path, _ in ALL} == {
         "dq", "dq init", "dq lint", "dq explain", "dq run", "dq reconcile", "dq report", "dq history", "dq sla",
-        "dq sla check", "dq sla status", "dq sla excuse", "dq sla excuses", "dq sla unexcuse", "dq status", "dq watch",
+        "dq sla check", "dq sla status", "dq sla report", "dq sla excuse", "dq sla excuses", "dq sla unexcuse",
+        "dq status", "dq watch",
         "dq alerts", "dq alerts ack", "dq alerts unack", "dq alerts silence", "dq alerts silence add",
         "dq alerts silence list", "dq alerts silence expire", "dq alerts outbox", "dq alerts retry", "dq alerts drop",
         "dq alerts test-route", "dq alerts selftest", "dq alerts pump", "dq alerts digest", "dq announce",

@@ -14,7 +14,7 @@ from dq.model.observation import Observation
 from dq.model.sla import Sla
 from dq.sla import excuses, partitions
 from dq.sla.observations import first_seen, load_many, record
-from dq.sla.partitions import Subject
+from dq.sla.subject import Subject
 from dq.store.schema import observation as table
 
 pytest_plugins = ["tests.stores"]

@@ -453,3 +453,28 @@ b = Dataset("b", sla=Sla(due="06:00", dag="x", calendar=Calendar(holidays="XX"))
     assert done.judged and any("dataset 'b'" in p for p in done.problems), "the others are judged all the same"
     world.round("01:01")
     assert "raw/2024-06-24" in world.open()
+
+
+def test_a_budget_that_is_spent_is_an_incident_and_the_report_says_so(world: World, tmp_path) -> None:
+    checks = CHECKS.replace('rows=2, warn_before="30m", dag="collect"', 'rows=2, on_time="60%"')
+    (world.root / "checks" / "all.py").write_text(checks)
+    world.round("00:10")
+    assert "raw/budget: in time" not in world.open()
+    world.round("01:05")  # one of two is late, and one of five may be
+    assert world.open()["raw/budget: in time"] == "error"
+    told = " ".join(json.dumps(post) for post in world.receivers.slack.posts)
+    assert "50% of 60% in time: 1 of 2 were not" in told
+    code, said, _ = dq(world, "sla", "report", "--html", str(tmp_path / "sla.html"))
+    assert code == 1
+    assert "raw: 50% of 60% in time: 1 of 2 were not" in said
+    assert "raw 2024-06-24, due 2024-06-25 01:00Z: missing" in said
+    assert "How promises were kept" in (tmp_path / "sla.html").read_text()
+    code, said, _ = dq(world, "sla", "report", "raw", "--json")
+    (promise,) = json.loads(said)["promises"]
+    assert (promise["promised"], promise["in_time"], promise["missing"]) == (2, 1, 1)
+    world.rows(2)
+    for day in (26, 27):
+        world.rows(2, f"2024-06-{day - 1}")
+        world.round("00:30", day)
+        world.round("01:05", day)
+    assert "raw/budget: in time" not in world.open()

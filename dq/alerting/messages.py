@@ -18,7 +18,7 @@ from dq.alerting.fold import ORGS, RUN
 from dq.alerting.incidents import worst_first
 from dq.alerting.reason import State
 from dq.model.duration import format_duration
-from dq.model.incident import Incident
+from dq.model.incident import BUDGET, EARLY, Incident
 from dq.model.message import CHANGED, Message
 from dq.model.severity import Outcome, Severity
 
@@ -301,6 +301,10 @@ def _verb(incident: Incident, count: int) -> str:
         Outcome.UNMEASURED: ("could not be measured", "could not be measured"),
         Outcome.NO_DATA: ("has no data", "have no data"),
     }.get(incident.outcome, _FAILS[incident.key.kind])
+    if EARLY in incident.labels:
+        one = many = "may be late"
+    elif BUDGET in incident.labels:
+        one, many = ("is spent", "are spent") if incident.observed == "spent" else ("burns too fast", "burn too fast")
     return one if count == 1 else many
 
 
@@ -333,7 +337,8 @@ def _well_again(ended: Sequence[Incident]) -> str:
         what = f"task {tasks[0]}" if len(tasks) == 1 else f"{len(tasks)} tasks" if tasks else "run"
         return f"{what} succeeded"
     kind = ended[0].key.kind
-    one, many = _WELL.get(kind, ("is well again", "are well again"))
+    well = "is well again", "are well again"
+    one, many = well if BUDGET in ended[0].labels else _WELL.get(kind, well)
     return f"{ended[0].key.part} {one}" if len(parts) == 1 else f"{len(parts)} {_NOUNS[kind][1]} {many}"
 
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from dq.app.keeping import (
         DatasetStatus,
         Standing,
+        attained,
         dataset_status,
         excuse,
         excused,
@@ -88,6 +89,7 @@ __all__ = [
     "acknowledge",
     "alerts",
     "announce",
+    "attained",
     "backtests",
     "channel_types",
     "close",
@@ -173,6 +175,7 @@ __getattr__ = lazy(
         "keeping": (
             "DatasetStatus",
             "Standing",
+            "attained",
             "dataset_status",
             "excuse",
             "excused",

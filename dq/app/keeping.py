@@ -19,13 +19,15 @@ from dq.model.kept import Answer, Kept
 from dq.model.sla import Sla
 from dq.plugins import suggest
 from dq.project import Project
+from dq.reports.attainment import PERIODS, Attained
 from dq.sla import excuses, partitions, watchers
+from dq.sla.budget import budgets
 from dq.sla.evaluate import Expectation, SlaVerdict, evaluate
 from dq.sla.excuses import ALL, Excuse
 from dq.sla.expected import partition_at
 from dq.sla.findings import cause, sentence
 from dq.sla.observations import load_many
-from dq.sla.partitions import Key, Subject
+from dq.sla.subject import Key, Subject
 from dq.sla.watchers import Sign
 
 ENOUGH = 5
@@ -68,20 +70,11 @@ def standings(project: Project, names: Iterable[str] = (), now: datetime | None 
         StoreError: when the store cannot be used.
     """
     now = now or judgement_time()
-    promised, _ = promised_by(project, now)
-    wanted = tuple(names)
-    known = {name for _, name in promised}
-    for name in wanted:
-        if name not in known:
-            raise UsageError(f"nothing is promised of {name!r}; {suggest(name, tuple(sorted(known)))}")
+    promised = _promised(project, names, now)
     by_subject: dict[Key, list[Kept]] = {}
-    for one in kept(project, now - PAST, wanted):
+    for one in kept(project, now - PAST, [name for _, name in promised] if names else ()):
         by_subject.setdefault((one.kind, one.subject), []).append(one)
-    found = [
-        _standing(subject, by_subject.get(key, ()), now)
-        for key, (subject, _) in promised.items()
-        if not wanted or subject.name in wanted
-    ]
+    found = [_standing(subject, by_subject.get(key, ()), now) for key, (subject, _) in promised.items()]
     first = {s.subject: s.open[0].due_at if s.open else s.next_due or now for s in found}
     return tuple(sorted(found, key=lambda s: (not s.open, first[s.subject], s.subject)))
 
@@ -117,6 +110,46 @@ def kept(project: Project, since: datetime, names: Iterable[str] = ()) -> tuple[
     """
     with transaction(project) as connection:
         return partitions.kept(connection, project.environment, since, names)
+
+
+def attained(project: Project, names: Iterable[str] = (), now: datetime | None = None) -> tuple[Attained, ...]:
+    """Return how the promises of the project were kept in the last 90 days, and what is left of their budgets.
+
+    Args:
+        project: whose declarations and environment.
+        names: only of these; none: of all.
+        now: the end of the report; None: now, or ``DQ_NOW``.
+
+    Raises:
+        UsageError: when one of the names promises nothing.
+        StoreError: when the store cannot be used.
+    """
+    now = now or judgement_time()
+    promised = _promised(project, names, now)
+    longest = max([timedelta(days=max(PERIODS)), *(subject.sla.window for subject, _ in promised.values())])
+    by_subject: dict[Key, list[Kept]] = {}
+    for one in kept(project, now - longest, [name for _, name in promised] if names else ()):
+        by_subject.setdefault((one.kind, one.subject), []).append(one)
+    return tuple(
+        Attained(
+            subject=subject.name,
+            owner=subject.owner,
+            promise=str(subject.sla),
+            kept=tuple(by_subject.get(key, ())),
+            budgets=budgets(by_subject.get(key, ()), subject.sla, now, subject.cadence),
+        )
+        for key, (subject, _) in promised.items()
+    )
+
+
+def _promised(project: Project, names: Iterable[str], now: datetime) -> dict[Key, tuple[Subject, Promising]]:
+    promised, _ = promised_by(project, now)
+    known = {name for _, name in promised}
+    wanted = tuple(names)
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"nothing is promised of {name!r}; {suggest(name, tuple(sorted(known)))}")
+    return {key: found for key, found in promised.items() if not wanted or key[1] in wanted}
 
 
 def watchers_of(project: Project) -> tuple[Sign, ...]:

@@ -24,9 +24,9 @@ from dq.model.thresholds import at_least
 from dq.project import Project
 from dq.sla import observations, partitions
 from dq.sla.evaluate import Expectation
-from dq.sla.partitions import Key
 from dq.sla.rest import Airflow
 from dq.sla.sights import Watched, run_of, sight, unreachable
+from dq.sla.subject import Key
 
 SOONEST, LATEST = timedelta(seconds=20), timedelta(minutes=15)
 """Rows are counted again after a tenth of the time to or since the moment that was due, within these bounds."""

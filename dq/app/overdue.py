@@ -16,18 +16,21 @@ from dq.app.telling import deliver_quietly
 from dq.model.dataset import Dataset
 from dq.model.errors import DeclarationError
 from dq.model.interval import Interval
+from dq.model.kept import Kept
 from dq.model.observation import Observation
 from dq.model.promise import Promise
 from dq.model.severity import Severity
 from dq.model.sla import Sla
 from dq.project import Project
 from dq.sla import observations, partitions, promises
+from dq.sla.budget import budgets
 from dq.sla.callback import call_on_miss
 from dq.sla.evaluate import SlaVerdict
 from dq.sla.expected import partition_at
-from dq.sla.findings import findings, incident_key
-from dq.sla.partitions import Judged, Key, Subject
+from dq.sla.findings import finding_of_budget, findings, incident_key
+from dq.sla.partitions import Judged
 from dq.sla.promises import Open
+from dq.sla.subject import Key, Subject
 
 _log = logging.getLogger(__name__)
 
@@ -126,8 +129,38 @@ def _judge(
         expectation = one.verdict.expectation
         declared = promised[expectation.kind, expectation.subject][1]
         news += _news(connection, project.environment, one, declared_labels(declared), declared_links(declared), now)
+    if only is None:
+        news += _news_of_budgets(connection, project, due, promised, now)
     fold_news(connection, news, now)
     return judged
+
+
+def _news_of_budgets(
+    connection: Connection,
+    project: Project,
+    due: Sequence[Subject],
+    promised: Mapping[Key, tuple[Subject, Promising]],
+    now: datetime,
+) -> list[News]:
+    """Return what is to be said of the shares that subjects promise: burning, spent, or well again."""
+    with_goals = [s for s in due if s.sla.on_time is not None or s.sla.correct is not None]
+    if not with_goals:
+        return []
+    since = now - max(subject.sla.window for subject in with_goals)
+    kept: dict[Key, list[Kept]] = {}
+    for one in partitions.kept(connection, project.environment, since, [s.name for s in with_goals]):
+        kept.setdefault((one.kind, one.subject), []).append(one)
+    news = []
+    for subject in with_goals:
+        declared = promised[subject.key][1]
+        for budget in budgets(kept.get(subject.key, ()), subject.sla, now, subject.cadence):
+            found = finding_of_budget(
+                budget, subject, project.environment, declared_labels(declared), declared_links(declared), now
+            )
+            news.append(
+                News(environment=project.environment, kind="sla", subject=subject.name, findings=(found,))
+            )
+    return news
 
 
 def _let_go(connection: Connection, environment: str, gone: Sequence[Key], now: datetime) -> None:

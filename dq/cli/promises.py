@@ -22,7 +22,7 @@ from dq.cli.options import (
     time_option,
     who,
 )
-from dq.cli.show import clock, json_out, out, say, table, warn
+from dq.cli.show import clock, json_out, out, say, table, warn, write_whole
 from dq.model.duration import format_duration
 
 if TYPE_CHECKING:
@@ -182,6 +182,63 @@ def _kept_json(one: Kept) -> dict[str, Any]:
 
 def _iso(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
+
+
+@sla.command(
+    short_help="How promises were kept, and what is left of their budgets.",
+    epilog=teach(
+        """
+dq sla report
+dq sla report orders --days 90
+dq sla report --html sla.html
+""",
+        {0: "every promised share is kept", 1: "a budget is spent", **STORE_CODES},
+    ),
+)
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--days", type=click.IntRange(1, 90), default=28, show_default=True, help="So many days are counted and listed."
+)
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with a calendar of days.")
+@json_option
+@project_option
+def report(
+    *, names: Sequence[str], days: int, html: Path | None, as_json: bool, project_path: Path | None
+) -> int:
+    """Show how promises were kept, worst first: in time, late, missing, wrong, excused; and every miss with its cause.
+
+    Where an SLA promises a share (on_time=, correct=), what is left of its error budget stands below it.
+    """
+    from dq import app
+    from dq.reports import attainment
+
+    project = open_project(project_path)
+    now = app.judgement_time()
+    found = app.attained(project, names, now)
+    code = 1 if any(budget.state == "spent" for one in found for budget in one.budgets) else 0
+    if html is not None:
+        write_whole(html, attainment.page(found, project.environment, now, days))
+    if as_json:
+        json_out({"exit_code": code, "environment": project.environment, **attainment.to_json(found, now, days)})
+        return code
+    if not found:
+        say("nothing is promised: no suite has an sla=")
+        return code
+    heads = ("of", "owner", "promised", "in time", "late", "missing", "wrong", "excused", "attained")
+    rows = [
+        (line.of.subject, line.of.owner, line.promised, *(line.counts.get(word, 0) for word in heads[3:8]),
+         attainment.percent(line.share))
+        for line in attainment.lines(found, now, days)
+    ]  # fmt: skip
+    table(heads, rows, right=range(2, 9))
+    for one in found:
+        for budget in one.budgets:
+            out(f"{one.subject}: {budget}")
+    for miss in attainment.misses(found, now, days):
+        late = f", {format_duration(miss.late)} late" if miss.late else ""
+        word = attainment.word_of(miss)
+        out(f"{miss.subject} {miss.part}, due {clock(miss.due_at)}: {word}{late}; {attainment.why(miss)}")
+    return code
 
 
 @sla.command(

@@ -105,8 +105,13 @@ to know), `sentence`.
 
 `dq sla status --json` writes `exit_code`, `environment`, `watchers[]` (`name`, `started_at`, `seen_at`) and
 `promises[]`: `kind`, `name`, `owner`, `promise` (in words), `next_due`, `last` and `open[]`, each with `part`,
-`interval`, `due_at`, `answer`, `arrived_at`, `late_seconds`, `wrong`, `excuse`, `cause`. `dq sla excuses --json` writes
-`excuses[]`: `id`, `name`, `from`, `to`, `reason`, `by`, `created_at`.
+`interval`, `due_at`, `answer`, `arrived_at`, `late_seconds`, `wrong`, `excuse`, `cause`.
+
+`dq sla report --json` writes `exit_code`, `environment`, `days`, `promises[]` (`name`, `owner`, `promise`, `promised`, `missing`, `late`,
+`wrong`, `excused`, `in_time`, `attainment`, and `budgets[]`: `what`, `of`, `goal`, `good`, `valid`, `left`, `burn`,
+`state`) and `misses[]` (`name`, `part`, `due_at`, `answer`, `late_seconds`, `cause`, `excuse`).
+
+`dq sla excuses --json` writes `exit_code` and `excuses[]`: `id`, `name`, `from`, `to`, `reason`, `by`, `created_at`.
 
 `dq status --json` writes `exit_code`, `name`, `interval`, `complete`, `wrong` (null: nobody has looked), `ready`
 (there, and not known to be wrong), `answer`, `sentence`, `waits_for`, `cause`, `since`, `due_at`, `expected_at`,

@@ -8,11 +8,14 @@ from zoneinfo import ZoneInfo
 
 from attrs import evolve
 
+from dq.model.budget import Budget
 from dq.model.duration import format_duration
-from dq.model.incident import EARLY, Finding, IncidentKey
+from dq.model.incident import BUDGET, EARLY, Finding, IncidentKey
+from dq.model.interval import Interval
 from dq.model.kept import Answer
 from dq.model.severity import Outcome
 from dq.sla.evaluate import SlaVerdict
+from dq.sla.subject import Subject
 
 
 def incident_key(verdict: SlaVerdict, environment: str) -> IncidentKey:
@@ -87,6 +90,46 @@ def findings(
     if waits:
         return (bad,)
     return (bad, well) if is_new else (well,) if was_told else ()
+
+
+def finding_of_budget(
+    budget: Budget,
+    subject: Subject,
+    environment: str,
+    labels: Mapping[str, str],
+    links: Mapping[str, str],
+    now: datetime,
+) -> Finding:
+    """Return what an error budget says about its incident: how fast it burns, that it is spent, or that it is well.
+
+    Args:
+        budget: what is left of a promised share.
+        subject: who promised it.
+        environment: e.g. ``prod``.
+        labels, links: as for ``findings``.
+        now: an aware time.
+    """
+    part = f"budget: {'in time' if budget.what == 'on_time' else 'correct'}"
+    severity = budget.severity
+    return Finding(
+        key=IncidentKey(environment, "sla", subject.name, part),
+        interval=Interval(now - subject.sla.window, now),
+        severity=severity,
+        outcome=Outcome.PASS if severity is None else Outcome.FAIL,
+        sentence=f"{budget} (over {format_duration(subject.sla.window)})",
+        observed=budget.state.replace("_", " "),
+        threshold=f"{float(budget.goal * 100):.10g}%",
+        labels={
+            **labels,
+            "environment": environment,
+            "kind": "sla",
+            "sla": subject.name,
+            subject.kind: subject.name,
+            BUDGET: "1",
+            **({} if severity is None else {"severity": str(severity)}),
+        },
+        links=links,
+    )
 
 
 def sentence(verdict: SlaVerdict) -> str:

@@ -10,8 +10,6 @@ that is changed later changes no past.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -25,58 +23,19 @@ from dq.model.interval import Interval
 from dq.model.kept import Answer, Kept
 from dq.model.observation import Observation
 from dq.model.severity import Severity
-from dq.model.sla import Sla
 from dq.sla import excuses, pace
 from dq.sla.evaluate import Expectation, SlaVerdict, evaluate
 from dq.sla.excuses import Excuse
-from dq.sla.expected import DAY, due_partitions, expected_partitions, partition_at, waiting_partitions
+from dq.sla.expected import due_partitions, expected_partitions, partition_at, waiting_partitions
 from dq.sla.findings import cause
 from dq.sla.observations import first_seen, load_many
+from dq.sla.subject import Key, Subject
 from dq.store.schema import promise as kept_table
 from dq.store.schema import subject as subject_table
 from dq.store.upsert import insert_or_lock
 
-Key = tuple[str, str]
-"""The kind and name of a subject."""
-
 _AT_ONCE = 200
 """So many subjects are looked up with one statement."""
-
-
-@frozen(kw_only=True)
-class Subject:
-    """A dataset with a promise.
-
-    Attributes:
-        kind: ``suite``, ``reconciliation`` or ``dataset``.
-        name: its name.
-        sla: the promise.
-        owner: who answers for it.
-        runs: it promises to run, whatever it finds of whatever partition: a partition is a span of time in which, or
-            right after which, it must.
-    """
-
-    kind: str
-    name: str
-    sla: Sla
-    owner: str = ""
-    runs: bool = False
-
-    @property
-    def key(self) -> Key:
-        """What tells it from others."""
-        return self.kind, self.name
-
-    @property
-    def cadence(self) -> timedelta:
-        """How long a partition is."""
-        return self.sla.every or DAY
-
-    @property
-    def promise(self) -> str:
-        """What is promised, in short: it changes with it."""
-        said = {**evolve(self.sla, on_miss=None).to_json(), "runs": self.runs}
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 @frozen
