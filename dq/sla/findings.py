@@ -42,6 +42,7 @@ def findings(
         bad enough, or at risk           bad
         missed, over, and told           well
         missed, over, and nobody knew    bad, then well, so that the miss is told once
+        late, and not bad enough yet     none: of what was told of before, the warning stands
         anything else, and told          well
         anything else                    none
 

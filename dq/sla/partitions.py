@@ -62,13 +62,15 @@ class Judged:
 def what_came(judged: Judged, row: Any) -> dict[str, Any]:
     """Return what is to be written down of a promise, of which ``row`` is, or None."""
     verdict = judged.verdict
+    # An early warning stands while it is late and not bad enough yet.
+    told = verdict.severity is not None or (verdict.bad and judged.was_told)
     severities = (verdict.severity if verdict.missed else None, None if row is None else row.severity)
     return {
         "due_at": verdict.expectation.due_at,
         "answer": str(verdict.answer),
         "arrived_at": verdict.arrived_at,
         "severity": max((int(s) for s in severities if s is not None), default=None),
-        "told": int(not verdict.over and verdict.severity is not None),
+        "told": int(told and not verdict.over),
         "cause": cause(verdict) if verdict.missed else None,
     }
 
