@@ -87,8 +87,9 @@ def promised_by(project: Project, now: datetime) -> tuple[dict[Key, tuple[Subjec
         if subject is None:
             continue
         try:
-            partition = partition_at(now, subject.cadence)
-            _ = subject.sla.promises(partition), subject.sla.deadline(partition)
+            if subject.sla.calendar is not None or subject.sla.due_on is not None:  # nothing else can fail
+                partition = partition_at(now, subject.cadence)
+                _ = subject.sla.promises(partition), subject.sla.deadline(partition)
             found[subject.key] = subject, declared
         except DeclarationError as error:
             place = project.source_of(declared.name)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from dq.model.calendar import Calendar
 from dq.model.duration import format_duration, parse_duration
@@ -232,6 +235,12 @@ class Sla:
             f"over {format_duration(self.window)}" if self.on_time is not None or self.correct is not None else "",
         ]
         return ", ".join(part for part in parts if part)
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of what is promised, whoever is called when it is missed; worked out once, for it is asked often."""
+        said = evolve(self, on_miss=None).to_json()
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """Return the promise as JSON can hold it.
