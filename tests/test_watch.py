@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from dq import app
+from dq.app.session import store_engine
 from dq.model.interval import Interval
 from dq.model.kept import Answer
 from tests.airflows import ModelAirflow
@@ -306,6 +307,7 @@ def test_a_store_that_is_away_is_no_good_round_and_nothing_is_lost(world: World,
         connection.execute(text(f'ALTER DATABASE "{server.database}" ALLOW_CONNECTIONS true'))
         assert away.round(at("01:02")).judged
     own.dispose()
+    store_engine(away.project).dispose()
     assert world.ping.calls
     assert "prod/sla/raw" in world.paged
     assert {alert.opens for alert in world.receivers.pagerduty.alerts.values()} == {1}

@@ -108,8 +108,8 @@ to know), `sentence`.
 `interval`, `due_at`, `answer`, `arrived_at`, `late_seconds`, `wrong`, `excuse`, `cause`.
 
 `dq sla report --json` writes `exit_code`, `environment`, `days`, `promises[]` (`name`, `owner`, `promise`, `promised`,
-`missing`, `late`, `wrong`, `excused`, `in_time`, `attainment`, and `budgets[]`: `what`, `of`, `goal`, `good`, `valid`, `left`, `burn`,
-`state`) and `misses[]` (`name`, `part`, `due_at`, `answer`, `late_seconds`, `cause`, `excuse`).
+`missing`, `late`, `wrong`, `excused`, `in_time`, `attainment`, and `budgets[]`: `what`, `of`, `goal`, `good`, `valid`,
+`left`, `burn`, `state`) and `misses[]` (`name`, `part`, `due_at`, `answer`, `late_seconds`, `cause`, `excuse`).
 
 `dq sla excuses --json` writes `exit_code` and `excuses[]`: `id`, `name`, `from`, `to`, `reason`, `by`, `created_at`.
 

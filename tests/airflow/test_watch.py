@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dq import app
+from dq.app.session import store_engine
 from dq.model.kept import Answer
 from tests.airflow.components import WEB
 from tests.conftest import SOAK, measured
@@ -115,6 +116,7 @@ def world(line, new_components, postgres_url, tmp_path, monkeypatch):
         yield components, receivers, watchers, root
         watchers.stop()
         components.stop()
+        store_engine(app.open_project(root)).dispose()
 
 
 def kept(root, name):
