@@ -281,10 +281,25 @@ def test_a_suite_that_must_run_is_told_when_it_does_not(empty_store):
         return {f"{j.verdict.expectation.interval.start:%H}": j.verdict.answer for j in judged}
 
     write(empty_store, seen("2026-10-05", "missing", "2026-11-19T05:59"))  # it looked at something old
-    assert look("2026-11-19T06:00") == {"02": Answer.ON_TIME, "04": Answer.ON_TIME}
+    assert look("2026-11-19T06:00") == {"04": Answer.ON_TIME}  # before it was first seen nobody expected it
     write(empty_store, seen("2026-11-18", "unmeasured", "2026-11-19T08:01"))  # a little late, in the next span
     assert look("2026-11-19T08:02") == {"06": Answer.ON_TIME}
     assert look("2026-11-19T12:00") == {"08": Answer.ON_TIME, "10": Answer.PENDING}
     assert look("2026-11-19T14:00:01") == {"10": Answer.NEVER_STARTED, "12": Answer.PENDING}
     write(empty_store, seen("2026-11-18", "wrong", "2026-11-19T14:30"))
+    assert look("2026-11-19T14:31") == {"10": Answer.MET_AFTER_MISS, "12": Answer.ON_TIME}
+
+
+def test_a_suite_that_never_ran_is_expected_to_from_when_it_is_known(empty_store):
+    subject = Subject(kind="suite", name="orders", sla=Sla(every="2h", severity="error"), runs=True)
+
+    def look(now: str):
+        with empty_store.begin() as connection:
+            judged = partitions.judge(connection, "prod", [subject], at(now))
+        return {f"{j.verdict.expectation.interval.start:%H}": j.verdict.answer for j in judged}
+
+    assert look("2026-11-19T11:00") == {}
+    assert look("2026-11-19T13:00") == {"10": Answer.PENDING}
+    assert look("2026-11-19T14:00:01") == {"10": Answer.NEVER_STARTED, "12": Answer.PENDING}
+    write(empty_store, seen("2026-11-18", "arrived", "2026-11-19T14:30"))
     assert look("2026-11-19T14:31") == {"10": Answer.MET_AFTER_MISS, "12": Answer.ON_TIME}

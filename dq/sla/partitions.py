@@ -159,7 +159,7 @@ def judge(
         DeclarationError: when nothing is known of the holidays that a promise names.
     """
     subjects = sorted(subjects, key=lambda subject: subject.key)
-    since = _hold(connection, environment, subjects)
+    since = _hold(connection, environment, subjects, now)
     state = _state(connection, environment, subjects, now)
     holding = excuses.holding(connection, environment)
     paces = pace.needed(connection, environment, [s.key for s in subjects], now)
@@ -214,6 +214,8 @@ def _expectations(
         *expected_partitions(sla, seen, (), now, cadence, first=since),
         *waiting_partitions(sla, seen, now, cadence),
     }
+    if subject.runs and since is not None:
+        wanted = {span for span in wanted if span.start >= partition_at(since, cadence).start}
     # What was promised and is late stays so; what was told, too, though it is not promised any more: it must end.
     left = {i for i, row in rows.items() if row.told or (sla.promises(i) and sla.deadline(i) < now)} - wanted
     settled = {i for i, row in rows.items() if row.settled_at is not None}
@@ -238,8 +240,13 @@ def _as_runs(seen: Iterable[Observation], expectations: Iterable[Expectation]) -
     ]
 
 
-def _hold(connection: Connection, environment: str, subjects: Sequence[Subject]) -> dict[Key, datetime | None]:
-    """Take the subjects until the transaction ends; return since when each has been seen."""
+def _hold(
+    connection: Connection, environment: str, subjects: Sequence[Subject], now: datetime
+) -> dict[Key, datetime | None]:
+    """Take the subjects until the transaction ends; return since when each has been seen.
+
+    Who promises to run, and never did, is expected to from now on: nobody knows since when it should have.
+    """
     c = subject_table.c
     mine = (c.environment == environment, c.subject.in_([s.name for s in subjects]))
     held = select(c.kind, c.subject, c.since).where(*mine).order_by(c.kind, c.subject).with_for_update()
@@ -249,7 +256,8 @@ def _hold(connection: Connection, environment: str, subjects: Sequence[Subject])
             key = {"environment": environment, "kind": subject.kind, "subject": subject.name}
             insert_or_lock(connection, subject_table, {**key, "promise": ""})
     unseen = [s.key for s in subjects if known.get(s.key) is None]
-    return {**dict.fromkeys(s.key for s in subjects), **known, **first_seen(connection, environment, unseen)}
+    first = {**dict.fromkeys(s.key for s in subjects), **known, **first_seen(connection, environment, unseen)}
+    return first | {s.key: now for s in subjects if s.runs and first[s.key] is None}
 
 
 def _rows(
