@@ -13,6 +13,7 @@ from dq.model.kept import Answer
 from dq.model.observation import Observation
 from dq.model.sla import Sla
 from dq.sla import excuses, partitions
+from dq.sla.findings import findings
 from dq.sla.observations import first_seen, load_many, record
 from dq.sla.subject import Subject
 from dq.store.schema import observation as table
@@ -270,6 +271,21 @@ def test_who_has_not_begun_is_at_risk_where_earlier_runs_took_long(empty_store):
     assert verdicts(empty_store, "2026-11-13T05:10") == {"2026-11-12": Answer.AT_RISK}  # 50 minutes before
     write(empty_store, seen("2026-11-12", "started", "2026-11-13T05:11", "airflow"))
     assert verdicts(empty_store, "2026-11-13T05:12") == {"2026-11-12": Answer.PENDING}
+
+
+def test_an_early_warning_ends_though_the_miss_was_never_bad_enough(empty_store):
+    sla = Sla(due="06:00", warn_before="30m", error="1h")
+    write(empty_store, seen("2026-11-17", "arrived", "2026-11-18T05:00"))
+
+    def look(now: str) -> list[tuple[str, bool]]:
+        (one,) = (j for j in judge(empty_store, now, sla=sla) if str(j.verdict.expectation.interval) == "2026-11-18")
+        told = findings(one.verdict, "prod", {}, is_new=one.is_new, was_told=one.was_told)
+        return [(str(one.verdict.answer), finding.severity is not None) for finding in told]
+
+    assert look("2026-11-19T05:30") == [("at_risk", True)]
+    assert look("2026-11-19T06:10") == []  # late; the warning stands
+    write(empty_store, seen("2026-11-18", "arrived", "2026-11-19T06:20"))
+    assert look("2026-11-19T06:30") == [("late_but_done", False)]
 
 
 def test_a_suite_that_must_run_is_told_when_it_does_not(empty_store):

@@ -236,6 +236,224 @@ def test_the_decision_table(now, sightings, answer):
         assert judged(now, *order).answer == answer
 
 
+# What else there is to say than in the table above: grace, a ladder, early warnings, other sources, excuses.
+LADDER = Sla(
+    due="06:00", tz="Europe/Rome", grace="10m", warn_before="30m", warning="20m", error="1h", critical="3h"
+)
+MINUTE = timedelta(minutes=1)
+ANSWERS_OF_TASKS = {
+    "waiting": "never_started",
+    "absent": "never_created",
+    "paused": "paused",
+    "started": "late_running",
+    "failed": "failed",
+}
+ANSWERS_OF_OTHERS = {
+    "missing": "data_missing",
+    "done": "data_missing",
+    "unmeasured": "unmeasured",
+    "unreachable": "source_down",
+}
+
+
+def laddered(minute: float, *observations: Observation, sla: Sla = LADDER, **more):
+    """Judge so many minutes after it was due."""
+    promise = attrs.evolve(Expectation.of("suite", "orders", PARTITION, sla), **more)
+    (verdict,) = evaluate([promise], observations, DUE + minute * MINUTE)
+    return verdict
+
+
+def after(minute: float, state: str, source: str = "close") -> Observation:
+    return seen(state, DUE + minute * MINUTE, source=source)
+
+
+TICK = INSTANT / MINUTE
+
+
+@pytest.mark.parametrize(
+    ("now", "sightings", "answer", "severity"),
+    [
+        # early: 30 minutes before, or when it is seen to fail or be paused
+        (-30 - TICK, [], "pending", None),
+        (-30, [], "at_risk", "warning"),
+        (-90, ["-95 failed"], "at_risk", "warning"),
+        (-90, ["-95 paused"], "at_risk", "warning"),
+        (-90, ["-95 started"], "pending", None),
+        (-90, ["-95 failed", "-92 started"], "pending", None),  # it was started again
+        (-90, ["-95 missing"], "pending", None),
+        (-90, ["-95 unreachable"], "pending", None),
+        (-90, ["-95 skipped"], "excused", None),
+        (-30, ["-95 started"], "at_risk", "warning"),
+        # due, and within grace
+        (0, [], "at_risk", "warning"),
+        (10, ["5 missing"], "at_risk", "warning"),
+        (10, ["10 arrived"], "on_time", None),
+        (10, ["10 wrong"], "data_wrong", None),
+        # late, and not bad enough
+        (10 + TICK, [], "never_started", None),
+        (20 - TICK, ["5 failed"], "failed", None),
+        (15, [f"{10 + TICK} arrived"], "late_but_done", None),
+        (15, [f"{10 + TICK} wrong"], "late_but_done", None),
+        (400, [f"{20 - TICK} arrived"], "late_but_done", None),  # how late it was counts, not when anybody looked
+        # rung by rung
+        (20, [], "never_started", "warning"),
+        (60 - TICK, ["5 paused"], "paused", "warning"),
+        (60, ["5 absent"], "never_created", "error"),
+        (180 - TICK, ["5 started"], "late_running", "error"),
+        (180, ["5 started"], "late_running", "critical"),
+        (400, ["20 arrived"], "met_after_miss", "warning"),
+        (400, ["61 arrived"], "met_after_miss", "error"),
+        (400, ["200 wrong"], "met_after_miss", "critical"),
+        # of what is there the newest word says whether it is right; when it was there the first
+        (400, ["-5 arrived", "30 wrong"], "data_wrong", None),
+        (400, ["-5 wrong", "30 arrived"], "on_time", None),
+        (400, ["-5 wrong", "30 missing"], "data_wrong", None),
+        (400, ["30 wrong", "40 arrived"], "met_after_miss", "warning"),
+        (25, ["-5 arrived", "30 wrong"], "on_time", None),  # that is not known yet
+        # skipped, until it is seen otherwise
+        (400, ["5 skipped"], "excused", None),
+        (400, ["5 failed", "50 skipped"], "excused", None),
+        (400, ["50 skipped", "60 started"], "late_running", "critical"),
+        (400, ["50 skipped", "60 arrived"], "met_after_miss", "error"),
+        (400, ["50 skipped", "60 missing close"], "excused", None),  # that there is no data is no surprise
+    ],
+)
+def test_the_decision_table_of_a_ladder(now, sightings, answer, severity):
+    observations = []
+    for sighting in sightings:
+        minute, state, *source = sighting.split()
+        observations.append(after(float(minute), state, *(source or ["airflow"])))
+    for order in itertools.permutations(observations):
+        verdict = laddered(now, *order)
+        assert (verdict.answer, str(verdict.severity or None)) == (answer, str(severity))
+
+
+@pytest.mark.parametrize("state", [*ANSWERS_OF_TASKS, *ANSWERS_OF_OTHERS])
+def test_every_sighting_has_its_answer(state):
+    expected = {**ANSWERS_OF_TASKS, **ANSWERS_OF_OTHERS}[state]
+    verdict = laddered(25, after(5, state))
+    assert verdict.answer == expected
+    assert verdict.bad and verdict.missed and not verdict.over
+
+
+@pytest.mark.parametrize("task", ANSWERS_OF_TASKS)
+@pytest.mark.parametrize("other", ANSWERS_OF_OTHERS)
+@pytest.mark.parametrize("minute", [1, 9])
+def test_what_a_task_does_says_more_than_that_the_data_is_not_there(task, other, minute):
+    both = [after(5, task, "airflow"), after(minute, other)]
+    assert laddered(25, *both).answer == ANSWERS_OF_TASKS[task]
+    assert laddered(25, *both, after(20, "arrived", "rows")).answer == "met_after_miss", "data beats all"
+
+
+def test_of_each_who_looks_the_newest_sighting_speaks():
+    assert laddered(25, after(1, "failed", "airflow"), after(9, "unreachable", "airflow")).answer == "source_down"
+    assert laddered(25, after(9, "failed", "airflow"), after(1, "unreachable", "airflow")).answer == "failed"
+    assert laddered(25, after(1, "failed", "airflow"), after(9, "done", "airflow")).answer == "data_missing"
+    # two who look at tasks: the newest; a third who sees no data says nothing
+    two = [after(1, "failed", "airflow"), after(5, "started", "triggerer"), after(9, "missing", "rows")]
+    for order in itertools.permutations(two):
+        assert laddered(25, *order).answer == "late_running"
+    three = [after(1, "missing", "rows"), after(5, "unmeasured", "close"), after(9, "unreachable", "airflow")]
+    for order in itertools.permutations(three):
+        assert laddered(25, *order).answer == "source_down"
+        assert laddered(8, *order).newest.state == "unmeasured"
+
+
+@pytest.mark.parametrize(
+    ("now", "sightings", "answer"),
+    [
+        (-90, [], "excused"),
+        (-5, [], "excused"),  # nobody is warned
+        (25, [], "excused"),
+        (400, [after(5, "failed")], "excused"),
+        (400, [after(300, "arrived")], "excused"),
+        (400, [after(15, "arrived")], "excused"),
+        (400, [after(10, "arrived")], "on_time"),  # what came in time needs no excuse
+        (400, [after(10, "wrong")], "data_wrong"),
+    ],
+)
+def test_what_somebody_excused_does_not_count(now, sightings, answer):
+    verdict = laddered(now, *sightings, excuse="the lake moves")
+    assert verdict.answer == answer
+    assert verdict.severity is None
+    assert not verdict.missed
+    assert verdict.over is (verdict.arrived_at is not None), "it may still be taken back"
+
+
+@pytest.mark.parametrize(
+    ("now", "sightings", "answer"),
+    [
+        (-51, [], "pending"),
+        (-50, [], "at_risk"),
+        (-50, [after(-55, "waiting", "airflow")], "at_risk"),
+        (-50, [after(-55, "absent", "airflow")], "at_risk"),
+        (-50, [after(-55, "paused", "airflow")], "at_risk"),
+        (-50, [after(-55, "started", "airflow")], "pending"),
+        (-50, [after(-55, "failed", "airflow")], "pending"),  # without warn_before nobody asked for that
+        (-50, [after(-55, "arrived")], "on_time"),
+        (0, [after(-55, "started", "airflow")], "pending"),
+        (TICK, [after(-55, "started", "airflow")], "late_running"),
+    ],
+)
+def test_what_has_not_begun_in_time_is_at_risk(now, sightings, answer):
+    assert laddered(now, *sightings, sla=ROME, needs=50 * MINUTE).answer == answer
+
+
+EVERY_STATE = st.sampled_from(
+    ["arrived", "wrong", "missing", "unmeasured", "waiting", "started", "failed", "skipped", "absent", "paused", "done",
+     "unreachable"]
+)  # fmt: skip
+MINUTES = st.integers(-200, 400)
+SOURCES = st.sampled_from(["close", "airflow", "rows"])
+ALL_SIGHTINGS = st.lists(st.builds(after, MINUTES, EVERY_STATE, SOURCES), max_size=6)
+RUNGS = st.fixed_dictionaries(
+    {
+        "grace": st.integers(0, 40).map(lambda m: m * MINUTE),
+        "warn_before": st.none() | st.integers(1, 200).map(lambda m: m * MINUTE),
+    },
+    optional={"warning": st.integers(0, 50).map(lambda m: m * MINUTE), "error": st.just(60 * MINUTE)},
+).map(lambda given: Sla(due="06:00", tz="Europe/Rome", **given))
+NEEDS = st.none() | st.integers(1, 200).map(lambda m: m * MINUTE)
+
+
+@given(sla=RUNGS, needs=NEEDS, observations=ALL_SIGHTINGS, moments=st.lists(MINUTES, min_size=2, max_size=2))
+def test_while_it_stays_late_it_does_not_become_less_bad(sla, needs, observations, moments):
+    first, second = (laddered(m, *observations, sla=sla, needs=needs) for m in sorted(moments))
+    if first.bad and second.bad:
+        assert (second.severity or 0) >= (first.severity or 0)
+    if first.missed and second.missed:
+        assert second.late >= first.late or second.arrived_at is not None
+    if first.over:
+        assert (second.arrived_at, second.over) == (first.arrived_at, True) or first.arrived_at is None
+
+
+@given(sla=RUNGS, needs=NEEDS, observations=ALL_SIGHTINGS, moment=MINUTES)
+def test_an_excuse_pages_nobody(sla, needs, observations, moment):
+    plain = laddered(moment, *observations, sla=sla, needs=needs)
+    verdict = laddered(moment, *observations, sla=sla, needs=needs, excuse="the lake moves")
+    assert verdict.severity is None and not verdict.missed
+    assert all(f.severity is None for was_told in (True, False) for f in told(verdict, was_told=was_told))
+    assert verdict.answer == (plain.answer if plain.answer in ("on_time", "data_wrong") else "excused")
+    assert verdict.arrived_at == plain.arrived_at
+
+
+@given(sla=RUNGS, needs=NEEDS, observations=ALL_SIGHTINGS, excuse=st.sampled_from(["", "it is known"]), moment=MINUTES)
+def test_only_at_its_turns_does_time_alone_change_what_is_said(sla, needs, observations, excuse, moment):
+    def said(minute: float) -> tuple[object, ...]:
+        verdict = laddered(minute, *known, sla=sla, needs=needs, excuse=excuse)
+        return verdict.answer, verdict.severity
+
+    known = [o for o in observations if o.at <= DUE + moment * MINUTE]
+    turns = [(turn - DUE) / MINUTE for turn in laddered(moment, sla=sla, needs=needs).expectation.turns]
+    between = sorted({moment, *(edge for turn in turns if turn >= moment for edge in (turn, turn + TICK)), 1_000.0})
+    for first, last in itertools.pairwise(between):
+        if first in turns:
+            continue  # at a turn, or right after it, it may change
+        for part in (0.5, 0.999):
+            assert said(first) == said(first + (last - first) * part)
+        assert said(first) == said(last - TICK) or last - TICK <= first
+
+
 def test_other_partitions_subjects_and_kinds_say_nothing():
     others = [
         seen("arrived", BEFORE, day("2024-06-26")),
