@@ -354,7 +354,7 @@ def draw_life(rng: Random, of: Promised, interval: Interval) -> Life:
         seen = [s for s in seen if s.at < arrives]
         state = "wrong" if rng.random() < 0.08 else "arrived"
         seen.append(Sight(at=arrives, state=state, source="close"))
-        if rng.random() < 0.15:
+        if rng.random() < (0.1 if of.every == DAY else 0.02):
             closes.append((arrives, rng.random() < 0.6))
         if rng.random() < 0.08:  # it is run again
             other = rng.choice(("wrong", "arrived", "failed"))

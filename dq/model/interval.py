@@ -69,7 +69,7 @@ class Interval:
     @property
     def is_day(self) -> bool:
         """Whether it is exactly one UTC day."""
-        return self == Interval.of_day(self.start.date())
+        return self.end - self.start == timedelta(days=1) and self.start.time() == time()
 
     def to_json(self) -> dict[str, str]:
         """Return the documented JSON form."""

@@ -89,6 +89,7 @@ def expected_partitions(
     cadence: timedelta = DAY,
     lookback: timedelta = LOOKBACK,
     first: datetime | None = None,
+    due: Sequence[Interval] | None = None,
 ) -> tuple[Interval, ...]:
     """Return the partitions of one subject to judge now, oldest first.
 
@@ -108,12 +109,13 @@ def expected_partitions(
         cadence: the length of a partition.
         lookback: how much of the past.
         first: when the subject was first seen; None: as ``seen`` says.
+        due: what ``due_partitions`` returns for these, where that is known already.
 
     Raises:
         DeclarationError: when nothing is known of the holidays that the promise names.
     """
     seen = [o for o in seen if o.at <= now]
-    due = due_partitions(sla, now, cadence, lookback)
+    due = due_partitions(sla, now, cadence, lookback) if due is None else due
     odd, mostly = _cut_otherwise(seen, cadence)
     if mostly and due:
         untouched = [p for p in due if not any(o.start < p.end and p.start < o.end for o in odd)]

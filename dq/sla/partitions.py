@@ -127,7 +127,7 @@ def awaited(
         state = _state(connection, environment, some, now)
         since = {row.key: None for row in some} | first_seen(connection, environment, [s.key for s in some])
         for s in some:
-            wanted |= {(s.key, e.interval) for e in _expectations(s, state.rows(s), state.seen(s), since[s.key], now)}
+            wanted |= {(s.key, e.interval) for e in _expectations(s, state, since[s.key], now)}
     return tuple(
         Expectation.of(*key, interval, known[key].sla)
         for key, interval in sorted(wanted)
@@ -169,7 +169,7 @@ def judge(
         mine, of_it = state.rows(subject), state.seen(subject)
         expectations = [
             evolve(e, needs=pace.of(paces, subject.key, e), excuse=e.excuse or excuses.reason(holding, e))
-            for e in _expectations(subject, mine, of_it, since[subject.key], now)
+            for e in _expectations(subject, state, since[subject.key], now)
             if only in (None, e.interval)
         ]
         of_it = _as_runs(of_it, expectations) if subject.runs else of_it
@@ -184,8 +184,9 @@ def judge(
 
 @frozen
 class _State:
-    """What is written of subjects, and what was seen of them."""
+    """What is due of subjects, what is written of them, and what was seen of them."""
 
+    due: Mapping[Key, Sequence[Interval]]
     _rows: Mapping[Key, Mapping[Interval, Any]]
     _seen: Mapping[Key, Sequence[Observation]]
 
@@ -197,28 +198,29 @@ class _State:
 
 
 def _state(connection: Connection, environment: str, subjects: Sequence[Subject], now: datetime) -> _State:
-    oldest = min((p.start for s in subjects for p in due_partitions(s.sla, now, s.cadence)[:1]), default=now)
+    due = {s.key: due_partitions(s.sla, now, s.cadence) for s in subjects}
+    oldest = min((partitions[0].start for partitions in due.values() if partitions), default=now)
     rows = _rows(connection, environment, subjects, oldest)
     older = [(key, i) for key, mine in rows.items() for i in mine if i.end <= oldest]
-    return _State(rows, load_many(connection, environment, [s.key for s in subjects], oldest, older))
+    return _State(due, rows, load_many(connection, environment, [s.key for s in subjects], oldest, older))
 
 
-def _expectations(
-    subject: Subject, rows: Mapping[Interval, Any], seen: Sequence[Observation], since: datetime | None, now: datetime
-) -> list[Expectation]:
+def _expectations(subject: Subject, state: _State, since: datetime | None, now: datetime) -> list[Expectation]:
     """Return what is promised and of which it is not known yet what came of it, oldest first."""
     sla, cadence = subject.sla, subject.cadence
+    rows, seen = state.rows(subject), state.seen(subject)
     if subject.runs:
         seen = [evolve(o, interval=partition_at(o.at, cadence)) for o in seen]
     wanted = {
-        *expected_partitions(sla, seen, (), now, cadence, first=since),
+        *expected_partitions(sla, seen, (), now, cadence, first=since, due=state.due[subject.key]),
         *waiting_partitions(sla, seen, now, cadence),
     }
     if subject.runs and since is not None:
         wanted = {span for span in wanted if span.start >= partition_at(since, cadence).start}
     # What was promised and is late stays so; what was told, too, though it is not promised any more: it must end.
-    left = {i for i, row in rows.items() if row.told or (sla.promises(i) and sla.deadline(i) < now)} - wanted
-    settled = {i for i, row in rows.items() if row.settled_at is not None}
+    still = {i: row for i, row in rows.items() if row.settled_at is None}
+    left = {i for i, row in still.items() if row.told or (sla.promises(i) and sla.deadline(i) < now)}
+    settled = rows.keys() - still.keys()
     return [
         evolve(
             Expectation.of(subject.kind, subject.name, interval, sla),
