@@ -199,10 +199,18 @@ class _State:
 
 def _state(connection: Connection, environment: str, subjects: Sequence[Subject], now: datetime) -> _State:
     due = {s.key: due_partitions(s.sla, now, s.cadence) for s in subjects}
-    oldest = min((partitions[0].start for partitions in due.values() if partitions), default=now)
-    rows = _rows(connection, environment, subjects, oldest)
-    older = [(key, i) for key, mine in rows.items() for i in mine if i.end <= oldest]
-    return _State(due, rows, load_many(connection, environment, [s.key for s in subjects], oldest, older))
+    alike: dict[datetime, list[Subject]] = defaultdict(list)
+    for s in subjects:  # what is due at the end of each month looks back further than what is due each hour
+        alike[due[s.key][0].start if due[s.key] else now].append(s)
+    rows: dict[Key, dict[Interval, Any]] = {}
+    seen: dict[Key, Sequence[Observation]] = {}
+    for oldest, some in alike.items():
+        keys = [s.key for s in some]
+        found = _rows(connection, environment, some, oldest)
+        rows |= {key: found[key] for key in keys if key in found}
+        older = [(key, i) for key in keys for i in found.get(key, ()) if i.end <= oldest]
+        seen |= load_many(connection, environment, keys, oldest, older)
+    return _State(due, rows, seen)
 
 
 def _expectations(subject: Subject, state: _State, since: datetime | None, now: datetime) -> list[Expectation]:
