@@ -3,7 +3,8 @@
     .venv/bin/python -m tests.render_png
 
 ``email`` is the published report of 2016-04-28, ``email-covid`` the regions of 2024-06-26: the discrepancy e-mails of
-this repository's own project, computed anew. ``alert`` is the mail of an alert, ``digest`` that of a morning.
+this repository's own project, computed anew. ``alert`` is the mail of an alert, ``digest`` that of a morning;
+``sla-report`` is the SLA report of a made-up team.
 """
 
 import datetime
@@ -20,11 +21,12 @@ from dq.model.incident import Incident, IncidentKey, SubjectKind
 from dq.model.interval import Interval
 from dq.model.message import CHANGED, Message
 from dq.model.severity import Outcome, Severity
-from dq.reports.attainment import page
+from dq.reports.attainment import report
+from dq.reports.attainment_html import page
 from dq.reports.discrepancy import render
+from tests import promised
 from tests.chromium import Browser
 from tests.demo import warehouse
-from tests.samples import SLA_REPORT_AT, sla_report
 
 ROOT = Path(__file__).parent.parent
 MAILS = {"email": ("message_pipeline", warehouse.AGARI_DAY), "email-covid": ("covid_ledger", "2024-06-26")}
@@ -129,11 +131,10 @@ def write(folder: Path) -> dict[tuple[str, int], Path]:
                 written[name, width] = folder / f"{name}-{width}.png"
                 browser.png(written[name, width])
         for width in WIDTHS:
-            browser.show(page(sla_report(), "prod", SLA_REPORT_AT), width=width)
-            written["sla-report", width] = folder / f"sla-report-{width}.png"
-            browser.png(written["sla-report", width])
-            for name, message in (("alert", ALERT), ("digest", DIGEST)):
-                browser.show(body_html(message), width=width)
+            sla_report = page(report(promised.team(), promised.NOW), "PROD · SLA report")
+            mails = {"alert": body_html(ALERT), "digest": body_html(DIGEST), "sla-report": sla_report}
+            for name, html in mails.items():
+                browser.show(html, width=width)
                 written[name, width] = folder / f"{name}-{width}.png"
                 browser.png(written[name, width])
     return written

@@ -465,15 +465,15 @@ def test_a_budget_that_is_spent_is_an_incident_and_the_report_says_so(world: Wor
     world.round("01:05")  # one of two is late, and one of five may be
     assert world.open()["raw/budget: in time"] == "error"
     told = " ".join(json.dumps(post) for post in world.receivers.slack.posts)
-    assert "50% of 60% in time: 1 of 2 were not" in told
+    assert "1 of 2 partitions in time in 28d (50%, promised 60%)" in told
     code, said, _ = dq(world, "sla", "report", "--html", str(tmp_path / "sla.html"))
     assert code == 1
-    assert "raw: 50% of 60% in time: 1 of 2 were not" in said
-    assert "raw 2024-06-24, due 2024-06-25 01:00Z: missing" in said
-    assert "How promises were kept" in (tmp_path / "sla.html").read_text()
+    assert "raw: error: 1 of 2 partitions in time in 28d (50%, promised 60%)" in said
+    assert "2024-06-25 01:00 raw: missing" in said
+    assert "SLA report" in (tmp_path / "sla.html").read_text()
     code, said, _ = dq(world, "sla", "report", "raw", "--json")
-    (promise,) = json.loads(said)["promises"]
-    assert (promise["promised"], promise["in_time"], promise["missing"]) == (2, 1, 1)
+    (promise,) = json.loads(said)["datasets"]
+    assert [promise["days"]["28"][word] for word in ("promised", "in_time", "missing")] == [2, 1, 1]
     world.rows(2)
     for day in (26, 27):
         world.rows(2, f"2024-06-{day - 1}")

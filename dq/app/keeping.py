@@ -19,7 +19,7 @@ from dq.model.kept import Answer, Kept
 from dq.model.sla import Sla
 from dq.plugins import suggest
 from dq.project import Project
-from dq.reports.attainment import PERIODS, Attained
+from dq.reports.attainment import SPANS, Attained
 from dq.sla import excuses, partitions, watchers
 from dq.sla.budget import budgets
 from dq.sla.evaluate import Expectation, SlaVerdict, evaluate
@@ -126,7 +126,7 @@ def attained(project: Project, names: Iterable[str] = (), now: datetime | None =
     """
     now = now or judgement_time()
     promised = _promised(project, names, now)
-    longest = max([timedelta(days=max(PERIODS)), *(subject.sla.window for subject, _ in promised.values())])
+    longest = max([timedelta(days=max(SPANS)), *(subject.sla.window for subject, _ in promised.values())])
     by_subject: dict[Key, list[Kept]] = {}
     for one in kept(project, now - longest, [name for _, name in promised] if names else ()):
         by_subject.setdefault((one.kind, one.subject), []).append(one)
@@ -134,7 +134,7 @@ def attained(project: Project, names: Iterable[str] = (), now: datetime | None =
         Attained(
             subject=subject.name,
             owner=subject.owner,
-            promise=str(subject.sla),
+            promise=f"{subject.sla}, {subject.sla.consequences}",
             kept=tuple(by_subject.get(key, ())),
             budgets=budgets(by_subject.get(key, ()), subject.sla, now, subject.cadence),
         )

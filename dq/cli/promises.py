@@ -22,7 +22,7 @@ from dq.cli.options import (
     time_option,
     who,
 )
-from dq.cli.show import clock, json_out, out, say, table, warn, write_whole
+from dq.cli.show import clock, json_out, out, say, table, warn
 from dq.model.duration import format_duration
 
 if TYPE_CHECKING:
@@ -189,55 +189,41 @@ def _iso(at: datetime | None) -> str | None:
     epilog=teach(
         """
 dq sla report
-dq sla report orders --days 90
-dq sla report --html sla.html
+dq sla report orders users
+dq sla report --html sla.html --png sla.png
 """,
-        {0: "every promised share is kept", 1: "a budget is spent", **STORE_CODES},
+        {0: "no error budget is spent", 1: "one is spent", **STORE_CODES},
     ),
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option(
-    "--days", type=click.IntRange(1, 90), default=28, show_default=True, help="So many days are counted and listed."
-)
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with a calendar of days.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page that can be mailed, too.")
+@click.option("--png", type=click.Path(dir_okay=False, path_type=Path), help="Write the days as a picture (dq[plots]).")
 @json_option
 @project_option
 def report(
-    *, names: Sequence[str], days: int, html: Path | None, as_json: bool, project_path: Path | None
+    *, names: Sequence[str], html: Path | None, png: Path | None, as_json: bool, project_path: Path | None
 ) -> int:
-    """Show how promises were kept, worst first: in time, late, missing, wrong, excused; and every miss with its cause.
+    """Show how promises were kept in 7, 28 and 90 days, per dataset and owner, the worst first.
 
-    Where an SLA promises a share (on_time=, correct=), what is left of its error budget stands below it.
+    Below it what is left of each error budget (on_time= and correct= of an SLA), what was missed and why, and which
+    outages are excused.
     """
     from dq import app
-    from dq.reports import attainment
+    from dq.model.budget import State
+    from dq.reports import attainment, attainment_html, heat
 
     project = open_project(project_path)
-    now = app.judgement_time()
-    found = app.attained(project, names, now)
-    code = 1 if any(budget.state == "spent" for one in found for budget in one.budgets) else 0
+    made = attainment.report(app.attained(project, names), app.judgement_time())
+    code = 1 if any(line.state is State.SPENT for line in made.lines) else 0
+    title = f"{project.environment} - SLA report"
     if html is not None:
-        write_whole(html, attainment.page(found, project.environment, now, days))
+        html.write_text(attainment_html.page(made, title), encoding="utf-8")
+    if png is not None:
+        png.write_bytes(heat.heat_png(made.heat, title))
     if as_json:
-        json_out({"exit_code": code, "environment": project.environment, **attainment.to_json(found, now, days)})
-        return code
-    if not found:
-        say("nothing is promised: no suite has an sla=")
-        return code
-    heads = ("of", "owner", "promised", "in time", "late", "missing", "wrong", "excused", "attained")
-    rows = [
-        (line.of.subject, line.of.owner, line.promised, *(line.counts.get(word, 0) for word in heads[3:8]),
-         attainment.percent(line.share))
-        for line in attainment.lines(found, now, days)
-    ]  # fmt: skip
-    table(heads, rows, right=range(2, 9))
-    for one in found:
-        for budget in one.budgets:
-            out(f"{one.subject}: {budget}")
-    for miss in attainment.misses(found, now, days):
-        late = f", {format_duration(miss.late)} late" if miss.late else ""
-        word = attainment.word_of(miss)
-        out(f"{miss.subject} {miss.part}, due {clock(miss.due_at)}: {word}{late}; {attainment.why(miss)}")
+        json_out({"exit_code": code, "environment": project.environment, **attainment.to_json(made)})
+    else:
+        out(attainment.text(made).rstrip("\n"))
     return code
 
 

@@ -107,9 +107,13 @@ to know), `sentence`.
 `promises[]`: `kind`, `name`, `owner`, `promise` (in words), `next_due`, `last` and `open[]`, each with `part`,
 `interval`, `due_at`, `answer`, `arrived_at`, `late_seconds`, `wrong`, `excuse`, `cause`.
 
-`dq sla report --json` writes `exit_code`, `environment`, `days`, `promises[]` (`name`, `owner`, `promise`, `promised`,
-`missing`, `late`, `wrong`, `excused`, `in_time`, `attainment`, and `budgets[]`: `what`, `of`, `goal`, `good`, `valid`,
-`left`, `burn`, `state`) and `misses[]` (`name`, `part`, `due_at`, `answer`, `late_seconds`, `cause`, `excuse`).
+`dq sla report --json` writes `exit_code`, `environment`, `made_at`, `total`, `datasets[]`, `owners[]`, `misses[]`,
+`excused[]` and `heat`. `total` and each of `datasets` and `owners`, worst first, have `name`, `owner`, `promise`,
+`state` (`no_data`, `fine`, `slow_burn`, `fast_burn`, `spent`), `left`, `budgets[]` and `days`, by `"7"`, `"28"` and
+`"90"`: `promised`, `in_time`, `late`, `missing` (of the late), `wrong`, `excused`, `kept`, `attained`. A budget has
+`what`, `of`, `goal`, `window_seconds`, `sli`, `good`, `valid`, `allowed`, `left`, `burn_long`, `burn_short`, `state`,
+`severity`, `sentence`; a miss `subject`, `owner`, `part`, `due_at`, `count`, `what`, `late_seconds`, `cause`;
+`excused` `reason`, `subjects`, `first`, `last`, `count`; `heat` `days` and `rows[]` of `subject` and `marks`.
 
 `dq sla excuses --json` writes `exit_code` and `excuses[]`: `id`, `name`, `from`, `to`, `reason`, `by`, `created_at`.
 

@@ -1,66 +1,75 @@
-"""Error budget: how much of a promised share is left."""
+"""Error budget: how much of what was promised may go wrong, and how much of that is left."""
 
 from __future__ import annotations
 
+import enum
+from datetime import timedelta
 from fractions import Fraction
 from typing import Literal
 
 from attrs import frozen
 
 from dq.model.severity import Severity
+from dq.model.sla import Of
 
-BudgetState = Literal["no_data", "fine", "slow_burn", "fast_burn", "spent"]
+What = Literal["on_time", "correct"]
+"""What a budget is of: the promise to be there in time, or the promise to be right."""
+
+
+class State(enum.StrEnum):
+    """How it stands with a budget; the decision table is in ``dq.sla.budget``."""
+
+    NO_DATA = "no_data"
+    FINE = "fine"
+    SLOW_BURN = "slow_burn"
+    FAST_BURN = "fast_burn"
+    SPENT = "spent"
+
+    @property
+    def rank(self) -> int:
+        """How bad it is, 0 to 3; what nobody knows is not bad."""
+        return max(0, list(State).index(self) - 1)
 
 
 @frozen(kw_only=True)
 class Budget:
-    """What is left of what may go wrong, over the window of an SLA; the table is in ``dq.sla.budget``.
+    """One error budget at one instant.
 
     Attributes:
+        goal: the share that is promised.
         what: ``on_time`` or ``correct``.
         of: what is counted: ``partitions``, ``rows`` or ``orgs``.
-        goal: the share that is promised (SLO).
-        good, valid: how many were good, of how many that count.
-        allowed: how many of these may be bad.
-        burn: how many times faster than allowed it is spent, over the long window of the rule that decided; None: no
-            rule did.
-        state: what that means.
-        severity: how bad it is; None: it is not.
+        window: over how long, back from that instant.
+        sli: the share that was good; None: nothing was counted.
+        good, valid: how many were good, and of how many.
+        allowed: how many of ``valid`` may be bad.
+        left: the share of ``allowed`` that is left, negative where more was bad; None: nothing was counted, or nothing
+            may be bad.
+        burn_long, burn_short: how many times as fast as it may the budget is used up, over a long and a short window;
+            None: there is no rate, because nothing was counted or nothing may be bad.
+        state: what is to be said of it.
+        severity: how bad that is; None: it is not.
+        sentence: the same for people, without the name of the subject.
     """
 
-    what: Literal["on_time", "correct"]
-    of: str
     goal: Fraction
+    what: What
+    of: Of
+    window: timedelta
+    sli: Fraction | None
     good: int
     valid: int
     allowed: Fraction
-    burn: Fraction | None
-    state: BudgetState
+    left: Fraction | None
+    burn_long: Fraction | None
+    burn_short: Fraction | None
+    state: State
     severity: Severity | None
-
-    @property
-    def sli(self) -> Fraction | None:
-        """The share that was good; None: nothing was counted."""
-        return Fraction(self.good, self.valid) if self.valid else None
-
-    @property
-    def left(self) -> Fraction | None:
-        """The share of the budget that is left, below zero where it is overspent; None: nothing may be bad at all."""
-        return 1 - Fraction(self.valid - self.good) / self.allowed if self.allowed else None
-
-    def __str__(self) -> str:
-        name = "in time" if self.what == "on_time" else f"{self.of} right"
-        if self.sli is None:
-            return f"{_percent(self.goal)} {name} are promised; nothing was counted yet"
-        bad = self.valid - self.good
-        left = ""
-        if self.left is not None and self.left < 0:
-            left = f", {float(1 - self.left):.3g} times what may be"
-        elif self.left is not None:
-            left = f", {_percent(self.left)} of the budget is left"
-        burn = "" if self.burn is None else f"; it burns {float(self.burn):.1f} times too fast"
-        return f"{_percent(self.sli)} of {_percent(self.goal)} {name}: {bad} of {self.valid} were not{left}{burn}"
+    sentence: str
 
 
-def _percent(share: Fraction) -> str:
-    return f"{float(share * 100):.4g}%"
+def percent(share: Fraction) -> str:
+    """Return ``share`` in percent with up to two decimals, rounded down: what is not all never reads as 100%."""
+    hundredths = share * 10_000 // 1
+    whole, rest = divmod(abs(hundredths), 100)
+    return f"{'-' if hundredths < 0 else ''}{whole}{f'.{rest:02}'.rstrip('0') if rest else ''}%"

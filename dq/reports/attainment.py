@@ -1,50 +1,46 @@
-"""How promises were kept: attainment per dataset, worst first; misses with causes; a calendar of days. Pure.
+"""The SLA report: how many promises were kept, which were not and why, what was excused, and what budget is left.
 
-What a day of the calendar shows is the worst of the partitions that were due on it (UTC):
-
-    mark  said          of a partition
-    ----  ------------  -------------------------------------------------
-    X     missing       it is overdue and has not come
-    L     late          it came late
-    W     wrong         it came in time, and a check failed at error or worse
-    E     excused       a known outage
-    .     in time       it came in time
-          nothing       nothing was due
+A promise is *kept* when its partition was in time and nobody found it wrong. Counted is what fell due in the last 7, 28
+and 90 days. What waits is not counted yet; what is excused is counted by itself, and its share is of no one.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
-import css_inline
-from attrs import field, frozen
+from attrs import frozen
 
-from dq.model.budget import Budget
+from dq.model.budget import Budget, State, percent
 from dq.model.duration import format_duration
-from dq.model.kept import Answer, Kept
-from dq.template import render_html
+from dq.model.kept import Kept
+from dq.reports.heat import DAYS, Heat, Mark, heat, mark_of
+from dq.reports.text import clean, table, wrap
 
-PERIODS = (7, 28, 90)
-"""Days over which attainment is told."""
-MISSES = 50
-"""So many misses are listed; the others are counted."""
-_MARKS = {"missing": "X", "late": "L", "wrong": "W", "excused": "E", "in time": ".", "": ""}
-_INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, minify_css=True)
-_WORST = ("missing", "late", "wrong", "excused", "in time")
+SPANS = (7, 28, 90)
+"""Over how many days is counted."""
+
+NOBODY = "nobody"
+"""Whom what has no owner belongs to."""
+
+_NAME, _CAUSE = 80, 200  # characters of a name and of a cause or reason
+_TEXT_NAME = 28  # columns that a name may take in a terminal
+_MANY = 20  # misses and outages of a text
 
 
 @frozen(kw_only=True)
 class Attained:
-    """What came of the promises of one subject.
+    """One subject: what was promised, and what came of it.
 
     Attributes:
-        subject, owner: whose.
-        promise: what is promised, for people.
-        kept: what came of it, of the longest of ``PERIODS``.
-        budgets: what is left of the shares that are promised.
+        subject: its name.
+        owner: who answers for it; empty: nobody is named.
+        promise: the promise for people, e.g. ``"due 06:00 Europe/Berlin, 99% in time over 28d"``.
+        kept: what came of it in the last 90 days, in any order.
+        budgets: its error budgets.
     """
 
     subject: str
@@ -55,175 +51,444 @@ class Attained:
 
 
 @frozen(kw_only=True)
-class Line:
-    """How often a promise was kept.
+class Span:
+    """What came of the promises of some days.
 
     Attributes:
-        of: whose promise.
-        counts: how many were ``in time``, ``late``, ``missing``, ``wrong`` and ``excused``.
+        days: that many, back from now.
+        promised: how many fell due; ``in_time``, ``late`` and ``excused`` add up to it.
+        in_time: were there in time, right or wrong.
+        late: were not, or are still missing.
+        missing: those of ``late`` that are not there yet.
+        wrong: a check failed in them at error or worse, in time or late.
+        excused: do not count, with a reason.
+        kept: were in time, and nobody found them wrong.
     """
 
-    of: Attained
-    counts: Mapping[str, int] = field(factory=dict)
+    days: int
+    promised: int = 0
+    in_time: int = 0
+    late: int = 0
+    missing: int = 0
+    wrong: int = 0
+    excused: int = 0
+    kept: int = 0
 
     @property
-    def promised(self) -> int:
-        """How many count: the excused do not."""
-        return sum(number for word, number in self.counts.items() if word != "excused")
-
-    @property
-    def share(self) -> float | None:
-        """The share that came in time, right or wrong; None: nothing was promised."""
-        good = self.counts.get("in time", 0) + self.counts.get("wrong", 0)
-        return good / self.promised if self.promised else None
+    def attained(self) -> Fraction | None:
+        """The share that was kept of what counts; None: nothing does."""
+        counted = self.promised - self.excused
+        return Fraction(self.kept, counted) if counted else None
 
 
-def word_of(one: Kept) -> str:
-    """Return what to say of a partition, by the table above; empty: it is not due yet."""
-    if one.answer.waits:
-        return ""
-    if one.answer is Answer.EXCUSED:
-        return "excused"
-    if one.answer.overdue:
-        return "missing"
-    return "late" if one.answer.missed else "wrong" if one.wrong else "in time"
+@frozen(kw_only=True)
+class Line:
+    """One dataset, or all datasets of an owner.
+
+    Attributes:
+        name: of the dataset; of an owner ``""``.
+        owner: who answers.
+        promise: for people; of an owner how many datasets.
+        spans: one for each of ``SPANS``.
+        left: the share of the error budget that is left, of several the least; None: there is none.
+        state: how it stands with it, of several the worst; None: there is no budget.
+        budgets: the budgets themselves; of an owner none.
+    """
+
+    name: str
+    owner: str
+    promise: str
+    spans: tuple[Span, ...]
+    left: Fraction | None
+    state: State | None
+    budgets: tuple[Budget, ...] = ()
+
+    def over(self, days: int) -> Span:
+        """Return what came of the promises of so many days, one of ``SPANS``."""
+        return next(span for span in self.spans if span.days == days)
 
 
-def lines(attained: Iterable[Attained], now: datetime, days: int) -> tuple[Line, ...]:
-    """Return how often each promise was kept in the last days, the worst first.
+@frozen(kw_only=True)
+class Miss:
+    """A promise that was not kept, or several of one dataset that fell due on one day and went the same way.
+
+    Attributes:
+        subject, owner: whose it was.
+        part: the first of them.
+        due_at: when the first fell due, UTC.
+        count: how many they are.
+        what: ``late``, ``missing``, ``wrong`` or ``late and wrong``.
+        late: how late, at most.
+        cause: why; empty: nothing is known.
+    """
+
+    subject: str
+    owner: str
+    part: str
+    due_at: datetime
+    count: int
+    what: str
+    late: timedelta
+    cause: str
+
+
+@frozen(kw_only=True)
+class Outage:
+    """What is excused for one reason.
+
+    Attributes:
+        reason: why it does not count.
+        subjects: whom it concerned, in order.
+        first, last: when the first and the last of it fell due, UTC.
+        count: how many partitions.
+    """
+
+    reason: str
+    subjects: tuple[str, ...]
+    first: datetime
+    last: datetime
+    count: int
+
+
+@frozen(kw_only=True)
+class Report:
+    """The SLA report as values.
+
+    Attributes:
+        made_at: the instant up to which it counts, UTC.
+        total: everything.
+        lines: one per dataset, worst first.
+        owners: one per owner, worst first.
+        misses: those of the last 28 days, newest first.
+        outages: what was excused in the last 28 days, newest first.
+        heat: the heat map of the last 28 days, in the order of ``lines``.
+    """
+
+    made_at: datetime
+    total: Line
+    lines: tuple[Line, ...]
+    owners: tuple[Line, ...]
+    misses: tuple[Miss, ...]
+    outages: tuple[Outage, ...]
+    heat: Heat
+
+
+def report(attained: Iterable[Attained], now: datetime) -> Report:
+    """Return the report on ``attained``, one per subject.
+
+    Worst first: by the state of the budget, then by the share of it that is left (where there is none, by the share
+    that was kept), then by the share that was kept in 28 days.
 
     Args:
-        attained: what came of promises.
-        now: the end of the days.
-        days: how many.
+        attained: what was promised and what came of it.
+        now: an aware time; what falls due later is only in the heat map of today.
     """
-    since = now - timedelta(days=days)
-    found = []
-    for one in attained:
-        counts = Counter(word_of(kept) for kept in one.kept if since < kept.due_at <= now)
-        del counts[""]
-        found.append(Line(of=one, counts=counts))
-    return tuple(sorted(found, key=lambda line: (1.0 if line.share is None else line.share, line.of.subject)))
+    mine = tuple(attained)
+    made = ((_line([one], now, one.owner, one.promise, one.subject), one) for one in mine)
+    pairs = sorted(made, key=lambda pair: _rank(pair[0]))
+    by_owner = defaultdict[str, list[Attained]](list)
+    for one in mine:
+        by_owner[one.owner].append(one)
+    owners = [_line(group, now, owner, datasets(len(group))) for owner, group in by_owner.items()]
+    recent = [(one, k) for one in mine for k in one.kept if now - timedelta(days=DAYS) < k.due_at <= now]
+    return Report(
+        made_at=now.astimezone(UTC),
+        total=_line(mine, now, "", datasets(len(mine))),
+        lines=tuple(line for line, _ in pairs),
+        owners=tuple(sorted(owners, key=_rank)),
+        misses=_misses(recent),
+        outages=_outages(recent),
+        heat=heat(((one.subject, one.kept) for _, one in pairs), now),
+    )
 
 
-def misses(attained: Iterable[Attained], now: datetime, days: int) -> tuple[Kept, ...]:
-    """Return what came late or not at all in the last days, and what was excused, the newest first."""
-    since = now - timedelta(days=days)
-    found = [
-        kept
-        for one in attained
-        for kept in one.kept
-        if since < kept.due_at <= now and word_of(kept) in ("missing", "late", "excused")
-    ]
-    return tuple(sorted(found, key=lambda kept: (kept.due_at, kept.subject), reverse=True))
+def datasets(count: int) -> str:
+    """Return ``"1 dataset"``, ``"2 datasets"``."""
+    return f"{count} dataset{'' if count == 1 else 's'}"
 
 
-def calendar(attained: Attained, now: datetime, days: int) -> tuple[tuple[date, str], ...]:
-    """Return each of the last days with what is to be said of it, by the table above, the oldest first."""
-    last = now.astimezone(UTC).date()
-    said: dict[date, str] = {last - timedelta(days=n): "" for n in reversed(range(days))}
-    for one in attained.kept:
-        day, word = one.due_at.astimezone(UTC).date(), word_of(one)
-        if day in said and word and (not said[day] or _WORST.index(word) < _WORST.index(said[day])):
-            said[day] = word
-    return tuple(said.items())
+def _line(group: Sequence[Attained], now: datetime, owner: str, promise: str, name: str = "") -> Line:
+    budgets = [budget for one in group for budget in one.budgets]
+    kept = [(now - k.due_at, k) for one in group for k in one.kept if k.due_at <= now]
+    return Line(
+        name=name,
+        owner=owner,
+        promise=promise,
+        spans=tuple(_span(days, [k for age, k in kept if age < timedelta(days=days)]) for days in SPANS),
+        left=min((b.left for b in budgets if b.left is not None), default=None),
+        state=max((b.state for b in budgets), key=lambda state: state.rank, default=None),
+        budgets=group[0].budgets if name else (),
+    )
 
 
-def to_json(attained: Sequence[Attained], now: datetime, days: int) -> dict[str, Any]:
-    """Return the documented JSON form: ``days``, ``promises[]`` and ``misses[]``."""
+def _span(days: int, kept: Iterable[Kept]) -> Span:
+    counted = [(k, mark_of(k)) for k in kept if not k.answer.waits]
+    there = [(k, mark) for k, mark in counted if mark is not Mark.EXCUSED]
+    late = sum(k.answer.missed for k, _ in there)
+    return Span(
+        days=days,
+        promised=len(counted),
+        in_time=len(there) - late,
+        late=late,
+        missing=sum(mark is Mark.MISSING for _, mark in there),
+        wrong=sum(_wrong(k) for k, _ in there),
+        excused=len(counted) - len(there),
+        kept=sum(not k.answer.missed and not _wrong(k) for k, _ in there),
+    )
+
+
+def _wrong(kept: Kept) -> bool:
+    return bool(kept.wrong) or mark_of(kept) is Mark.WRONG
+
+
+def _rank(line: Line) -> tuple[int, Fraction, Fraction, str, str]:
+    share = line.over(DAYS).attained
+    kept = Fraction(2) if share is None else share
+    rank = line.state.rank if line.state is not None else 0
+    return -rank, kept if line.left is None else line.left, kept, line.name, line.owner
+
+
+def _misses(recent: Iterable[tuple[Attained, Kept]]) -> tuple[Miss, ...]:
+    found: dict[tuple[object, ...], list[tuple[Attained, Kept]]] = defaultdict(list)
+    for one, k in recent:
+        if mark_of(k) in (Mark.LATE, Mark.WRONG, Mark.MISSING):
+            found[one.subject, one.owner, k.due_at.astimezone(UTC).date(), _what(k), k.cause].append((one, k))
+    made = [_miss(group) for group in found.values()]
+    return tuple(sorted(made, key=lambda miss: (-miss.due_at.timestamp(), miss.subject, miss.part, miss.what)))
+
+
+def _what(kept: Kept) -> str:
+    mark = mark_of(kept)
+    return "late and wrong" if mark is Mark.WRONG and kept.answer.missed else str(mark)
+
+
+def _miss(group: Sequence[tuple[Attained, Kept]]) -> Miss:
+    one, first = min(group, key=lambda pair: (pair[1].due_at, pair[1].part))
+    return Miss(
+        subject=one.subject,
+        owner=one.owner,
+        part=first.part,
+        due_at=first.due_at.astimezone(UTC),
+        count=len(group),
+        what=_what(first),
+        late=max(k.late for _, k in group),
+        cause=first.cause,
+    )
+
+
+def _outages(recent: Iterable[tuple[Attained, Kept]]) -> tuple[Outage, ...]:
+    found = defaultdict[str, list[tuple[str, datetime]]](list)
+    for one, k in recent:
+        if mark_of(k) is Mark.EXCUSED:
+            found[k.excuse].append((one.subject, k.due_at.astimezone(UTC)))
+    made = (
+        Outage(
+            reason=reason,
+            subjects=tuple(sorted({subject for subject, _ in group})),
+            first=min(due for _, due in group),
+            last=max(due for _, due in group),
+            count=len(group),
+        )
+        for reason, group in found.items()
+    )
+    return tuple(sorted(made, key=lambda outage: (-outage.last.timestamp(), outage.reason)))
+
+
+# ---------------------------------------------------------------------------------------------------------------- JSON
+
+
+def to_json(made: Report) -> dict[str, Any]:
+    """Return the report as JSON can hold it.
+
+    The keys, all of them always there; times are ISO 8601 in UTC, shares numbers from 0 to 1 (``left`` may be
+    negative), null where there is none:
+
+    - ``made_at``
+    - ``total``, and in ``datasets`` and ``owners`` one each, worst first: ``name``, ``owner``, ``promise``, ``state``
+      (``no_data``, ``fine``, ``slow_burn``, ``fast_burn``, ``spent``), ``left``, ``budgets``, and ``days``: by ``"7"``,
+      ``"28"`` and ``"90"`` the counts ``promised``, ``in_time``, ``late``, ``missing`` (of the late), ``wrong``,
+      ``excused``, ``kept`` and the share ``attained``
+    - of each of ``budgets``: ``what``, ``of``, ``goal``, ``window_seconds``, ``sli``, ``good``, ``valid``, ``allowed``,
+      ``left``, ``burn_long``, ``burn_short``, ``state``, ``severity``, ``sentence``
+    - ``misses``: ``subject``, ``owner``, ``part``, ``due_at``, ``count``, ``what``, ``late_seconds``, ``cause``
+    - ``excused``: ``reason``, ``subjects``, ``first``, ``last``, ``count``
+    - ``heat``: ``days`` (dates) and ``rows``, of each ``subject`` and its ``marks`` (``met``, ``late``, ``wrong``,
+      ``missing``, ``excused``, ``waits``, ``nothing``)
+    """
     return {
-        "days": days,
-        "promises": [
-            {
-                "name": line.of.subject,
-                "owner": line.of.owner or None,
-                "promise": line.of.promise,
-                "promised": line.promised,
-                **{word.replace(" ", "_"): line.counts.get(word, 0) for word in _WORST},
-                "attainment": line.share,
-                "budgets": [_budget_json(budget) for budget in line.of.budgets],
-            }
-            for line in lines(attained, now, days)
-        ],
+        "made_at": made.made_at.isoformat(),
+        "total": _line_json(made.total),
+        "datasets": [_line_json(line) for line in made.lines],
+        "owners": [_line_json(line) for line in made.owners],
         "misses": [
             {
-                "name": one.subject,
-                "part": one.part,
-                "due_at": one.due_at.isoformat(),
-                "answer": str(one.answer),
-                "late_seconds": one.late.total_seconds(),
-                "cause": one.cause or None,
-                "excuse": one.excuse or None,
+                "subject": miss.subject, "owner": miss.owner, "part": miss.part, "due_at": miss.due_at.isoformat(),
+                "count": miss.count, "what": miss.what, "late_seconds": round(miss.late.total_seconds()),
+                "cause": miss.cause,
             }
-            for one in misses(attained, now, days)
+            for miss in made.misses
         ],
+        "excused": [
+            {
+                "reason": outage.reason, "subjects": list(outage.subjects), "first": outage.first.isoformat(),
+                "last": outage.last.isoformat(), "count": outage.count,
+            }
+            for outage in made.outages
+        ],
+        "heat": {
+            "days": [day.isoformat() for day in made.heat.days],
+            "rows": [{"subject": row.subject, "marks": [str(mark) for mark in row.marks]} for row in made.heat.rows],
+        },
+    }  # fmt: skip
+
+
+def _line_json(line: Line) -> dict[str, Any]:
+    return {
+        "name": line.name,
+        "owner": line.owner,
+        "promise": line.promise,
+        "state": None if line.state is None else str(line.state),
+        "left": _float(line.left),
+        "budgets": [_budget_json(budget) for budget in line.budgets],
+        "days": {str(span.days): _span_json(span) for span in line.spans},
     }
+
+
+def _span_json(span: Span) -> dict[str, Any]:
+    counts = ("promised", "in_time", "late", "missing", "wrong", "excused", "kept")
+    return {**{name: getattr(span, name) for name in counts}, "attained": _float(span.attained)}
 
 
 def _budget_json(budget: Budget) -> dict[str, Any]:
+    shares = ("goal", "sli", "allowed", "left", "burn_long", "burn_short")
     return {
         "what": budget.what,
         "of": budget.of,
-        "goal": float(budget.goal),
+        "window_seconds": round(budget.window.total_seconds()),
         "good": budget.good,
         "valid": budget.valid,
-        "left": None if budget.left is None else float(budget.left),
-        "burn": None if budget.burn is None else float(budget.burn),
-        "state": budget.state,
+        "state": str(budget.state),
+        "severity": None if budget.severity is None else str(budget.severity),
+        "sentence": budget.sentence,
+        **{name: _float(getattr(budget, name)) for name in shares},
     }
 
 
-def percent(share: float | None) -> str:
-    """Return a share for people; a dash where there is none. What is not whole is never rounded to 100 %."""
-    if share is None:
-        return "-"
-    return "100%" if share == 1 else f"{min(share * 100, 99.99):.4g}%"
+def _float(share: Fraction | None) -> float | None:
+    return None if share is None else float(share)
 
 
-def why(one: Kept) -> str:
-    """Return why a promise was missed, or is excused, for people."""
-    return one.excuse or one.cause or "nothing is known"
+# ------------------------------------------------------------------------------------------------------------ terminal
+
+HEADINGS = ("Dataset", "Owner", "Promised", "In time", "Late", "Wrong", "Excused", "7d", "28d", "90d", "Budget left")
+"""The headings of ``rows``; counts are of 28 days, ``7d``, ``28d`` and ``90d`` the shares that were kept."""
 
 
-def page(attained: Sequence[Attained], environment: str, now: datetime, days: int = 28) -> str:
-    """Return the report as a page, which mail clients show too: nothing is loaded, and colours are not needed.
+def rows(lines: Iterable[Line]) -> list[tuple[str, ...]]:
+    """Return the cells of a table with ``HEADINGS``, one row per line of a report."""
+    return [
+        (
+            clean(line.name or line.promise, _TEXT_NAME),
+            clean(line.owner or NOBODY, _TEXT_NAME),
+            *(f"{count:,}" for count in counts(line.over(DAYS))),
+            *(share_text(span.attained) for span in line.spans),
+            left_text(line),
+        )
+        for line in lines
+    ]
 
-    Args:
-        attained: what came of promises.
-        environment: e.g. ``prod``.
-        now: the end of the report.
-        days: how many, of the calendar and the misses.
+
+def counts(span: Span) -> tuple[int, int, int, int, int]:
+    """Return promised, in time, late, wrong, excused."""
+    return span.promised, span.in_time, span.late, span.wrong, span.excused
+
+
+def share_text(share: Fraction | None) -> str:
+    """Return a share in percent, rounded down; a dash where nothing was promised."""
+    return "-" if share is None else percent(share)
+
+
+def left_text(line: Line) -> str:
+    """Return how much of the error budget is left, in whole percent, rounded down; below zero more than all is spent.
+
+    Where nothing may be missed, ``none``, or ``broken`` where something was; a dash where no share is promised.
     """
-    found = lines(attained, now, days)
-    listed = misses(attained, now, days)
-    periods = {period: {line.of.subject: line for line in lines(attained, now, period)} for period in PERIODS}
-    rows = [
-        {
-            "subject": line.of.subject,
-            "owner": line.of.owner,
-            "promise": line.of.promise,
-            "counts": line.counts,
-            "promised": line.promised,
-            "shares": [percent(periods[period][line.of.subject].share) for period in PERIODS],
-            "bad": line.share is not None and line.share < 1,
-            "budgets": [(str(budget), budget.state) for budget in line.of.budgets],
-            "days": [(day, word, _MARKS[word]) for day, word in calendar(line.of, now, days)],
-        }
-        for line in found
+    if line.left is not None:
+        return f"{line.left * 100 // 1}%"
+    words = {None: "-", State.NO_DATA: "-", State.SPENT: "broken"}
+    return words.get(line.state, "none")
+
+
+def miss_text(miss: Miss) -> str:
+    """Return what went wrong in a few words: how many, what, how late."""
+    said = f"{miss.count} x {miss.what}" if miss.count > 1 else miss.what
+    return f"{said}, {late_text(miss)}" if miss.late else said
+
+
+def late_text(miss: Miss) -> str:
+    """Return how late, e.g. ``"up to 2h20m"``; empty: it is not."""
+    return f"{'up to ' if miss.count > 1 else ''}{format_duration(miss.late)}" if miss.late else ""
+
+
+def cause_text(miss: Miss) -> str:
+    """Return why; of wrong data that came in time, that a check failed."""
+    return clean(miss.cause, _CAUSE) or ("a check failed" if miss.what == "wrong" else "cause not known")
+
+
+def outage_text(outage: Outage) -> str:
+    """Return what was excused and when, for people."""
+    first, last = f"{outage.first:%Y-%m-%d %H:%M}", f"{outage.last:%Y-%m-%d %H:%M}"
+    subjects = clean(", ".join(outage.subjects[:5]), _CAUSE)
+    others = f" and {len(outage.subjects) - 5} more" if len(outage.subjects) > 5 else ""
+    when = f"due {first}" if first == last else f"due {first} to {last}"
+    return f"{outage.count} partition{'' if outage.count == 1 else 's'} of {subjects}{others}, {when} UTC"
+
+
+def text(made: Report) -> str:
+    """Return the report as plain text of at most 100 columns: datasets, owners, budgets, misses, outages."""
+    blocks = [
+        wrap(headline(made)),
+        table(HEADINGS, rows(made.lines), left=2) if made.lines else [],
+        table(("Datasets", *HEADINGS[1:]), rows(made.owners), left=2) if len(made.owners) > 1 else [],
+        _listed(
+            "Error budgets",
+            [
+                f"{clean(line.name, _NAME)}: {budget.severity}: {budget.sentence}"
+                for line in made.lines
+                for budget in line.budgets
+                if budget.severity is not None
+            ],
+        ),
+        _listed(
+            f"Missed in {DAYS} days",
+            [
+                f"{miss.due_at:%Y-%m-%d %H:%M} {clean(miss.subject, _NAME)}: {miss_text(miss)}; {cause_text(miss)}"
+                for miss in made.misses
+            ],
+        ),
+        _listed(
+            f"Excused in {DAYS} days",
+            [f"{clean(outage.reason, _CAUSE) or 'no reason'}: {outage_text(outage)}" for outage in made.outages],
+        ),
     ]
-    told = [
-        (one.subject, one.part, one.due_at, format_duration(one.late) if one.late else "", word_of(one), why(one))
-        for one in listed[:MISSES]
-    ]
-    html = render_html(
-        "reports/attainment.html.j2",
-        environment=environment,
-        now=now.astimezone(UTC),
-        days=days,
-        periods=PERIODS,
-        rows=rows,
-        misses=told,
-        more=max(len(listed) - MISSES, 0),
-        marks=[(mark, word) for word, mark in _MARKS.items() if word],
-    )
-    return _INLINER.inline(html)
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def headline(made: Report) -> str:
+    """Return the report in one sentence."""
+    span = made.total.over(DAYS)
+    if not span.promised:
+        return f"Nothing that was promised fell due in the last {DAYS} days."
+    spent = sum(line.state is State.SPENT for line in made.lines)
+    share = span.attained
+    if share is None:
+        return f"Everything that fell due in the last {DAYS} days is excused."
+    said = f"{span.kept:,} of {span.promised - span.excused:,} promises kept in {DAYS} days ({percent(share)})"
+    budgets = f"; {spent} of {datasets(len(made.lines))} spent the error budget" if spent else ""
+    return f"{said}{budgets}."
+
+
+def _listed(title: str, entries: Sequence[str]) -> list[str]:
+    lines = [line for entry in entries[:_MANY] for line in wrap(f"- {entry}", "  ")]
+    more = [f"and {len(entries) - _MANY} more"] if len(entries) > _MANY else []
+    return [f"{title}:", *lines, *more] if lines else []

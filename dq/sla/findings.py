@@ -117,7 +117,7 @@ def finding_of_budget(
         interval=Interval(now - subject.sla.window, now),
         severity=severity,
         outcome=Outcome.PASS if severity is None else Outcome.FAIL,
-        sentence=f"{budget} (over {format_duration(subject.sla.window)})",
+        sentence=budget.sentence,
         observed=budget.state.replace("_", " "),
         threshold=f"{float(budget.goal * 100):.10g}%",
         labels={
