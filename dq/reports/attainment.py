@@ -16,7 +16,7 @@ from attrs import frozen
 
 from dq.model.budget import Budget, State, percent
 from dq.model.duration import format_duration
-from dq.model.kept import Kept
+from dq.model.kept import Answer, Kept
 from dq.reports.heat import DAYS, Heat, Mark, heat, mark_of
 from dq.reports.text import clean, table, wrap
 
@@ -26,6 +26,7 @@ SPANS = (7, 28, 90)
 NOBODY = "nobody"
 """Whom what has no owner belongs to."""
 
+_MISSED = (Mark.LATE, Mark.WRONG, Mark.MISSING)
 _NAME, _CAUSE = 80, 200  # characters of a name and of a cause or reason
 _TEXT_NAME = 28  # columns that a name may take in a terminal
 _MANY = 20  # misses and outages of a text
@@ -184,18 +185,16 @@ def report(attained: Iterable[Attained], now: datetime) -> Report:
         now: an aware time; what falls due later is only in the heat map of today.
     """
     mine = tuple(attained)
-    made = ((_line([one], now, one.owner, one.promise, one.subject), one) for one in mine)
-    pairs = sorted(made, key=lambda pair: _rank(pair[0]))
-    by_owner = defaultdict[str, list[Attained]](list)
-    for one in mine:
-        by_owner[one.owner].append(one)
-    owners = [_line(group, now, owner, datasets(len(group))) for owner, group in by_owner.items()]
+    pairs = sorted(((_line(one, now), one) for one in mine), key=lambda pair: _rank(pair[0]))
+    by_owner = defaultdict[str, list[Line]](list)
+    for line, _ in pairs:
+        by_owner[line.owner].append(line)
     recent = [(one, k) for one in mine for k in one.kept if now - timedelta(days=DAYS) < k.due_at <= now]
     return Report(
         made_at=now.astimezone(UTC),
-        total=_line(mine, now, "", datasets(len(mine))),
+        total=_together([line for line, _ in pairs], ""),
         lines=tuple(line for line, _ in pairs),
-        owners=tuple(sorted(owners, key=_rank)),
+        owners=tuple(sorted((_together(lines, owner) for owner, lines in by_owner.items()), key=_rank)),
         misses=_misses(recent),
         outages=_outages(recent),
         heat=heat(((one.subject, one.kept) for _, one in pairs), now),
@@ -207,38 +206,52 @@ def datasets(count: int) -> str:
     return f"{count} dataset{'' if count == 1 else 's'}"
 
 
-def _line(group: Sequence[Attained], now: datetime, owner: str, promise: str, name: str = "") -> Line:
-    budgets = [budget for one in group for budget in one.budgets]
-    kept = [(now - k.due_at, k) for one in group for k in one.kept if k.due_at <= now]
+def _line(one: Attained, now: datetime) -> Line:
+    counted = [(now - k.due_at, _count(k)) for k in one.kept if k.due_at <= now and not k.answer.waits]
     return Line(
-        name=name,
+        name=one.subject,
+        owner=one.owner,
+        promise=one.promise,
+        spans=tuple(_span(days, (what for age, what in counted if age < timedelta(days=days))) for days in SPANS),
+        left=min((b.left for b in one.budgets if b.left is not None), default=None),
+        state=max((b.state for b in one.budgets), key=lambda state: state.rank, default=None),
+        budgets=one.budgets,
+    )
+
+
+def _together(lines: Sequence[Line], owner: str) -> Line:
+    return Line(
+        name="",
         owner=owner,
-        promise=promise,
-        spans=tuple(_span(days, [k for age, k in kept if age < timedelta(days=days)]) for days in SPANS),
-        left=min((b.left for b in budgets if b.left is not None), default=None),
-        state=max((b.state for b in budgets), key=lambda state: state.rank, default=None),
-        budgets=group[0].budgets if name else (),
+        promise=datasets(len(lines)),
+        spans=tuple(_span(days, (_counts(line.over(days)) for line in lines)) for days in SPANS),
+        left=min((line.left for line in lines if line.left is not None), default=None),
+        state=max((line.state for line in lines if line.state is not None), key=lambda s: s.rank, default=None),
     )
 
 
-def _span(days: int, kept: Iterable[Kept]) -> Span:
-    counted = [(k, mark_of(k)) for k in kept if not k.answer.waits]
-    there = [(k, mark) for k, mark in counted if mark is not Mark.EXCUSED]
-    late = sum(k.answer.missed for k, _ in there)
-    return Span(
-        days=days,
-        promised=len(counted),
-        in_time=len(there) - late,
-        late=late,
-        missing=sum(mark is Mark.MISSING for _, mark in there),
-        wrong=sum(_wrong(k) for k, _ in there),
-        excused=len(counted) - len(there),
-        kept=sum(not k.answer.missed and not _wrong(k) for k, _ in there),
-    )
+_COUNTS = ("promised", "in_time", "late", "missing", "wrong", "excused", "kept")
+
+
+def _span(days: int, counts: Iterable[tuple[int, ...]]) -> Span:
+    return Span(days=days, **dict(zip(_COUNTS, map(sum, zip(*counts, strict=True)), strict=False)))
+
+
+def _counts(span: Span) -> tuple[int, ...]:
+    return tuple(getattr(span, name) for name in _COUNTS)
+
+
+def _count(kept: Kept) -> tuple[int, ...]:
+    """Return what one promise adds to each of ``_COUNTS``."""
+    mark = mark_of(kept)
+    if mark is Mark.EXCUSED:
+        return (1, 0, 0, 0, 0, 1, 0)
+    late, wrong = kept.answer.missed, _wrong(kept)
+    return (1, not late, late, mark is Mark.MISSING, wrong, 0, not late and not wrong)
 
 
 def _wrong(kept: Kept) -> bool:
-    return bool(kept.wrong) or mark_of(kept) is Mark.WRONG
+    return bool(kept.wrong) or kept.answer is Answer.DATA_WRONG
 
 
 def _rank(line: Line) -> tuple[int, Fraction, Fraction, str, str]:
@@ -251,15 +264,18 @@ def _rank(line: Line) -> tuple[int, Fraction, Fraction, str, str]:
 def _misses(recent: Iterable[tuple[Attained, Kept]]) -> tuple[Miss, ...]:
     found: dict[tuple[object, ...], list[tuple[Attained, Kept]]] = defaultdict(list)
     for one, k in recent:
-        if mark_of(k) in (Mark.LATE, Mark.WRONG, Mark.MISSING):
-            found[one.subject, one.owner, k.due_at.astimezone(UTC).date(), _what(k), k.cause].append((one, k))
+        if what := _what(k):
+            found[one.subject, one.owner, k.due_at.astimezone(UTC).date(), what, k.cause].append((one, k))
     made = [_miss(group) for group in found.values()]
     return tuple(sorted(made, key=lambda miss: (-miss.due_at.timestamp(), miss.subject, miss.part, miss.what)))
 
 
 def _what(kept: Kept) -> str:
+    """Return what went wrong; empty: nothing did, or it does not count."""
     mark = mark_of(kept)
-    return "late and wrong" if mark is Mark.WRONG and kept.answer.missed else str(mark)
+    if mark is Mark.WRONG and kept.answer.missed:
+        return "late and wrong"
+    return str(mark) if mark in _MISSED else ""
 
 
 def _miss(group: Sequence[tuple[Attained, Kept]]) -> Miss:
@@ -355,8 +371,7 @@ def _line_json(line: Line) -> dict[str, Any]:
 
 
 def _span_json(span: Span) -> dict[str, Any]:
-    counts = ("promised", "in_time", "late", "missing", "wrong", "excused", "kept")
-    return {**{name: getattr(span, name) for name in counts}, "attained": _float(span.attained)}
+    return {**{name: getattr(span, name) for name in _COUNTS}, "attained": _float(span.attained)}
 
 
 def _budget_json(budget: Budget) -> dict[str, Any]:

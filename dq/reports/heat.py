@@ -55,7 +55,7 @@ class Mark(enum.StrEnum):
     @property
     def rank(self) -> int:
         """How bad it is, from 0."""
-        return list(Mark).index(self)
+        return _RANKS[self]
 
 
 _LOOKS = {
@@ -67,6 +67,7 @@ _LOOKS = {
     Mark.WRONG: ("W", "wrong", "#6d28d9", "#ffffff"),
     Mark.MISSING: ("M", "missing", "#b42318", "#ffffff"),
 }
+_RANKS = {mark: rank for rank, mark in enumerate(Mark)}
 
 
 @frozen(kw_only=True)
@@ -131,7 +132,8 @@ def _marks(kept: Iterable[Kept], days: Sequence[date]) -> tuple[Mark, ...]:
     worst: dict[date, Mark] = {}
     for one in kept:
         day = one.due_at.astimezone(UTC).date()
-        worst[day] = max(worst.get(day, Mark.NOTHING), mark_of(one), key=lambda mark: mark.rank)
+        if day >= days[0]:
+            worst[day] = max(worst.get(day, Mark.NOTHING), mark_of(one), key=_RANKS.__getitem__)
     return tuple(worst.get(day, Mark.NOTHING) for day in days)
 
 
