@@ -17,7 +17,7 @@ from tests.servers import Server
 
 NOW = datetime(2024, 6, 27, 6, tzinfo=UTC).replace(tzinfo=None)
 PEOPLE = "🚨東京 Київ Łódź; "
-NEW_TABLES = ("dq_promise",)
+NEW_TABLES = ("dq_excuse", "dq_promise", "dq_sla", "dq_watcher")
 """Tables that are newer than migration 0003."""
 NEW_COLUMNS = {"dq_observation": {"run": ""}}
 """Columns that are newer, and what rows have there that were before."""
