@@ -46,6 +46,7 @@ def of(calendar: Calendar, first: str, last: str) -> str:
         ("Tue", "2026-11-16", "2026-11-29", "11-17 11-24"),
         # month ends, a leap day, a year end; 1900 and 2100 were and will be no leap years, 2000 was one
         ("month end", "2024-01-30", "2024-03-01", "01-31 02-29"),
+        ("month end", "2028-01-30", "2028-03-01", "01-31 02-29"),
         ("month end", "2023-02-01", "2023-03-01", "02-28"),
         ("month end", "2000-02-27", "2000-03-01", "02-29"),
         ("month end", "2100-02-27", "2100-03-01", "02-28"),
@@ -79,6 +80,10 @@ def of(calendar: Calendar, first: str, last: str) -> str:
             Calendar(weekdays="mon:fri", month_end=True, without="2026-12-24:2026-12-31"),
             "2026-12-01", "2026-12-31", "12-23",
         ),
+        (Calendar(weekdays="mon:fri", month_end=True), "2028-02-01", "2028-02-29", "02-29"),
+        # the last day that is left, on whatever day of the week: 31 October is Reformation Day in Brandenburg
+        (Calendar(holidays="DE-BB", month_end=True), "2026-10-01", "2026-10-31", "10-30"),
+        (Calendar(month_end=True, without="2028-02-29"), "2028-02-01", "2028-03-01", "02-28"),
         (Calendar(month_end=True, dates="2026-11-15"), "2026-11-01", "2026-11-30", "11-15 11-30"),
         (Calendar(weekdays="friday", month_end=True), "2026-10-01", "2026-11-30", "10-30 11-27"),
     ],
@@ -149,6 +154,13 @@ def test_a_calendar_survives_json(what: dict[str, Any]) -> None:
         (lambda: Calendar(weekdays=""), "'' is not a day of the week"),
         (lambda: Calendar(holidays="Germany"), "'Germany' is not a country, such as"),
         (lambda: Calendar(holidays=["DE", 7]), "7 is not a country"),  # type: ignore[list-item]
+        (lambda: Calendar(weekdays=5), "5 is neither a text nor a list of texts"),  # type: ignore[arg-type]
+        (lambda: Calendar(holidays=5), "5 is neither a text nor a list of texts"),  # type: ignore[arg-type]
+        (lambda: Calendar(dates=5), "5 is neither a text nor a list of texts"),  # type: ignore[arg-type]
+        (lambda: Calendar(without=None), "None is neither a text nor a list of texts"),  # type: ignore[arg-type]
+        (lambda: Calendar(weekdays=[]), "weekdays=[] names no day"),
+        (lambda: Calendar(weekdays="mon", month_end="no"), "month_end='no' is neither True nor False"),  # type: ignore[arg-type]
+        (lambda: Calendar(dates=[datetime(2026, 12, 24, tzinfo=UTC)]), "is no day, like"),  # an instant, in which zone?
         (lambda: Calendar(dates="24.12.2026"), "'24.12.2026' is no day, like"),
         (lambda: Calendar(dates="2026-02-29"), "'2026-02-29' is no day"),
         (lambda: Calendar(dates="2026-12-26:2026-12-24"), "is no day, like"),
@@ -192,6 +204,9 @@ def utc(text: str) -> datetime:
         ("18:00", "UTC", "month end", "2026-11-02T00:00", "2026-11-30T18:00"),
         ("18:00", "UTC", "month end", "2026-11-30T18:01", "2026-12-31T18:00"),
         ("18:00", "UTC", "month end", "2024-02-02T00:00", "2024-02-29T18:00"),
+        ("18:00", "UTC", "month end", "2028-02-02T00:00", "2028-02-29T18:00"),
+        ("00:30", "Europe/Berlin", "month end", "2028-02-29T00:00", "2028-03-30T22:30"),  # 00:30 there has been
+        ("00:30", "Europe/Berlin", "month end", "2028-02-28T23:30", "2028-02-28T23:30"),
         ("18:00", "UTC", Calendar(weekdays="mon:fri", month_end=True), "2026-05-02T00:00", "2026-05-29T18:00"),
         ("18:00", "UTC", Calendar(weekdays="mon:fri", month_end=True), "2026-05-30T00:00", "2026-06-30T18:00"),
         # Sundays on which clocks change: 02:00-03:00 is skipped in Berlin on 2026-03-29 and comes twice on 2026-10-25
@@ -254,6 +269,10 @@ def test_what_ends_later_is_not_due_earlier(
         ("weekdays", "America/New_York", "2026-11-21T05:00", HOUR, False),
         ("month end", "Australia/Sydney", "2026-11-29T13:00", HOUR, True),
         ("month end", "UTC", "2024-02-29T00:00", DAY, True),
+        ("month end", "UTC", "2028-02-28T00:00", DAY, False),
+        ("month end", "UTC", "2028-02-29T00:00", DAY, True),
+        ("month end", "Europe/Berlin", "2028-02-29T22:00", HOUR, True),
+        ("month end", "Europe/Berlin", "2028-02-29T23:00", HOUR, False),  # 1 March there
         ("monday", "UTC", "2026-11-23T00:00", 7 * DAY, True),  # by the day on which it begins
     ],
 )
@@ -315,6 +334,14 @@ def test_who_is_later_is_not_less_bad(rungs: list[int | None], grace: int, late:
         ({}, 'an Sla needs exactly one of due="06:00" and within="1h", or every="15m"'),
         ({"due": "6 am"}, "due='6 am' is not a time of day"),
         ({"due": "06:00", "tz": "Europe/Munich"}, "tz='Europe/Munich' is not a time zone"),
+        ({"due": time(6, 0, 30)}, "due=datetime.time(6, 0, 30) is not a time of day"),
+        ({"due": time(2, 30, fold=1)}, "is not a time of day"),  # of a time that comes twice, the first counts
+        ({"due": time(6, tzinfo=UTC)}, "is not a time of day"),  # tz= says where
+        ({"due": "06:00", "tz": None}, "tz=None is not a time zone"),
+        ({"due": "06:00", "tz": 1}, "tz=1 is not a time zone"),
+        ({"within": timedelta(milliseconds=500)}, "is not in whole seconds"),
+        ({"within": "1h", "grace": timedelta(seconds=1.5)}, "is not in whole seconds"),
+        ({"within": "1h", "window": timedelta(days=1, microseconds=1)}, "is not in whole seconds"),
         ({"within": "1h", "due_on": "weekdays"}, "due_on= moves due= to another day, and there is no due="),
         ({"within": "1h", "calendar": "workdays"}, "'workdays' is no calendar"),
         ({"within": "1h", "calendar": 5}, "5 is not a Calendar"),
@@ -327,6 +354,9 @@ def test_who_is_later_is_not_less_bad(rungs: list[int | None], grace: int, late:
         ({"within": "1h", "severity": "fatal"}, "unknown severity 'fatal'"),
         ({"within": "1h", "on_time": "101%"}, "'101%' is not a share that can be promised"),
         ({"within": "1h", "on_time": "0%"}, "'0%' is not a share"),
+        ({"within": "1h", "on_time": float("inf")}, "inf is not a share"),
+        ({"within": "1h", "on_time": float("nan")}, "nan is not a share"),
+        ({"within": "1h", "correct": "1/0%"}, "'1/0%' is not a share"),
         ({"within": "1h", "correct": "many"}, "'many' is not a share"),
         ({"within": "1h", "correct": "99%", "of": "days"}, "of='days' is not one of partitions, rows, orgs"),
         ({"within": "1h", "task": "load"}, "task= and airflow= belong to a DAG"),

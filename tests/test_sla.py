@@ -427,6 +427,22 @@ def test_while_it_stays_late_it_does_not_become_less_bad(sla, needs, observation
         assert (second.arrived_at, second.over) == (first.arrived_at, True) or first.arrived_at is None
 
 
+@given(sla=RUNGS, needs=NEEDS, observations=ALL_SIGHTINGS, moments=st.lists(MINUTES, min_size=2, max_size=2))
+def test_what_is_late_or_there_is_not_at_risk(sla, needs, observations, moments):
+    grace = sla.grace / MINUTE
+    first, second = sorted(moments)
+    before, last, late = (laddered(m, *observations, sla=sla, needs=needs) for m in (first, second, second + TICK))
+    if before.missed or before.arrived_at is not None:
+        assert last.answer is not Answer.AT_RISK
+    for minute, verdict in ((second, last), (second + TICK, late)):
+        if verdict.answer is Answer.AT_RISK:
+            assert minute <= grace and verdict.arrived_at is None
+            assert (verdict.severity, verdict.missed, verdict.bad) == (Severity.WARNING, False, False)
+    at, after_it = (laddered(m, sla=sla, needs=needs) for m in (grace, grace + TICK))
+    assert (at.answer is Answer.AT_RISK) is (sla.warn_before is not None or needs is not None)
+    assert after_it.answer is Answer.NEVER_STARTED
+
+
 @given(sla=RUNGS, needs=NEEDS, observations=ALL_SIGHTINGS, moment=MINUTES)
 def test_an_excuse_pages_nobody(sla, needs, observations, moment):
     plain = laddered(moment, *observations, sla=sla, needs=needs)

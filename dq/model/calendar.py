@@ -17,8 +17,9 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 from attrs import field, frozen
 
@@ -31,16 +32,26 @@ _LONGEST_REST = timedelta(days=366)
 """A calendar without a day for longer than this has none."""
 
 
+def _each(value: object) -> tuple[Any, ...]:
+    if isinstance(value, str | date):
+        return (value,)
+    if isinstance(value, Iterable):
+        return tuple(value)
+    raise DeclarationError(f"{value!r} is neither a text nor a list of texts")
+
+
 def _weekdays(value: str | Iterable[str] | None) -> frozenset[int] | None:
     if value is None:
         return None
     found: set[int] = set()
-    for text in value.split(",") if isinstance(value, str) else value:
+    for text in value.split(",") if isinstance(value, str) else _each(value):
         first, colon, last = (part.strip().lower() for part in str(text).partition(":"))
         begin, end = _weekday(first, text), _weekday(last if colon else first, text)
         if begin > end:
             raise DeclarationError(f"weekdays={text!r} ends before it begins; the week begins on Monday")
         found.update(range(begin, end + 1))
+    if not found:
+        raise DeclarationError(f"weekdays={value!r} names no day")
     return frozenset(found)
 
 
@@ -52,7 +63,7 @@ def _weekday(text: str, whole: object) -> int:
 
 
 def _places(value: str | Iterable[str]) -> tuple[str, ...]:
-    places = (value,) if isinstance(value, str) else tuple(value)
+    places = _each(value)
     for place in places:
         if not isinstance(place, str) or not _PLACE.fullmatch(place):
             raise DeclarationError(f'holidays={place!r} is not a country, such as "DE", "DE-BY" or "US"')
@@ -60,11 +71,10 @@ def _places(value: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _dates(value: Iterable[str | date]) -> frozenset[date]:
-    if isinstance(value, str | date):
-        value = (value,)
     found: set[date] = set()
-    for one in value:
-        first, last = (one, one) if isinstance(one, date) else _span(str(one))
+    for one in _each(value):
+        is_day = isinstance(one, date) and not isinstance(one, datetime)  # which equals no date
+        first, last = (one, one) if is_day else _span(str(one))
         found.update(first + timedelta(days=n) for n in range((last - first).days + 1))
     return frozenset(found)
 
@@ -102,6 +112,8 @@ class Calendar:
     month_end: bool = False
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.month_end, bool):
+            raise DeclarationError(f"month_end={self.month_end!r} is neither True nor False")
         if self.weekdays is None and not (self.holidays or self.dates or self.without or self.month_end):
             raise DeclarationError("a Calendar that names nothing holds every day; leave it out")
 

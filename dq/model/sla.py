@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from fractions import Fraction
 from functools import cached_property
+from math import isfinite
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -27,10 +28,13 @@ WINDOW = timedelta(days=28)
 
 
 def _clock(value: str | time | None) -> time | None:
-    if value is None or isinstance(value, time):
-        return value
+    if value is None:
+        return None
     try:
-        if len(value) == 5:
+        if isinstance(value, time):  # what "06:00" cannot say, tz= and the rule for a time that comes twice say
+            if value.isoformat() == f"{value:%H:%M:00}" and not value.fold:
+                return value
+        elif len(value) == 5:
             return time.fromisoformat(value)
     except (ValueError, TypeError):
         pass
@@ -38,7 +42,14 @@ def _clock(value: str | time | None) -> time | None:
 
 
 def _duration(value: str | timedelta | None) -> timedelta | None:
-    return None if value is None else parse_duration(value)
+    return None if value is None else _whole(value)
+
+
+def _whole(value: str | timedelta) -> timedelta:
+    duration = parse_duration(value)
+    if duration.microseconds:
+        raise DeclarationError(f"the duration {value!r} is not in whole seconds")
+    return duration
 
 
 def _rung(value: str | int | timedelta | None) -> timedelta | None:
@@ -63,7 +74,7 @@ def _zone(name: str | ZoneInfo) -> ZoneInfo:
         return name
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
         raise DeclarationError(f'tz={name!r} is not a time zone; write it like "Europe/Berlin"') from None
 
 
@@ -79,7 +90,7 @@ def _goal(value: str | float | Fraction | None) -> Fraction | None:
             share = Fraction(value[:-1].strip()) / 100
         except (ValueError, ZeroDivisionError):
             share = None
-    elif isinstance(value, float) and value == value:
+    elif isinstance(value, float) and isfinite(value):
         share = Fraction(str(value))
     if value is not None and (share is None or not 0 < share <= 1):
         raise DeclarationError(f'{value!r} is not a share that can be promised; write it like "99.9%"')
@@ -137,7 +148,7 @@ class Sla:
     on_time: Fraction | None = field(default=None, converter=_goal)
     correct: Fraction | None = field(default=None, converter=_goal)
     of: Of = "partitions"
-    window: timedelta = field(default=WINDOW, converter=parse_duration)
+    window: timedelta = field(default=WINDOW, converter=_whole)
     dag: str | None = None
     task: str | None = None
     airflow: str | None = None
