@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.expression import ColumnElement
 
 from dq.model.interval import Interval
 from dq.model.observation import Observation
@@ -82,18 +83,21 @@ def load_many(
         older: partitions that are not.
     """
     c = table.c
+    query, exact = select(table).where(*_of(environment, subjects)), set(older)
     # What was seen since, too: a run of any partition shows that runs are made.
-    new = or_(c.interval_end > since, c.at > since)
-    wanted = [and_(c.subject.in_({name for _, name in subjects}), new)]
-    wanted += [
-        and_(c.subject == name, c.interval_start == partition.start, c.interval_end == partition.end)
-        for (_, name), partition in older
-    ]
+    new = connection.execute(query.where(or_(c.interval_end > since, c.at > since)))
+    rows = {row.id: row for row in new}
+    for place in range(0, len(older), _CHUNK):
+        starts: dict[tuple[str, str], list[datetime]] = defaultdict(list)
+        for key, partition in older[place : place + _CHUNK]:
+            starts[key].append(partition.start)
+        those = or_(*(and_(c.kind == k, c.subject == s, c.interval_start.in_(at)) for (k, s), at in starts.items()))
+        for row in connection.execute(query.where(those)):
+            if ((row.kind, row.subject), Interval(row.interval_start, row.interval_end)) in exact:
+                rows[row.id] = row
     found: dict[tuple[str, str], list[Observation]] = defaultdict(list)
-    for place in range(0, len(wanted), _CHUNK):
-        mine = (c.environment == environment, c.run == "", or_(*wanted[place : place + _CHUNK]))
-        for row in connection.execute(select(table).where(*mine).order_by(c.at, c.id)):
-            found[row.kind, row.subject].append(_observation(row))
+    for row in sorted(rows.values(), key=lambda row: (row.at, row.id)):
+        found[row.kind, row.subject].append(_observation(row))
     return {key: found[key] for key in subjects if key in found}
 
 
@@ -104,11 +108,17 @@ def first_seen(
     if not subjects:
         return {}
     c = table.c
-    mine = (c.environment == environment, c.run == "", c.subject.in_({name for _, name in subjects}))
+    mine = _of(environment, subjects)
     rows = connection.execute(
         select(c.kind, c.subject, func.min(c.at).label("at")).where(*mine).group_by(c.kind, c.subject)
     )
     return {(row.kind, row.subject): row.at for row in rows if (row.kind, row.subject) in subjects}
+
+
+def _of(environment: str, subjects: Collection[tuple[str, str]]) -> tuple[ColumnElement[bool], ...]:
+    """Return what holds of their observations, and perhaps of others of like names: what an index finds."""
+    c, kinds, names = table.c, {kind for kind, _ in subjects}, {name for _, name in subjects}
+    return c.environment == environment, c.run == "", c.kind.in_(kinds), c.subject.in_(names)
 
 
 def load_runs(

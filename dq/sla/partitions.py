@@ -258,7 +258,8 @@ def _hold(
     Who promises to run, and never did, is expected to from now on: nobody knows since when it should have.
     """
     c = subject_table.c
-    mine = (c.environment == environment, c.subject.in_([s.name for s in subjects]))
+    names = [s.name for s in subjects]
+    mine = (c.environment == environment, c.kind.in_({s.kind for s in subjects}), c.subject.in_(names))
     held = select(c.kind, c.subject, c.since).where(*mine).order_by(c.kind, c.subject).with_for_update()
     known = {(row.kind, row.subject): row.since for row in connection.execute(held)}
     for subject in subjects:
@@ -279,6 +280,7 @@ def _rows(
     for row in connection.execute(
         select(kept_table).where(
             c.environment == environment,
+            c.kind.in_({s.kind for s in subjects}),
             c.subject.in_([s.name for s in subjects]),
             c.body == "",
             or_(c.settled_at.is_(None), c.interval_end > oldest),
