@@ -42,6 +42,11 @@ def incident(
     )
 
 
+def not_there(part: str, answer: str) -> Incident:
+    ended = incident("sla", part, over="recovered")
+    return evolve(ended, labels={**ended.labels, "_not_there": answer})
+
+
 @pytest.mark.parametrize(
     ("incidents", "what"),
     [
@@ -101,6 +106,16 @@ def test_facts_come_in_the_order_of_the_questions() -> None:
             "2 checks are well again after 3h40m",
         ),
         ([incident("sla", "2026-11-19", over="recovered")], "2026-11-19 has arrived after 3h40m"),
+        ([not_there("2026-11-19", "excused")], "2026-11-19 is excused after 3h40m"),
+        ([not_there("2026-11-19", "pending")], "2026-11-19 is no longer at risk after 3h40m"),
+        (
+            [not_there("2026-11-18", "excused"), not_there("2026-11-19", "excused")],
+            "2 partitions are excused after 3h40m",
+        ),
+        (
+            [not_there("2026-11-18", "excused"), incident("sla", "2026-11-19", over="recovered")],
+            "2 partitions are well again after 3h40m",
+        ),
         (
             [incident("suite", "a", over="recovered"), incident("suite", "b", severity=2)],
             "no longer told here, still warning",

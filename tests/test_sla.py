@@ -760,6 +760,17 @@ def test_what_came_in_time_is_no_news_unless_it_was_warned_of():
     assert (finding.key, finding.severity, finding.outcome, finding.observed) == (KEY, None, Outcome.PASS, "in time")
 
 
+def test_what_ends_and_has_not_arrived_says_so():
+    for verdict, answer in ((laddered(25, excuse="the lake moves"), "excused"), (laddered(-90), "pending")):
+        (finding,) = told(verdict, known=True, was_told=True)
+        assert (finding.severity, finding.labels["_not_there"]) == (None, answer)
+    for verdict in (laddered(400, after(300, "arrived"), excuse="it is known"), laddered(5, after(4, "arrived"))):
+        (finding,) = told(verdict, known=True, was_told=True)
+        assert (finding.severity, "_not_there" in finding.labels) == (None, False)
+    (finding,) = told(laddered(25), known=True, was_told=True)
+    assert "_not_there" not in finding.labels, "it is late"
+
+
 def test_what_came_late_is_well_when_the_miss_is_on_record():
     (finding,) = told(judged(AFTER, seen("arrived", AFTER)), known=True, was_told=True)
     assert (finding.key, finding.severity, finding.observed) == (KEY, None, "1h late")

@@ -97,7 +97,7 @@ from dq.model.check import Check, Suite
 from dq.model.damping import read_for_runs
 from dq.model.dataset import Dataset
 from dq.model.group import Group
-from dq.model.incident import Ended, Finding, Incident, IncidentKey, SubjectKind
+from dq.model.incident import NOT_THERE, Ended, Finding, Incident, IncidentKey, SubjectKind
 from dq.model.interval import Interval
 from dq.model.message import is_web
 from dq.model.reconciliation import Reconciliation, Stage
@@ -385,7 +385,11 @@ def _after(answer: Answer, incident: Incident | None, finding: Finding, mark: st
     if answer in (Answer.WELL, Answer.IGNORED_OLDER, Answer.UNTOUCHED):
         return incident
     if finding.severity is None:
-        return None if incident is None else _after_well(answer, incident, finding.for_runs, mark, now)
+        if incident is None:
+            return None
+        if NOT_THERE in finding.labels:  # the one thing of a good finding that whoever was told must know
+            incident = evolve(incident, labels={**incident.labels, NOT_THERE: finding.labels[NOT_THERE]})
+        return _after_well(answer, incident, finding.for_runs, mark, now)
     fresh = Incident(
         id=0,
         key=finding.key,

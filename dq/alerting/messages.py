@@ -18,7 +18,7 @@ from dq.alerting.fold import ORGS, RUN
 from dq.alerting.incidents import worst_first
 from dq.alerting.reason import State
 from dq.model.duration import format_duration
-from dq.model.incident import BUDGET, EARLY, Incident
+from dq.model.incident import BUDGET, EARLY, NOT_THERE, Incident
 from dq.model.message import CHANGED, Message
 from dq.model.severity import Outcome, Severity
 
@@ -39,11 +39,16 @@ _NOUNS = {
     "airflow": ("part", "parts"),
     "watch": ("channel", "channels"),
 }
+_IS_WELL = "is well again", "are well again"
 _WELL = {
     "sla": ("has arrived", "have arrived"),
     "dag": ("succeeded", "succeeded"),
     "airflow": ("is well again", "are well again"),
     "watch": ("takes messages again", "take messages again"),
+}
+_NOT_THERE = {
+    "excused": ("is excused", "are excused"),
+    "pending": ("is no longer at risk", "are no longer at risk"),
 }
 _FAILS = {
     "suite": ("fails", "fail"),
@@ -336,10 +341,15 @@ def _well_again(ended: Sequence[Incident]) -> str:
         tasks = [part for part in parts if part not in _OF_DAG]
         what = f"task {tasks[0]}" if len(tasks) == 1 else f"{len(tasks)} tasks" if tasks else "run"
         return f"{what} succeeded"
-    kind = ended[0].key.kind
-    well = "is well again", "are well again"
-    one, many = well if BUDGET in ended[0].labels else _WELL.get(kind, well)
-    return f"{ended[0].key.part} {one}" if len(parts) == 1 else f"{len(parts)} {_NOUNS[kind][1]} {many}"
+    said = {_words_of_well(incident) for incident in ended}
+    one, many = said.pop() if len(said) == 1 else _IS_WELL
+    return f"{ended[0].key.part} {one}" if len(parts) == 1 else f"{len(parts)} {_NOUNS[ended[0].key.kind][1]} {many}"
+
+
+def _words_of_well(incident: Incident) -> tuple[str, str]:
+    if BUDGET in incident.labels:
+        return _IS_WELL
+    return _NOT_THERE.get(incident.labels.get(NOT_THERE, ""), _WELL.get(incident.key.kind, _IS_WELL))
 
 
 def _summary(parts: Mapping[str, Sequence[Incident]]) -> str:

@@ -14,6 +14,9 @@ from dq.model.severity import Outcome, Severity
 EARLY = "_early"
 """The label of what may still come in time: it is told, and never to a pager."""
 
+NOT_THERE = "_not_there"
+"""The label of a promise of which nobody is told any more though nothing arrived: its answer, excused or pending."""
+
 BUDGET = "_budget"
 """The label of what is about an error budget, and no partition."""
 

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from dq.model.budget import Budget
 from dq.model.duration import format_duration
-from dq.model.incident import BUDGET, EARLY, Finding, IncidentKey
+from dq.model.incident import BUDGET, EARLY, NOT_THERE, Finding, IncidentKey
 from dq.model.interval import Interval
 from dq.model.kept import Answer
 from dq.model.severity import Outcome
@@ -75,6 +75,8 @@ def findings(
     )
     severity = verdict.severity
     if severity is None:
+        if verdict.arrived_at is None:
+            well = evolve(well, labels={**well.labels, NOT_THERE: str(verdict.answer)})
         return (well,) if was_told and not waits else ()
     bad = evolve(
         well,
