@@ -299,8 +299,10 @@ def live_through(life: Life, outages: Sequence[Outage], looks: Sequence[Look], m
 # -------------------------------------------------------------------------------------------------- what happens: drawn
 
 MONTH = ("due", "due", "due", "within", "1h")
-YEAR_OF_DAYS = ("due", "due", "due", "within")
-YEAR_OF_FIFTY = ("due",) * 34 + ("within",) * 13 + ("1h",) * 2 + ("15m",)
+CLOCK_CHANGES = {"Berlin": "Europe/Berlin", "New_York": "America/New_York", "Sydney": "Australia/Sydney"}
+"""There, 02:30 is skipped on one day of the year, or comes twice."""
+YEAR_OF_DAYS = (*CLOCK_CHANGES, "due")
+YEAR_OF_FIFTY = (*CLOCK_CHANGES, *("due",) * 31, *("within",) * 13, *("1h",) * 2, "15m")
 LADDERS: tuple[tuple[tuple[Severity, timedelta], ...], ...] = (
     ((Severity.CRITICAL, timedelta(0)),),
     ((Severity.WARNING, timedelta(0)),),
@@ -328,6 +330,8 @@ def draw_promise(rng: Random, name: str, sort: str, since: datetime, until: date
     common["grace"] = rng.choice((timedelta(0), timedelta(0), 10 * MINUTE, 45 * MINUTE))
     if sort == "1h":
         return Promised(**common, every=HOUR, within=20 * MINUTE)
+    if sort in CLOCK_CHANGES:
+        return Promised(**{**common, "tz": CLOCK_CHANGES[sort], "calendar": None}, due=time(2, 30))
     if sort == "within":
         return Promised(**common, within=rng.choice((HOUR, 6 * HOUR, 30 * HOUR)))
     clock = rng.choice((time(0, 30), time(2, 30), time(6), time(9), time(23)))
@@ -536,10 +540,10 @@ def a_year(folder: Path, rng: Random, sorts: Sequence[str], days: int, pauses: S
                 other.append((p, old, Sight(at=between(rng, since, until), state=state)))
     looks = draw_looks(rng, lives, since, until, pauses, 40 * HOUR if "15m" in sorts else 156 * HOUR)
     outages = []
-    for _ in range(days // 20 + 1):
+    for _ in range(days // 8 + 1):
         starts = between(rng, since, until)
         whom = "*" if rng.random() < 0.2 else rng.choice(promises).name
-        known = starts + timedelta(hours=rng.uniform(-48, 24))
+        known = starts + timedelta(hours=rng.uniform(-24, 48))
         back = max(known, since) + MINUTE if known < starts - HOUR and rng.random() < 0.2 else None
         ends = starts + timedelta(hours=rng.choice((3, 12, 40, 100)))
         outages.append(Outage(subject=whom, starts=starts, ends=ends, known=max(known, since), taken_back=back))
