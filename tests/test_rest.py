@@ -484,6 +484,12 @@ def as_json_schema(value: Any) -> Any:
     return found
 
 
+# Each line's document comes with its Airflow: that of 2.11 is in the environment that make test-airflow makes.
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param("3.3", marks=pytest.mark.airflow), pytest.param("2.11", marks=pytest.mark.airflow2)],
+    indirect=True,
+)
 def test_the_model_answers_as_the_openapi_document_says(model: ModelAirflow) -> None:
     document = openapi(model.line)
     names = (
