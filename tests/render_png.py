@@ -3,11 +3,12 @@
     .venv/bin/python -m tests.render_png
 
 ``email`` is the published report of 2016-04-28, ``email-covid`` the regions of 2024-06-26: the discrepancy e-mails of
-this repository's own project, computed anew. ``alert`` is the mail of an alert, ``digest`` that of a morning;
-``sla-report`` is the SLA report of a made-up team.
+this repository's own project, computed anew; ``email-sla``: with the promises of a made-up team below, and
+``sla-report`` is the SLA report of that team. ``alert`` is the mail of an alert, ``digest`` that of a morning.
 """
 
 import datetime
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -126,10 +127,11 @@ def write(folder: Path) -> dict[tuple[str, int], Path]:
         for name, (declared, day) in MAILS.items():
             ledger = dq.reconcile(declared, day, project=ROOT, datasources=sources)
             made = datetime.datetime.fromisoformat(f"{day}T05:00:00+00:00") + datetime.timedelta(days=1)
-            for width in WIDTHS:
-                browser.show(render(ledger, now=made).html, width=width)
-                written[name, width] = folder / f"{name}-{width}.png"
-                browser.png(written[name, width])
+            kinds = {name: None, **({"email-sla": report(promised.team(), promised.NOW)} if name == "email" else {})}
+            for (kind, promises), width in itertools.product(kinds.items(), WIDTHS):
+                browser.show(render(ledger, now=made, promises=promises).html, width=width)
+                written[kind, width] = folder / f"{kind}-{width}.png"
+                browser.png(written[kind, width])
         for width in WIDTHS:
             sla_report = page(report(promised.team(), promised.NOW), "PROD · SLA report")
             mails = {"alert": body_html(ALERT), "digest": body_html(DIGEST), "sla-report": sla_report}

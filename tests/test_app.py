@@ -374,6 +374,35 @@ def test_the_discrepancy_mail_is_sent_once_per_version_of_the_run(world: World) 
     assert [m["Subject"] for m in world.receivers.smtp.messages].count(mail["Subject"]) == 2
 
 
+@pytest.mark.parametrize(("owner", "others"), [("", True), ("billing", False)])
+def test_the_discrepancy_mail_says_how_promises_were_kept_of_its_owner_or_of_all(
+    world: World, owner: str, others: bool
+) -> None:
+    declared = f'sla=Sla(due="06:00", on_time="90%"), owner={owner!r}, by="org", to="mail"'
+    checks = world.root / "checks" / "orders.py"
+    checks.write_text(checks.read_text().replace('by="org", to="mail"', declared))
+    world.load(D1, [("a", 1.0), ("b", 2.0)])
+    world.run("orders", D1, hour=5)
+    world.run("pipe", D1, hour=8)
+    (mail,) = world.receivers.smtp.messages
+    parts = {part.get_content_type(): part.get_content() for part in mail.walk() if not part.is_multipart()}
+    kept = "1 of 2 promises kept in 28 days" if others else "0 of 1 promises kept in 28 days"
+    for part in parts.values():
+        assert "Promises kept" in part
+        assert kept in part
+        assert ("orders" in part.partition("Promises kept")[2]) is others
+    assert app.report(world.project, "pipe", D1).text.count("Promises kept") == 1
+
+
+def test_what_promises_nothing_is_mailed_without_promises(world: World) -> None:
+    checks = world.root / "checks" / "orders.py"
+    checks.write_text(checks.read_text().replace(" sla=sla,", ""))
+    world.load(D1, [("a", 1.0)])
+    world.run("pipe", D1)
+    (mail,) = world.receivers.smtp.messages
+    assert "Promises kept" not in str(mail)
+
+
 def test_a_partition_may_be_longer_than_a_day(world: World) -> None:
     """What a weekly DAG reconciles is one partition, told like any other; only a look back is not."""
     world.load(D1, [("a", 1.0), ("b", 2.0)], shipped=1)

@@ -18,8 +18,10 @@ from dq.model.interval import Interval
 from dq.model.ledger import Column
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
+from dq.reports.attainment import report
+from dq.reports.attainment_html import section
 from dq.reports.discrepancy import MAX_BYTES, render, share_text
-from tests import chromium, render_png
+from tests import chromium, promised, render_png
 from tests.ledgers import DAY, NOW, agari, columns, ledger, row
 from tests.servers import require_program
 
@@ -582,6 +584,34 @@ def test_on_a_phone_an_org_of_which_nothing_differs_leaves_out_the_zeros(browser
 def test_no_script_of_an_org_runs(browser):
     browser.show(render(hostile(), links=LINKS).html, width=900)
     assert browser.evaluate("document.querySelectorAll('script, img').length") == 0
+
+
+def test_promises_stand_below_the_ledger_and_look_as_they_do_alone(browser):
+    promises = report(promised.team(), promised.NOW)
+    made = render(agari(), now=NOW, promises=promises)
+    assert made.html.index("Skipped") < made.html.index("Promises kept") < made.html.index("Missed, newest first")
+    assert made.text.index("Skipped") < made.text.index("Promises kept") < made.text.index("Error budgets:")
+    assert all(len(line) <= 100 for line in made.text.splitlines())
+    looks = (
+        "[...document.querySelectorAll('.sla .row, .sla .bar td, .sla .tag, .sla .stat')].map(e => "
+        "[getComputedStyle(e).display, getComputedStyle(e).color, getComputedStyle(e).backgroundColor].join())"
+    )
+    for width in (360, 900):
+        browser.show(made.html, width=width)
+        inside = browser.evaluate(looks)
+        assert browser.evaluate("document.documentElement.scrollWidth") <= width
+        browser.show(f"<!DOCTYPE html>{section(promises, max_rows=10)}", width=width)
+        assert inside == browser.evaluate(looks)
+        assert len(inside) > 50
+
+
+def test_the_ledger_has_room_before_the_promises():
+    many = [evolve(one, subject=f"{one.subject} {n} {'x' * 70}") for n in range(40) for one in promised.team()]
+    rows = [row(f"org {n}", {"Regions": 100, "Provinces": 90}, severity=Severity.ERROR) for n in range(70)]
+    alone, both = (render(ledger(rows), promises=p) for p in (None, report(many, promised.NOW)))
+    assert len(both.html.encode()) < MAX_BYTES
+    assert listed(both)[: len(listed(alone))] == listed(alone)
+    assert "and 270 datasets more" in both.text
 
 
 @pytest.mark.slow

@@ -9,13 +9,14 @@ decides on the report in one transaction; the pump speaks to the world outside o
     watching   Watcher: a round of looking, judging and telling from outside of Airflow; looking: what it sees
     keeping    what is due, late and kept; known outages; whether a dataset is there
     overdue    sla_check; promise, observe, open_promises: what DAG runs promise, and what is seen
-    telling    deliver, send_report
+    telling    deliver: what was decided leaves
+    mailing    report, send_report: the discrepancy e-mail
     alerting   what is open; silences, acknowledgements; outbox: what is not delivered
     announcing what is told once, to channels by name: announce, digest
     routes     which routes take an incident, and why; proving: whether each of them fires
     noticing   what a scheduler says of its tasks and runs: notice, tell_ended
     asking     whether the data of a run are there
-    reading    runs, latest_run, run_of, why_not_good, ledger, report
+    reading    runs, latest_run, run_of, why_not_good, ledger
     functions  judge_answer: what a function of the user measured
     recording  record_reference, references; backtesting
     linting, migrating, explaining, diagnosing, suggesting, selfchecking
@@ -58,19 +59,19 @@ if TYPE_CHECKING:
         watchers_of,
     )
     from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
+    from dq.app.mailing import render_ledger, report, send_report
     from dq.app.measuring import partitions, reconcile, run, scan
     from dq.app.migrating import DagFiles, lint_airflow
     from dq.app.noticing import notice, tell_ended
     from dq.app.outbox import give_up, retry_now, waiting
     from dq.app.overdue import observe, open_promises, promise, sla_check
     from dq.app.proving import Proof, channel_types, selftest
-    from dq.app.reading import latest_run, ledger, render_ledger, report, run_of, runs, why_not_good
+    from dq.app.reading import latest_run, ledger, run_of, runs, why_not_good
     from dq.app.recording import record_reference, reference, references, remove_reference
     from dq.app.routes import Explained, explain_routes
     from dq.app.selfchecking import selfcheck
     from dq.app.session import judgement_time, open_project, upgrade
     from dq.app.suggesting import Suggestion, suggest
-    from dq.app.telling import send_report
     from dq.app.watching import Round, Watcher
 
 __all__ = [
@@ -185,19 +186,19 @@ __getattr__ = lazy(
             "watchers_of",
         ),
         "linting": ("Problem", "lint", "refuse_bad_sql", "sql_problems"),
+        "mailing": ("render_ledger", "report", "send_report"),
         "measuring": ("partitions", "reconcile", "run", "scan"),
         "migrating": ("DagFiles", "lint_airflow"),
         "noticing": ("notice", "tell_ended"),
         "outbox": ("give_up", "retry_now", "waiting"),
         "overdue": ("observe", "open_promises", "promise", "sla_check"),
         "proving": ("Proof", "channel_types", "selftest"),
-        "reading": ("latest_run", "ledger", "render_ledger", "report", "run_of", "runs", "why_not_good"),
+        "reading": ("latest_run", "ledger", "run_of", "runs", "why_not_good"),
         "recording": ("record_reference", "reference", "references", "remove_reference"),
         "routes": ("Explained", "explain_routes"),
         "selfchecking": ("selfcheck",),
         "session": ("judgement_time", "open_project", "upgrade"),
         "suggesting": ("Suggestion", "suggest"),
-        "telling": ("send_report",),
         "watching": ("Round", "Watcher"),
     },
 )

@@ -11,11 +11,12 @@ from sqlalchemy.engine import Connection
 
 from dq import events
 from dq.alerting.fold import news_of
-from dq.alerting.pump import PumpReport, enqueue_event
+from dq.alerting.pump import PumpReport
 from dq.app.folding import fold_news
+from dq.app.mailing import decide_report
 from dq.app.overdue import call_back, judge_sla
 from dq.app.session import Declared, in_transaction, judgement_time, start_run, transaction
-from dq.app.telling import PATIENCE, deliver, deliver_quietly, report_message
+from dq.app.telling import PATIENCE, deliver, deliver_quietly
 from dq.checks.judge import unmeasured
 from dq.checks.plan import find_scan, scan_ids
 from dq.model.check import Suite
@@ -26,12 +27,10 @@ from dq.model.reconciliation import Reconciliation
 from dq.model.result import Result, Run
 from dq.model.severity import Outcome, Severity
 from dq.project import Project
-from dq.reports.discrepancy import render
 from dq.sla import observations, partitions
 from dq.sla.evaluate import SlaVerdict
 from dq.sla.sighting import sighting, wrong_of
 from dq.store import history
-from dq.store.artefact import ledger_from_json
 
 _log = logging.getLogger(__name__)
 
@@ -146,7 +145,7 @@ def _close(
         missed = judge_sla(connection, project, declared, now, only=interval)
         if declared.sla is not None and (wrong := wrong_of(run, declared.sla.of)) is not None:
             partitions.count(connection, run.environment, run.kind, run.suite, interval, *wrong)
-        _decide_report(connection, run, declared, now)
+        decide_report(connection, project, run, declared, now)
     body = {"run": run.id, "interval": str(interval), "worst": str(run.worst or ""), "alert": alert}
     events.append(connection, run.environment, events.EventName.RUN_CLOSED, run.suite, body, now)
     history.mark_closed(connection, run, now)
@@ -188,19 +187,6 @@ def _unmeasured(declared: Declared, scan_id: str, why: str) -> list[Result]:
         ]
     scan = find_scan(declared, scan_id)
     return [] if scan is None else [unmeasured(check, why) for check in scan.checks]
-
-
-def _decide_report(connection: Connection, run: Run, declared: Declared, now: datetime) -> None:
-    """Put the discrepancy e-mail into the outbox, once per version of the run."""
-    if not isinstance(declared, Reconciliation) or not declared.to:
-        return
-    document = history.get_artefact(connection, run)
-    if document is None:
-        return
-    rendered = render(ledger_from_json(document), now=now)
-    message = report_message(run, rendered, now)
-    for channel in declared.to:
-        enqueue_event(connection, channel, message, f"report/{channel}/{run.id}/{run.version}")
 
 
 def gate(project: Project, name: str, interval: Interval, origin: str, stop_at: Severity) -> bool:

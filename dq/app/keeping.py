@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from statistics import median
 
@@ -70,7 +70,7 @@ def standings(project: Project, names: Iterable[str] = (), now: datetime | None 
         StoreError: when the store cannot be used.
     """
     now = now or judgement_time()
-    promised = _promised(project, names, now)
+    promised = promised_of(project, names, now)
     by_subject: dict[Key, list[Kept]] = {}
     for one in kept(project, now - PAST, [name for _, name in promised] if names else ()):
         by_subject.setdefault((one.kind, one.subject), []).append(one)
@@ -125,24 +125,37 @@ def attained(project: Project, names: Iterable[str] = (), now: datetime | None =
         StoreError: when the store cannot be used.
     """
     now = now or judgement_time()
-    promised = _promised(project, names, now)
-    longest = max([timedelta(days=max(SPANS)), *(subject.sla.window for subject, _ in promised.values())])
+    subjects = [subject for subject, _ in promised_of(project, names, now).values()]
+    with transaction(project) as connection:
+        return attained_of(connection, project.environment, subjects, now)
+
+
+def attained_of(
+    connection: Connection, environment: str, subjects: Collection[Subject], now: datetime
+) -> tuple[Attained, ...]:
+    """Return how the promises of ``subjects`` were kept in the last 90 days, and what is left of their budgets."""
+    longest = max([timedelta(days=max(SPANS)), *(subject.sla.window for subject in subjects)])
     by_subject: dict[Key, list[Kept]] = {}
-    for one in kept(project, now - longest, [name for _, name in promised] if names else ()):
+    for one in partitions.kept(connection, environment, now - longest, [subject.name for subject in subjects]):
         by_subject.setdefault((one.kind, one.subject), []).append(one)
     return tuple(
         Attained(
             subject=subject.name,
             owner=subject.owner,
             promise=f"{subject.sla}, {subject.sla.consequences}",
-            kept=tuple(by_subject.get(key, ())),
-            budgets=budgets(by_subject.get(key, ()), subject.sla, now, subject.cadence),
+            kept=tuple(by_subject.get(subject.key, ())),
+            budgets=budgets(by_subject.get(subject.key, ()), subject.sla, now, subject.cadence),
         )
-        for key, (subject, _) in promised.items()
+        for subject in subjects
     )
 
 
-def _promised(project: Project, names: Iterable[str], now: datetime) -> dict[Key, tuple[Subject, Promising]]:
+def promised_of(project: Project, names: Iterable[str], now: datetime) -> dict[Key, tuple[Subject, Promising]]:
+    """Return what is promised of each of ``names``, of all when there are none.
+
+    Raises:
+        UsageError: when one of the names promises nothing.
+    """
     promised, _ = promised_by(project, now)
     known = {name for _, name in promised}
     wanted = tuple(names)

@@ -9,8 +9,6 @@ from dq.model.ledger import Ledger
 from dq.model.result import Run
 from dq.model.severity import Severity
 from dq.project import Project
-from dq.reports import Rendered
-from dq.reports.discrepancy import render
 from dq.store import history
 from dq.store.artefact import ledger_from_json
 
@@ -87,17 +85,3 @@ def ledger(project: Project, name: str, interval: Interval | None = None) -> tup
             f" run `dq reconcile {name}` first"
         )
     return found, ledger_from_json(document)
-
-
-def report(project: Project, name: str, interval: Interval | None = None) -> Rendered:
-    """Return the discrepancy report of the latest stored run.
-
-    Raises:
-        UsageError: when there is none.
-    """
-    return render(ledger(project, name, interval)[1], now=judgement_time())
-
-
-def render_ledger(ledger: Ledger) -> Rendered:
-    """Return the discrepancy report of ``ledger``."""
-    return render(ledger, now=judgement_time())

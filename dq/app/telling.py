@@ -5,25 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from dq import events
 from dq.alerting.config import AlertConfig, load_alerting
-from dq.alerting.pump import PumpReport, enqueue_event, open_channels
+from dq.alerting.pump import PumpReport, open_channels
 from dq.alerting.pump import pump as pump_alerts
-from dq.app.reading import ledger
-from dq.app.session import find_reconciliation, store_engine, transaction
-from dq.model.errors import DqError, StoreError, UsageError
-from dq.model.interval import Interval
-from dq.model.message import Message
-from dq.model.result import Run
-from dq.model.severity import Severity
+from dq.app.session import store_engine
+from dq.model.errors import DqError, StoreError
 from dq.project import Project
-from dq.reports import Rendered
-from dq.reports.discrepancy import render
 
 ROUTES = Path("alerting") / "routes.toml"
 
@@ -74,41 +67,3 @@ def deliver_quietly(project: Project) -> None:
         deliver(project)
     except DqError as error:
         logging.getLogger(__name__).warning("alerts wait for the next pump: %s", error)
-
-
-def report_message(run: Run, rendered: Rendered, now: datetime) -> Message:
-    """Return the discrepancy e-mail of a run as an event."""
-    return Message(
-        key=f"{run.environment}/report/{run.suite}",
-        status="event",
-        severity=run.worst or Severity.INFO,
-        environment=run.environment,
-        subject=run.suite,
-        title=rendered.subject,
-        summary=rendered.subject,
-        at=now,
-        html=rendered.html,
-        text=rendered.text,
-    )
-
-
-def send_report(project: Project, name: str, interval: Interval | None = None) -> PumpReport:
-    """Send the discrepancy e-mail of the latest stored run again, to the channels of the reconciliation.
-
-    Raises:
-        UsageError: when there is no such run, or the reconciliation names no channel in ``to=``.
-    """
-    declared = find_reconciliation(project, name)
-    if not declared.to:
-        raise UsageError(f"reconciliation {name!r} names no channel in to=, so there is nobody to send the report to")
-    found, stored = ledger(project, name, interval)
-    now = datetime.now(UTC)
-    with transaction(project) as connection:
-        for channel in declared.to:
-            enqueue_event(
-                connection,
-                channel,
-                report_message(found, render(stored, now=now), now),
-                f"report/{channel}/{found.id}/{now.isoformat()}",
-            )
-    return deliver(project)

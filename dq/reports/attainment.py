@@ -459,12 +459,18 @@ def outage_text(outage: Outage) -> str:
     return f"{outage.count} partition{'' if outage.count == 1 else 's'} of {subjects}{others}, {when} UTC"
 
 
-def text(made: Report) -> str:
-    """Return the report as plain text of at most 100 columns: datasets, owners, budgets, misses, outages."""
+def text(made: Report, *, max_rows: int | None = None) -> str:
+    """Return the report as plain text of at most 100 columns: datasets, owners, budgets, misses, outages.
+
+    Args:
+        made: the report.
+        max_rows: that many of the worst datasets and owners are listed, the others counted; None: all.
+    """
     blocks = [
         wrap(headline(made)),
-        table(HEADINGS, rows(made.lines), left=2) if made.lines else [],
-        table(("Datasets", *HEADINGS[1:]), rows(made.owners), left=2) if len(made.owners) > 1 else [],
+        table(HEADINGS, rows(made.lines[:max_rows]), left=2) if made.lines else [],
+        [more] if (more := more_text(made.lines, max_rows)) else [],
+        table(("Datasets", *HEADINGS[1:]), rows(made.owners[:max_rows]), left=2) if len(made.owners) > 1 else [],
         _listed(
             "Error budgets",
             [
@@ -487,6 +493,14 @@ def text(made: Report) -> str:
         ),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def more_text(lines: Sequence[Line], limit: int | None) -> str:
+    """Return a sentence on the lines beyond ``limit``; empty: there are none."""
+    rest = [] if limit is None else [line.over(DAYS) for line in lines[limit:]]
+    counted = sum(span.promised - span.excused for span in rest)
+    kept = sum(span.kept for span in rest)
+    return f"and {datasets(len(rest))} more, which kept {kept:,} of {counted:,} promises" if rest else ""
 
 
 def headline(made: Report) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import css_inline
 from attrs import frozen
 from markupsafe import Markup
@@ -16,10 +14,10 @@ from dq.reports.attainment import (
     Report,
     cause_text,
     counts,
-    datasets,
     headline,
     late_text,
     left_text,
+    more_text,
     outage_text,
     share_text,
 )
@@ -129,7 +127,7 @@ def _section(made: Report, limit: int, *, dark: bool) -> str:
         budgets=_budgets(made, limit),
         headings=_HEADINGS,
         lines=[_row(line, clean(line.name, _NAME), _small(line)) for line in made.lines[:limit]],
-        more=_more(made.lines, limit),
+        more=more_text(made.lines, limit),
         owners=_owners(made, limit),
         misses=[_missed(miss) for miss in made.misses[: min(limit, _MISSES)]],
         more_misses=_left_out(len(made.misses) - min(limit, _MISSES), "misses"),
@@ -209,13 +207,6 @@ def _colour(line: Line) -> str:
 
 def _owners(made: Report, limit: int) -> list[_Row]:
     return [_row(line, clean(line.owner or NOBODY, _NAME), line.promise) for line in made.owners[:limit]]
-
-
-def _more(lines: Sequence[Line], limit: int) -> str:
-    rest = [line.over(DAYS) for line in lines[limit:]]
-    counted = sum(span.promised - span.excused for span in rest)
-    kept = sum(span.kept for span in rest)
-    return f"and {datasets(len(rest))} more, which kept {kept:,} of {counted:,} promises" if rest else ""
 
 
 def _left_out(count: int, what: str) -> str:

@@ -8,13 +8,15 @@ from fractions import Fraction
 
 import css_inline
 from attrs import frozen
+from markupsafe import Markup
 
 from dq.model.group import Group
 from dq.model.ledger import Column, Count, Ledger, LedgerRow
 from dq.model.message import is_web
 from dq.model.result import Result
 from dq.model.severity import Outcome
-from dq.reports import Rendered
+from dq.reports import Rendered, attainment
+from dq.reports.attainment_html import section
 from dq.reports.text import clean, table, wrap
 from dq.reports.verdict import Verdict, by_day, verdict
 from dq.template import render_html
@@ -30,6 +32,9 @@ _TEXT_NAME = 28  # columns of the text table that an org's name may take
 _WORD = 16  # characters of the longest word of a heading that is not broken
 _NAME, _NOTE, _SENTENCE = 80, 160, 240  # characters of an org's name, of the remarks on it, of a sentence
 _MANY = 12  # entries of the lists above and below the table
+_PROMISES = 10  # datasets of the section about SLAs
+_PROMISES_TITLE = "Promises kept"
+_PROMISES_MARK = "<p>promises</p>"  # where it goes: its styles are inside already, those of the page are not for it
 _INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, minify_css=True)
 
 
@@ -57,7 +62,12 @@ class _Line:
 
 
 def render(
-    ledger: Ledger, *, now: datetime | None = None, links: Sequence[tuple[str, str]] = (), max_rows: int = MAX_ROWS
+    ledger: Ledger,
+    *,
+    now: datetime | None = None,
+    links: Sequence[tuple[str, str]] = (),
+    max_rows: int = MAX_ROWS,
+    promises: attainment.Report | None = None,
 ) -> Rendered:
     """Return the discrepancy report of ``ledger``.
 
@@ -67,6 +77,7 @@ def render(
         links: text and address (http or https) of where to read on.
         max_rows: that many of the worst rows are listed, the others summed up in one; fewer where the HTML would
             become too long.
+        promises: how SLAs were kept, for a section of its own; None: there is none.
     """
     rows = all_rows(ledger)
     said = verdict(ledger, rows, _worst(ledger, rows))
@@ -74,10 +85,16 @@ def render(
     foot = f"Made {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if now is not None else ""
     for limit in (max_rows, max_rows // 2, max_rows // 5, 0):
         lines = _lines(ledger, rows, limit)
-        html = _html(ledger, said, lines, subject, foot, links)
+        html = _html(ledger, said, lines, subject, foot, links, "" if promises is None else _PROMISES_MARK)
+        if promises is not None:
+            left = MAX_BYTES - len(html.encode())
+            html = html.replace(_PROMISES_MARK, section(promises, max_rows=_PROMISES, max_bytes=left))
         if len(html.encode()) < MAX_BYTES:
             break
-    return Rendered(subject=subject, html=html, text=_text(ledger, said, lines, foot, links))
+    text = _text(ledger, said, lines, foot, links)
+    if promises is not None:
+        text += f"\n{_PROMISES_TITLE}\n\n{attainment.text(promises, max_rows=_PROMISES)}"
+    return Rendered(subject=subject, html=html, text=text)
 
 
 def all_rows(ledger: Ledger) -> list[LedgerRow]:
@@ -251,7 +268,13 @@ def _headings(ledger: Ledger) -> list[_Heading]:
 
 
 def _html(
-    ledger: Ledger, said: Verdict, lines: Sequence[_Line], subject: str, foot: str, links: Sequence[tuple[str, str]]
+    ledger: Ledger,
+    said: Verdict,
+    lines: Sequence[_Line],
+    subject: str,
+    foot: str,
+    links: Sequence[tuple[str, str]],
+    promises: str,
 ) -> str:
     page = render_html(
         "reports/discrepancy.html.j2",
@@ -271,6 +294,7 @@ def _html(
         derived=_DERIVED if _has_derived(ledger) else "",
         foot=foot,
         links=_safe(links),
+        promises=Markup(promises),  # noqa: S704  # ours
     )
     return _INLINER.inline(page)
 

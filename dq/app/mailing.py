@@ -1,0 +1,115 @@
+"""Mailing: the discrepancy e-mail of a reconciliation, with the promises of whoever owns it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy.engine import Connection
+
+from dq.alerting.pump import PumpReport, enqueue_event
+from dq.app.keeping import attained_of, promised_of
+from dq.app.reading import ledger
+from dq.app.session import Declared, find_reconciliation, judgement_time, transaction
+from dq.app.telling import deliver
+from dq.model.errors import UsageError
+from dq.model.interval import Interval
+from dq.model.ledger import Ledger
+from dq.model.message import Message
+from dq.model.reconciliation import Reconciliation
+from dq.model.result import Run
+from dq.model.severity import Severity
+from dq.project import Project
+from dq.reports import Rendered, attainment
+from dq.reports.discrepancy import render
+from dq.store import history
+from dq.store.artefact import ledger_from_json
+
+
+def report(project: Project, name: str, interval: Interval | None = None) -> Rendered:
+    """Return the discrepancy report of the latest stored run.
+
+    Raises:
+        UsageError: when there is none.
+        StoreError: when the store cannot be used.
+    """
+    return render_ledger(ledger(project, name, interval)[1], project, name)
+
+
+def render_ledger(found: Ledger, project: Project | None = None, name: str = "") -> Rendered:
+    """Return the discrepancy report of a ledger.
+
+    Args:
+        found: what was counted and judged.
+        project: whose promises are reported with it, as they are in its store; None: none are.
+        name: of the reconciliation in it.
+
+    Raises:
+        StoreError: when the store cannot be used.
+    """
+    now = judgement_time()
+    if project is None:
+        return render(found, now=now)
+    with transaction(project) as connection:
+        return _render(connection, project, find_reconciliation(project, name), found, now)
+
+
+def send_report(project: Project, name: str, interval: Interval | None = None) -> PumpReport:
+    """Send the discrepancy e-mail of the latest stored run again, to the channels of the reconciliation.
+
+    Raises:
+        UsageError: when there is no such run, or the reconciliation names no channel in ``to=``.
+        StoreError: when the store cannot be used.
+    """
+    declared = find_reconciliation(project, name)
+    if not declared.to:
+        raise UsageError(f"reconciliation {name!r} names no channel in to=, so there is nobody to send the report to")
+    run, found = ledger(project, name, interval)
+    now = datetime.now(UTC)
+    with transaction(project) as connection:
+        message = _message(run, _render(connection, project, declared, found, now), now)
+        for channel in declared.to:
+            enqueue_event(connection, channel, message, f"report/{channel}/{run.id}/{now.isoformat()}")
+    return deliver(project)
+
+
+def decide_report(connection: Connection, project: Project, run: Run, declared: Declared, now: datetime) -> None:
+    """Put the discrepancy e-mail into the outbox, once per version of the run."""
+    if not isinstance(declared, Reconciliation) or not declared.to:
+        return
+    document = history.get_artefact(connection, run)
+    if document is None:
+        return
+    message = _message(run, _render(connection, project, declared, ledger_from_json(document), now), now)
+    for channel in declared.to:
+        enqueue_event(connection, channel, message, f"report/{channel}/{run.id}/{run.version}")
+
+
+def _render(
+    connection: Connection, project: Project, declared: Reconciliation, found: Ledger, now: datetime
+) -> Rendered:
+    """Return the report with the promises of its owner; where it has none, with all of the project."""
+    promised = {
+        key: subject
+        for key, (subject, _) in promised_of(project, (), now).items()
+        if not declared.owner or declared.owner == subject.owner or declared.name == subject.name
+    }
+    if not promised:
+        return render(found, now=now)
+    promises = attainment.report(attained_of(connection, project.environment, promised.values(), now), now)
+    return render(found, now=now, promises=promises)
+
+
+def _message(run: Run, rendered: Rendered, now: datetime) -> Message:
+    """Return the discrepancy e-mail of a run as an event."""
+    return Message(
+        key=f"{run.environment}/report/{run.suite}",
+        status="event",
+        severity=run.worst or Severity.INFO,
+        environment=run.environment,
+        subject=run.suite,
+        title=rendered.subject,
+        summary=rendered.subject,
+        at=now,
+        html=rendered.html,
+        text=rendered.text,
+    )
