@@ -1,10 +1,11 @@
 """Every minute: judge the SLAs, of the suites and of the tasks and DAGs that `sla(...)` promises, and tell who is late.
 
-It asks Airflow what became of the runs that are due, because a task that never started says nothing by itself. What it
-finds leaves at once; what cannot leave yet is left to `dq_pump`. A scheduler that is dead watches nothing: `dq sla
-check` on another host still sees the suites.
+It asks Airflow what became of the runs that are due, because a task that never started says nothing by itself, and makes
+a round of `dq watch`: that counts rows, and looks at each `[airflow.NAME]` of `dq.toml`. A scheduler that is dead watches
+nothing: `dq watch` on another host does. Both at once page once.
 """
 
+import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,7 +27,12 @@ with DAG(
 
         project = app.open_project(Path(here))
         looked = look(project)
-        late = [verdict for verdict in app.sla_check(project) if verdict.bad]
-        return f"{looked} runs looked at, {len(late)} late"
+        done = app.Watcher(project, "dq_sla_watch").round()
+        for problem in done.problems:
+            logging.getLogger("dq").warning("%s", problem)
+        if not done.judged:
+            raise RuntimeError("no promise could be judged; the log above says why")
+        late = sum(verdict.bad for verdict in done.verdicts)
+        return f"{looked} runs looked at, {late} late ones judged anew, {done.sent} messages sent"
 
     watch(str(Path(__file__).parent))

@@ -259,6 +259,40 @@ def test_a_scheduler_that_is_not_healthy_is_told_and_its_recovery(world: World) 
     assert any("is well again" in post for post in told), told
 
 
+def test_messages_that_do_not_leave_are_told_by_another_way_until_they_do(world: World, monkeypatch) -> None:
+    """Each round is one of a watcher that was just started, as from cron."""
+    routes = world.root / "alerting" / "routes.toml"
+    by_pager = "matchers = ['kind=\"watch\"']\nchannels = [\"oncall\"]\n[[route.routes]]\n"
+    routes.write_text(routes.read_text().replace("matchers", by_pager + "matchers", 1))
+    stuck = "prod/watch/outbox"
+    world.receivers.slack.fail_next(503, times=1_000)
+    for clock in ("01:31", "01:32", "01:33"):  # raw is late: critical, so that the team and the pager are told
+        assert not world.another().round(at(clock)).undelivered
+    monkeypatch.setattr("dq.app.watching.STUCK", timedelta(0))
+    for clock in ("01:34", "01:35"):
+        assert stuck not in world.paged, "once may be chance"
+        assert world.another().round(at(clock)).undelivered
+    assert world.open()["outbox/team"] == "error"
+    assert world.paged == {"prod/sla/raw", stuck}
+    world.receivers.slack.fail_no_more()
+    app.retry_now(app.open_project(world.root), "ann")
+    world.another().round(at("01:36"))
+    world.another().round(at("01:37"))
+    assert world.paged == {"prod/sla/raw"}
+    assert {(alert.opens, alert.resolves) for alert in world.receivers.pagerduty.alerts.values()} == {(1, 0), (1, 1)}
+
+
+def test_an_airflow_that_is_watched_no_more_is_no_incident(world: World) -> None:
+    world.airflow.stop()
+    world.round("00:20")
+    world.round("00:21")
+    assert "main/API" in world.open()
+    toml = world.root / "dq.toml"
+    toml.write_text(toml.read_text().replace("[airflow.main]", "[airflow.other]"))
+    world.round("00:22")
+    assert "main/API" not in world.open()
+
+
 def test_two_watchers_and_restarts_page_once(world: World) -> None:
     others = [world.watcher, world.another()]
     world.airflow.dag("collect", next_run_after=at("00:00"))

@@ -15,19 +15,20 @@ What is told about an Airflow, and about what cannot be told:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from attrs import define, field, frozen
 
 from dq.alerting.fold import News
+from dq.alerting.incidents import read_open
 from dq.app.closing import pump
 from dq.app.folding import fold_news
 from dq.app.looking import Eyes, Looked, look
 from dq.app.outbox import waiting
 from dq.app.overdue import sla_check
-from dq.app.session import in_transaction, judgement_time
+from dq.app.session import in_transaction, judgement_time, transaction
 from dq.http import UnreachableError, request
 from dq.model.errors import ConfigError, DqError
 from dq.model.incident import Finding, IncidentKey, SubjectKind
@@ -36,6 +37,7 @@ from dq.model.severity import Outcome, Severity
 from dq.project import FILE, Project, load_project
 from dq.sla import watchers
 from dq.sla.evaluate import SlaVerdict
+from dq.store.schema import incident as incident_table
 
 STUCK = timedelta(minutes=10)
 """A message that was decided so long ago and has not left is told of, by another way."""
@@ -83,7 +85,6 @@ class Watcher:
     name: str
     started_at: datetime = field(factory=lambda: datetime.now(UTC))
     _eyes: Eyes = field(factory=Eyes, init=False)
-    _bad: frozenset[IncidentKey] | None = field(default=None, init=False)
     _files: Mapping[str, tuple[int, int]] = field(init=False)
     _ping_after: float = field(default=0.0, init=False)
 
@@ -162,22 +163,22 @@ class Watcher:
             mine = [one for one in stuck if one.channel == channel]
             error = next((f": {one.error}" for one in mine if one.error), "")
             bad[self._key("watch", "outbox", channel)] = f"{len(mine)} messages to {channel} have not left{error}"
-        was = self._bad
-        if bad or was is None or was:
-            in_transaction(self.project, fold_news, self._news(bad, was, looked, now), now)
-        self._bad = frozenset(bad)
+        c = incident_table.c
+        with transaction(self.project) as connection:  # what any watcher told, also of what is watched no more
+            told = (c.environment == self.project.environment) & c.kind.in_(("airflow", "watch"))
+            known = {incident.key for incident in read_open(connection, told)}
+        if bad or known:
+            in_transaction(self.project, fold_news, self._news(bad, known, looked.down, now), now)
         return len(stuck)
 
     def _key(self, kind: SubjectKind, subject: str, part: str) -> IncidentKey:
         return IncidentKey(self.project.environment, kind, subject, part)
 
     def _news(
-        self, bad: Mapping[IncidentKey, str], was: frozenset[IncidentKey] | None, looked: Looked, now: datetime
+        self, bad: Mapping[IncidentKey, str], known: Collection[IncidentKey], down: Collection[str], now: datetime
     ) -> list[News]:
-        """Return what is bad, and what is well of all that could have been: who was down says nothing of its parts."""
-        well = {self._key("airflow", name, part.name) for name, parts in looked.airflows.items() for part in parts}
-        well |= {self._key("airflow", name, "API") for name in looked.airflows}
-        well |= {key for key in was or () if key.kind == "watch"}
+        """Return what is bad, and what is well of what was not: an Airflow that is down says nothing of its parts."""
+        well = {key for key in known if key.kind == "watch" or key.subject not in down}
         day = Interval(now - timedelta(days=1), now)
         findings = []
         for key in sorted({*bad, *well}):
