@@ -1,8 +1,8 @@
 """Every minute: judge the SLAs, of the suites and of the tasks and DAGs that `sla(...)` promises, and tell who is late.
 
-It asks Airflow what became of the runs that are due, because a task that never started says nothing by itself, and makes
-a round of `dq watch`: that counts rows, and looks at each `[airflow.NAME]` of `dq.toml`. A scheduler that is dead watches
-nothing: `dq watch` on another host does. Both at once page once.
+It asks Airflow what became of the runs that are due, because a task that never started says nothing by itself, and
+makes a round of `dq watch`: that counts rows, and looks at each `[airflow.NAME]` of `dq.toml`. A scheduler that is dead
+watches nothing: `dq watch` on another host does. Both at once page once.
 """
 
 import logging
