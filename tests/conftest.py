@@ -20,6 +20,7 @@ SOAK = os.environ.get("DQ_SOAK") == "1"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _HISTORY = "history"
+_MEASURED = "measured"
 _CASE = "case of another project"
 
 # The machine may be shared and slow, and a failing example must be found again.
@@ -104,6 +105,11 @@ def conformance(node: pytest.Item, source: str, engine: str, word: str, *, revie
     node.user_properties.append((_CASE, (source, engine, f"review {word}" if review else word)))
 
 
+def measured(node: pytest.Item, number: int, words: str) -> None:
+    """Have a number printed at the end of the run, with what it counts."""
+    node.user_properties.append((_MEASURED, (number, words)))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print how many random histories ran, and from which seed; and how many cases of other projects passed."""
     # What a test notes of itself comes with its report, also from another process.
@@ -117,6 +123,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for source, engine in sorted({(source, engine) for source, engine, _ in cases}):
             found = "".join(f"{cases[source, engine, word]:>16}" for word in words)
             terminalreporter.line(f"{source:<20}{engine:<10}{found}")
+    for nodeid, name, value in noted:
+        if name == _MEASURED:
+            terminalreporter.line(f"{value[0]:>9,}  {nodeid}: {value[1]}")
     counts = Counter(nodeid for nodeid, name, _ in noted if name == _HISTORY)
     if counts:
         terminalreporter.section(f"seeded histories (DQ_SEED={SEED})")

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from itertools import count
@@ -19,7 +20,7 @@ from typing import Any, NoReturn
 
 import pytest
 from attrs import field, frozen
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine, make_url
 
 from dq.datasource.alchemy import with_driver
@@ -135,6 +136,22 @@ def mariadb() -> Server:
     run("CREATE USER dq@'%' IDENTIFIED BY 'dq'")
     run("GRANT ALL ON *.* TO dq@'%'")
     return Server(f"mysql+pymysql://dq:dq@127.0.0.1:{port}", run, restart)
+
+
+@contextmanager
+def turned_away(url: str) -> Iterator[None]:
+    """Have a PostgreSQL server end the connections to one of its databases, and take no new one."""
+    server = make_url(url)
+    own = create_engine(with_driver(server.set(database="postgres")), isolation_level="AUTOCOMMIT")
+    with own.connect() as connection:
+        connection.execute(text(f'ALTER DATABASE "{server.database}" ALLOW_CONNECTIONS false'))
+        theirs = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
+        connection.execute(theirs, {"name": server.database})
+        try:
+            yield
+        finally:
+            connection.execute(text(f'ALTER DATABASE "{server.database}" ALLOW_CONNECTIONS true'))
+    own.dispose()
 
 
 def _as_nobody() -> list[str]:

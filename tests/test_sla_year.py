@@ -33,7 +33,7 @@ from dq.model.observation import Observation
 from dq.model.severity import Severity
 from dq.project import Project
 from dq.sla import excuses, observations, partitions
-from tests.conftest import SOAK
+from tests.conftest import SOAK, measured
 from tests.test_pump import Recorder, World, config
 
 HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
@@ -669,28 +669,31 @@ def tally(counts: Counter[str], expected: Expected) -> None:
     counts["early warnings"] += expected.warned
 
 
-def shown(counts: Counter[str]) -> None:
-    print(", ".join(f"{number:,} {what}" for what, number in counts.items()))
+def shown(node: pytest.Item, counts: Counter[str]) -> None:
+    more = ", ".join(f"{number:,} {what}" for what, number in counts.items() if what != "promised")
+    measured(node, counts["promised"], f"promised: {more}")
     assert min(counts.values()) > 0
 
 
 @pytest.mark.slow
 @pytest.mark.soak
 def test_in_a_month_with_somebody_always_looking_each_breach_is_told_once_and_no_other(
-    tmp_path: Path, histories: Any
+    tmp_path: Path, histories: Any, request: pytest.FixtureRequest
 ) -> None:
     counts: Counter[str] = Counter()
     for number, rng in enumerate(histories(1, 30)):
         counts += a_year(tmp_path / str(number), rng, MONTH, 25, (5, 60, 200, 400))
-    shown(counts)
+    shown(request.node, counts)
 
 
 @pytest.mark.slow
 @pytest.mark.soak
-def test_in_a_year_each_breach_is_told_once_and_no_other(tmp_path: Path, histories: Any) -> None:
+def test_in_a_year_each_breach_is_told_once_and_no_other(
+    tmp_path: Path, histories: Any, request: pytest.FixtureRequest
+) -> None:
     """A year of a few daily promises; in ``make soak`` years of fifty, some of them hourly and more often."""
     counts: Counter[str] = Counter()
     for number, rng in enumerate(histories(1, 3)):
         sorts = YEAR_OF_FIFTY if SOAK else YEAR_OF_DAYS
         counts += a_year(tmp_path / str(number), rng, sorts, 365, (400, 900, 1_500))
-    shown(counts)
+    shown(request.node, counts)

@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
 
 from dq import app
 from dq.app.session import store_engine
@@ -22,6 +21,7 @@ from dq.model.interval import Interval
 from dq.model.kept import Answer
 from tests.airflows import ModelAirflow
 from tests.receivers import ONCALL, TEAM, Receivers
+from tests.servers import turned_away
 
 DAY = Interval.of_day("2024-06-24")
 MINUTE = timedelta(minutes=1)
@@ -326,21 +326,12 @@ def test_a_store_that_is_away_is_no_good_round_and_nothing_is_lost(world: World,
     app.upgrade(app.open_project(world.root))
     world.round("00:10")
     world.ping.calls.clear()
-    server = make_url(postgres_url)
-    own = create_engine(server.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    with own.connect() as connection:
-        connection.execute(text(f'ALTER DATABASE "{server.database}" ALLOW_CONNECTIONS false'))
-        connection.execute(
-            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
-            {"name": server.database},
-        )
-        away = world.another()
+    away = world.another()
+    with turned_away(postgres_url):
         done = away.round(at("01:01"))
-        assert not done.judged and any("store" in problem for problem in done.problems)
-        assert not world.ping.calls, "who cannot judge does not say that all is well"
-        connection.execute(text(f'ALTER DATABASE "{server.database}" ALLOW_CONNECTIONS true'))
-        assert away.round(at("01:02")).judged
-    own.dispose()
+    assert not done.judged and any("store" in problem for problem in done.problems)
+    assert not world.ping.calls, "who cannot judge does not say that all is well"
+    assert away.round(at("01:02")).judged
     store_engine(away.project).dispose()
     assert world.ping.calls
     assert "prod/sla/raw" in world.paged
