@@ -32,16 +32,15 @@ def report(project: Project, name: str, interval: Interval | None = None) -> Ren
         UsageError: when there is none.
         StoreError: when the store cannot be used.
     """
-    return render_ledger(ledger(project, name, interval)[1], project, name)
+    return render_ledger(ledger(project, name, interval)[1], project)
 
 
-def render_ledger(found: Ledger, project: Project | None = None, name: str = "") -> Rendered:
+def render_ledger(found: Ledger, project: Project | None = None) -> Rendered:
     """Return the discrepancy report of a ledger.
 
     Args:
         found: what was counted and judged.
         project: whose promises are reported with it, as they are in its store; None: none are.
-        name: of the reconciliation in it.
 
     Raises:
         StoreError: when the store cannot be used.
@@ -50,7 +49,7 @@ def render_ledger(found: Ledger, project: Project | None = None, name: str = "")
     if project is None:
         return render(found, now=now)
     with transaction(project) as connection:
-        return _render(connection, project, find_reconciliation(project, name), found, now)
+        return _render(connection, project, find_reconciliation(project, found.reconciliation), found, now)
 
 
 def send_report(project: Project, name: str, interval: Interval | None = None) -> PumpReport:

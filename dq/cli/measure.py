@@ -234,7 +234,7 @@ def reconcile(
             found.append(app.reconcile(project, name, interval, store=not no_store, alert=alert))
             steps.done(f"{name} {interval}: {verdict(found[-1][0], level)}")
     if html or eml:
-        _write(app.render_ledger(found[0][1], None if no_store else project, wanted[0]), html, eml)
+        _write(app.render_ledger(found[0][1], None if no_store else project), html, eml)
     codes = [int(done.exit_code(level)) for done, _ in found]
     code = worst([*codes, pumped(project) if alert else 0])
     documents = [done.to_json(level) | {"ledger": ledger_json(ledger)} for done, ledger in found]
