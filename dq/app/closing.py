@@ -13,7 +13,7 @@ from dq import events
 from dq.alerting.fold import news_of
 from dq.alerting.pump import PumpReport
 from dq.app.folding import fold_news
-from dq.app.mailing import decide_report
+from dq.app.mailing import decide_report, promised_beside
 from dq.app.overdue import call_back, judge_sla
 from dq.app.session import Declared, in_transaction, judgement_time, start_run, transaction
 from dq.app.telling import PATIENCE, deliver, deliver_quietly
@@ -27,6 +27,7 @@ from dq.model.reconciliation import Reconciliation
 from dq.model.result import Result, Run
 from dq.model.severity import Outcome, Severity
 from dq.project import Project
+from dq.reports.attainment import Attained
 from dq.sla import observations, partitions
 from dq.sla.evaluate import SlaVerdict
 from dq.sla.sighting import sighting, wrong_of
@@ -111,7 +112,12 @@ def close(
     """
     declared = project.find(declared) if isinstance(declared, str) else declared
     now = now or judgement_time()
-    run, missed = in_transaction(project, _close, project, declared, interval, origin, states or {}, now, alert=alert)
+    beside: tuple[Attained, ...] = ()
+    if alert and isinstance(declared, Reconciliation) and declared.to:
+        beside = promised_beside(project, declared, now)
+    run, missed = in_transaction(
+        project, _close, project, declared, interval, origin, states or {}, beside, now, alert=alert
+    )
     call_back(project, missed, origin, now)
     if pump and alert:
         deliver_quietly(project)
@@ -125,6 +131,7 @@ def _close(
     interval: Interval,
     origin: str,
     states: Mapping[str, str],
+    beside: tuple[Attained, ...],
     now: datetime,
     *,
     alert: bool,
@@ -145,7 +152,7 @@ def _close(
         missed = judge_sla(connection, project, declared, now, only=interval)
         if declared.sla is not None and (wrong := wrong_of(run, declared.sla.of)) is not None:
             partitions.count(connection, run.environment, run.kind, run.suite, interval, *wrong)
-        decide_report(connection, project, run, declared, now)
+        decide_report(connection, project, run, declared, beside, now)
     body = {"run": run.id, "interval": str(interval), "worst": str(run.worst or ""), "alert": alert}
     events.append(connection, run.environment, events.EventName.RUN_CLOSED, run.suite, body, now)
     history.mark_closed(connection, run, now)
