@@ -28,7 +28,8 @@ help:
 	@echo "make test-fast        without what is slow, MariaDB and Airflow: under 3 minutes"
 	@echo "make lint             ruff, mypy --strict, import contracts"
 	@echo "make bench            measurements (bench/)"
-	@echo "make soak             random histories at full count; writes docs/proofs/DATE-soak-COMMIT.txt"
+	@echo "make soak             random histories at full count; writes docs/proofs/DATE-soak-COMMIT.txt;"
+	@echo "                      SOAK='FILE ...': only those of some files of tests"
 	@echo "make docs             docs/cli.md from the help texts"
 	@echo "make constraints      constraints*.txt anew, from what is newest today"
 	@echo "make system-packages  MariaDB, Chromium and Java by apt, for the tests that can use them"
@@ -57,7 +58,7 @@ bench: $(VENV)/.dev
 	@set -e; for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
 soak: $(VENV)/.dev $(AIRFLOW2)/.dev
-	$(BIN)/python -m tests.soak
+	$(BIN)/python -m tests.soak $(SOAK)
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m dq.cli.reference > docs/cli.md

@@ -1,4 +1,4 @@
-"""Random histories at full count: ``python -m tests.soak`` runs them and writes down what ran, and on what."""
+"""Random histories at full count: ``python -m tests.soak [FILE ...]`` runs them and writes down what ran, and on what."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def main() -> int:
     """Run the tests marked ``soak`` with a new seed (or ``DQ_SEED``); return pytest's exit code."""
     seed = os.environ.get("DQ_SEED") or str(time.time_ns() % 10**9)
     started, began = datetime.now(UTC), time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-m", "soak", "-q", "--color=no"]
+    only = sys.argv[1:]
+    command = [sys.executable, "-m", "pytest", "-m", "soak", "-q", "--color=no", *only]
     lines: list[str] = []
     environment = {**os.environ, "DQ_SOAK": "1", "DQ_SEED": seed}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -30,7 +31,8 @@ def main() -> int:
     report = [
         f"Random histories at full count, {started:%Y-%m-%d}",
         f"commit   {_said('git', 'rev-parse', 'HEAD')}{' (changed)' if _said('git', 'status', '--porcelain') else ''}",
-        f"seed     {seed} (run again with DQ_SEED={seed} make soak)",
+        f"seed     {seed} (run again with DQ_SEED={seed} and the same files)",
+        f"files    {' '.join(only) or 'all'}",
         f"machine  {os.cpu_count()} cores, {_memory()} GB, Python {platform.python_version()}, {platform.system()}",
         f"took     {time.monotonic() - began:.0f} s",
         f"result   {'passed' if process.returncode == 0 else 'FAILED'}: {lines[-1] if lines else 'nothing ran'}",
