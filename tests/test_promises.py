@@ -102,15 +102,17 @@ def test_what_a_look_at_the_time_that_is_due_says(told, state, answer) -> None:
     assert told.judge(DUE + MINUTE) == {"scheduled__1": answer}
 
 
-def test_its_own_word_is_more_exact_than_a_look(told) -> None:
-    told.look(promised("seen first"), "success", DUE + 3 * SECOND)
-    told.says(promised("seen first"), "arrived", DUE + 4 * SECOND)  # the task's word comes a little after its state
-    told.says(promised("said first"), "arrived", DUE + 2 * SECOND)
-    told.look(promised("said first"), "success", DUE + 3 * SECOND)
-    told.says(promised("in time"), "arrived", DUE - SECOND)
-    told.look(promised("in time"), "success", DUE + 3 * SECOND)
+@pytest.mark.parametrize("grace", [timedelta(0), 10 * MINUTE])
+def test_its_own_word_is_more_exact_than_a_look(told, grace) -> None:
+    over, sla = DUE + grace, Sla(within="1h", grace=grace)
+    told.look(promised("seen first", sla=sla), "success", over + 3 * SECOND)
+    told.says(promised("seen first"), "arrived", over + 4 * SECOND)  # the task's word comes a little after its state
+    told.says(promised("said first"), "arrived", over + 2 * SECOND)
+    told.look(promised("said first", sla=sla), "success", over + 3 * SECOND)
+    told.says(promised("in time"), "arrived", over - SECOND)
+    told.look(promised("in time", sla=sla), "success", over + 3 * SECOND)
     late, well = Answer.MET_AFTER_MISS, Answer.ON_TIME
-    assert told.judge(DUE + MINUTE) == {"seen first": late, "said first": late, "in time": well}
+    assert told.judge(over + MINUTE) == {"seen first": late, "said first": late, "in time": well}
 
 
 def test_a_success_of_which_it_said_nothing_yet_waits_for_its_word(told) -> None:
