@@ -492,7 +492,7 @@ def live(project, rng) -> None:
         (
             "task:orders.load",
             life.promise.run_id,
-            max(life.told or {"warning"}, key=lambda name: Severity.of(name)),
+            max(life.told or {"warning"}, key=Severity.of),
             ANY if life.end is not None and life.how != "failed" else None,
         )
         for life in lives

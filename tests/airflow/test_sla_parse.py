@@ -53,13 +53,14 @@ from tests.airflow.inside import DagSerialization
 
 HERE = Path({here!r})
 NOW = datetime.now(UTC).replace(microsecond=0)
+EARLY = dict(within="10h", warn_before="1h")
 YESTERDAY = (NOW - timedelta(days=1)).date().isoformat()
 
 with DAG("shop", schedule="0 0 * * *", start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
     dag.fileloc = str(next((HERE / "dags").glob("*.py")))
     for name, promise in {{
-        "of_yesterday": dict(within="10h", warn_before="1h", calendar=Calendar(dates=[YESTERDAY]), warning=0, error="1h"),
-        "of_another_day": dict(within="10h", warn_before="1h", calendar=Calendar(dates=["2026-01-01"])),
+        "of_yesterday": dict(EARLY, calendar=Calendar(dates=[YESTERDAY]), warning=0, error="1h"),
+        "of_another_day": dict(EARLY, calendar=Calendar(dates=["2026-01-01"])),
         "never_due": dict(due="23:59", warn_before="1h", due_on=Calendar(dates=["2026-01-01"])),
         "once_it_is_late": dict(within="10h", grace="30m"),
     }}.items():
