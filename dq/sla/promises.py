@@ -20,7 +20,8 @@ What a look at Airflow says:
     anything else                      -                 started
 
 Who marks a task as success by hand is believed. A promise with ``warn_before`` is written down as soon as the run is
-heard of, any other when it is late. A *turn* is when it is late, which is after its grace, and each rung of its ladder.
+heard of, any other at the latest when it is late. A *turn* is when it is late, which is after its grace, and each rung
+of its ladder.
 
     now      it was seen done          looked at since the last turn  judged by
     -------  ------------------------  -----------------------------  --------------------------------------------------
