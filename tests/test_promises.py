@@ -6,14 +6,19 @@ import importlib
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
+from attrs import define, field
 from sqlalchemy import func, select
 
 from dq import app, events
 from dq.app.session import transaction
+from dq.model.calendar import Calendar
+from dq.model.incident import EARLY
 from dq.model.kept import Answer
 from dq.model.promise import GONE, ITSELF, LONGEST_SUBJECT, Promise, subject_of, whole
+from dq.model.severity import Severity
 from dq.model.sla import Sla
 from dq.sla import observations, promises
 from dq.sla.promises import BLIND
@@ -97,15 +102,17 @@ def test_what_a_look_at_the_time_that_is_due_says(told, state, answer) -> None:
     assert told.judge(DUE + MINUTE) == {"scheduled__1": answer}
 
 
-def test_its_own_word_is_more_exact_than_a_look(told) -> None:
-    told.look(promised("seen first"), "success", DUE + 3 * SECOND)
-    told.says(promised("seen first"), "arrived", DUE + 4 * SECOND)  # the task's word comes a little after its state
-    told.says(promised("said first"), "arrived", DUE + 2 * SECOND)
-    told.look(promised("said first"), "success", DUE + 3 * SECOND)
-    told.says(promised("in time"), "arrived", DUE - SECOND)
-    told.look(promised("in time"), "success", DUE + 3 * SECOND)
+@pytest.mark.parametrize("grace", [timedelta(0), 10 * MINUTE])
+def test_its_own_word_is_more_exact_than_a_look(told, grace) -> None:
+    over, sla = DUE + grace, Sla(within="1h", grace=grace)
+    told.look(promised("seen first", sla=sla), "success", over + 3 * SECOND)
+    told.says(promised("seen first"), "arrived", over + 4 * SECOND)  # the task's word comes a little after its state
+    told.says(promised("said first"), "arrived", over + 2 * SECOND)
+    told.look(promised("said first", sla=sla), "success", over + 3 * SECOND)
+    told.says(promised("in time"), "arrived", over - SECOND)
+    told.look(promised("in time", sla=sla), "success", over + 3 * SECOND)
     late, well = Answer.MET_AFTER_MISS, Answer.ON_TIME
-    assert told.judge(DUE + MINUTE) == {"seen first": late, "said first": late, "in time": well}
+    assert told.judge(over + MINUTE) == {"seen first": late, "said first": late, "in time": well}
 
 
 def test_a_success_of_which_it_said_nothing_yet_waits_for_its_word(told) -> None:
@@ -226,6 +233,82 @@ def test_the_state_of_a_mapped_task_is_that_of_the_instance_that_is_not_done() -
     assert whole([]) is None
 
 
+def test_what_is_done_within_its_grace_is_in_time_and_nothing_is_told_before(told) -> None:
+    graceful = promised(sla=Sla(within="1h", grace="20m"))
+    told.look(graceful, "running", DUE + MINUTE)
+    assert told.judge(DUE + 15 * MINUTE) == {"scheduled__1": Answer.PENDING}
+    told.look(graceful, "success", DUE + 16 * MINUTE)  # and it says nothing itself
+    assert told.judge(DUE + 17 * MINUTE) == {"scheduled__1": Answer.ON_TIME}
+    assert told.open() == ()
+
+
+def test_what_nobody_saw_not_done_after_its_grace_was_in_time(told) -> None:
+    graceful = promised(sla=Sla(within="1h", grace="20m"))
+    told.look(graceful, "running", DUE + MINUTE)
+    assert told.judge(DUE + 21 * MINUTE) == {}
+    told.look(graceful, "success", DUE + 25 * MINUTE)
+    assert told.judge(DUE + 26 * MINUTE) == {"scheduled__1": Answer.ON_TIME}
+
+
+def test_a_rung_is_climbed_only_when_somebody_looked_since(told) -> None:
+    ladder = promised(sla=Sla(within="1h", error="30m"))
+    told.look(ladder, "running", DUE + SECOND)
+    assert told.judge(DUE + 29 * MINUTE) == {"scheduled__1": Answer.LATE_RUNNING}  # which is not bad enough
+    assert told.judge(DUE + 31 * MINUTE) == {}
+    assert told.judge(DUE + 30 * MINUTE + BLIND) == {"scheduled__1": Answer.UNMEASURED}
+    told.look(ladder, "running", DUE + 45 * MINUTE)
+    assert told.judge(DUE + 46 * MINUTE) == {"scheduled__1": Answer.LATE_RUNNING}
+
+
+def test_what_was_seen_done_before_a_rung_is_judged_though_nobody_looked_since(told) -> None:
+    ladder = promised(sla=Sla(within="1h", error="30m"))
+    told.look(ladder, "running", DUE + SECOND)
+    told.look(ladder, "success", DUE + 29 * MINUTE)
+    assert told.judge(DUE + 30 * MINUTE) == {"scheduled__1": Answer.LATE_BUT_DONE}
+
+
+WARNED = Sla(within="1h", warn_before="30m")
+
+
+def test_a_promise_that_was_written_down_early_is_judged_when_somebody_looked_since_it_is_due(told) -> None:
+    told.record(promised(sla=WARNED), RUN_AFTER)
+    assert told.judge(DUE - 31 * MINUTE) == {"scheduled__1": Answer.PENDING}
+    assert told.judge(DUE - 30 * MINUTE) == {"scheduled__1": Answer.AT_RISK}
+    told.look(promised(sla=WARNED), "running", DUE - SECOND)
+    assert told.judge(DUE + MINUTE) == {}
+    told.look(promised(sla=WARNED), "running", DUE + MINUTE)
+    assert told.judge(DUE + 2 * MINUTE) == {"scheduled__1": Answer.LATE_RUNNING}
+
+
+def test_what_is_marked_as_done_before_it_is_due_is_settled_at_once(told) -> None:
+    told.look(promised(sla=WARNED), "success", DUE - 20 * MINUTE)
+    assert told.judge(DUE - 19 * MINUTE) == {"scheduled__1": Answer.ON_TIME}
+    assert told.open() == ()
+
+
+def test_what_failed_is_at_risk_at_once(told) -> None:
+    told.record(promised(sla=WARNED), RUN_AFTER)
+    told.says(promised(), "failed", DUE - 50 * MINUTE)
+    assert told.judge(DUE - 49 * MINUTE) == {"scheduled__1": Answer.AT_RISK}
+
+
+def test_what_is_skipped_may_be_cleared_until_its_time_is_over(told) -> None:
+    told.look(promised("cleared", sla=WARNED), "skipped", DUE - 20 * MINUTE)
+    told.look(promised("skipped", sla=WARNED), "skipped", DUE - 20 * MINUTE)
+    assert set(told.judge(DUE - 19 * MINUTE).values()) == {Answer.EXCUSED}
+    told.look(promised("cleared", sla=WARNED), "running", DUE + SECOND)
+    told.look(promised("skipped", sla=WARNED), "skipped", DUE + SECOND)
+    assert told.judge(DUE + MINUTE) == {"cleared": Answer.LATE_RUNNING, "skipped": Answer.EXCUSED}
+    assert [one.promise.run_id for one in told.open()] == ["cleared"]
+
+
+def test_when_it_is_due_stays_as_it_was_written_down(told) -> None:
+    holidays = Sla(due="06:00", due_on=Calendar(holidays="XX"))  # which another version knew
+    told.look(promised("of then", sla=holidays, due_at=DUE), "running", DUE + SECOND)
+    told.look(promised("other"), "running", DUE + SECOND)
+    assert told.judge(DUE + MINUTE) == dict.fromkeys(("of then", "other"), Answer.LATE_RUNNING)
+
+
 # ---------------------------------------------------------------------------------------------- through the whole of it
 
 
@@ -269,6 +352,26 @@ def test_a_late_task_is_one_incident_that_ends_when_it_is_done(project, monkeypa
     assert calls == [("orders", "load on 2026-11-20T04:00:00+00:00", [RUN_AFTER], ["running"])]
 
 
+def test_what_is_warned_of_gets_worse_as_it_gets_later(project) -> None:
+    one = promised(sla=Sla(within="1h", warn_before="30m", grace="5m", warning=0, error="20m", critical="40m"))
+    app.promise(project, [one], source="triggerer", now=RUN_AFTER)
+    seen = []
+    for minute in range(-40, 60, 2):
+        now = DUE + minute * MINUTE
+        app.promise(project, [one], states={one: "running"}, source="watch", now=now)
+        app.sla_check(project, now, pump=False)
+        found = [(str(alert.incident.severity), EARLY in alert.incident.labels) for alert in app.alerts(project)]
+        if found and found not in [known for _, known in seen]:
+            seen.append((minute, found))
+    assert seen == [
+        (-30, [("warning", True)]),
+        (6, [("warning", False)]),
+        (20, [("error", False)]),
+        (40, [("critical", False)]),
+    ]
+    assert missed(project) == ["scheduled__1"]
+
+
 def test_runs_of_a_dag_and_its_tasks_are_promises_of_their_own(project) -> None:
     several = [promised(run, task_id=task) for run in ("a", "b") for task in ("", "load", "load2")]
     app.promise(project, several, states=dict.fromkeys(several, "failed"), source="triggerer", now=DUE + SECOND)
@@ -287,39 +390,115 @@ def test_however_it_is_looked_at_each_miss_is_told_once(tmp_path, histories) -> 
         live(app.open_project(tmp_path / str(number)), rng)
 
 
-def live(project, rng) -> None:
-    truth, seen = {}, {}
-    lives = {}
+LADDERS = [{}, {}, {"warning": 0, "critical": 20}, {"error": 12}, {"info": 4, "warning": 9}]
+"""How late (minutes) is how bad."""
+
+
+@define
+class Life:
+    """A task: what is promised of it, what truly happens and what is seen; in minutes after it was due.
+
+    ``told`` is what dq has to say of it, worked out from the table in ``dq.sla.promises``.
+    """
+
+    promise: Promise
+    grace: float
+    warn: float | None
+    ladder: dict[str, float]
+    start: float
+    end: float | None
+    how: str
+    tells: bool
+    said: bool = False
+    looks: list[tuple[float, str | None]] = field(factory=list)
+    told: set[str] = field(factory=set)
+    warned: bool = False
+
+    def state(self, moment):
+        return None if moment < self.start else "running" if self.end is None or moment < self.end else self.how
+
+    def severity(self, late):
+        rungs = [name for name, rung in self.ladder.items() if late >= max(rung, self.grace)]
+        return {rungs[-1]} if rungs else set()
+
+    def done(self):
+        """When it was done, as far as anybody can know; None: it is not."""
+        if self.said and self.how == "success":
+            return self.end
+        for n, (at, state) in enumerate(self.looks):
+            if state == "success":
+                seen_late = any(before > self.grace for before, _ in self.looks[:n])
+                return at if seen_late else min(at, self.grace)
+        return None
+
+    def judge(self, now):
+        if not self.looks and self.warn is None:
+            return
+        done = self.done()
+        if done is not None:
+            if done > self.grace and not self.told:  # else it ends as bad as it was told
+                self.told = self.severity(done)
+        elif any(state == "skipped" for _, state in self.looks):
+            pass
+        elif now <= self.grace:
+            failed = self.how == "failed" and (self.said or any(state == "failed" for _, state in self.looks))
+            self.warned |= self.warn is not None and (now >= -self.warn or failed)
+        else:
+            turns = [self.grace, *(max(rung, self.grace) for rung in self.ladder.values())]
+            turn = max(at for at in turns if at <= now)
+            if self.looks and self.looks[-1][0] >= turn:
+                self.told |= self.severity(now)
+
+
+def lives_of(rng):
     for n in range(8):
-        run = f"run{n}"
-        end = rng.choice([None, rng.uniform(-30, 40)])  # minutes after it was due
-        how = rng.choice(["success", "success", "failed", "skipped"])
-        start = rng.uniform(-59, 30)
-        lives[run] = (start, None if end is None else max(end, start), how, rng.random() < 0.8)
-    moments = sorted(rng.uniform(-20, 60) for _ in range(30))
-    said = set()
-    for moment in [*moments, 61.0, 62.0]:
+        start, end = rng.uniform(-59, 30), rng.choice([None, rng.uniform(-50, 40)])
+        grace, warn, ladder = rng.choice([0, 0, 8]), rng.choice([None, 25]), rng.choice(LADDERS)
+        more = {"grace": grace * MINUTE, "warn_before": warn and warn * MINUTE}
+        rungs = {name: rung * MINUTE for name, rung in ladder.items()}
+        yield Life(
+            promise=promised(f"run{n}", sla=Sla(within="1h", **more, **rungs)),
+            grace=grace,
+            warn=warn,
+            ladder=ladder or {"critical": 0},
+            start=start,
+            end=None if end is None else max(end, start),
+            how=rng.choice(["success", "success", "failed", "skipped"]),
+            tells=rng.random() < 0.8,
+        )
+
+
+def live(project, rng) -> None:
+    lives = list(lives_of(rng))
+    early = [life.promise for life in lives if life.warn is not None]
+    app.promise(project, early, source="triggerer", now=DUE - 59 * MINUTE)
+    for moment in [*sorted(rng.uniform(-50, 60) for _ in range(40)), 61.0, 62.0, 70.0]:
         now = DUE + moment * MINUTE
-        for run, (start, end, how, tells) in lives.items():
-            one = promised(run)
-            state = None if moment < start else "running" if end is None or moment < end else how
-            if state in ("success", "failed") and tells and run not in said:
-                said.add(run)
+        for life in lives:
+            state = life.state(moment)
+            if state in ("success", "failed") and life.tells and not life.said:
+                life.said = True
                 word = "arrived" if state == "success" else "failed"
-                app.observe(project, promises.observed(one, word, DUE + end * MINUTE, ITSELF))
-            if moment >= 0 and (rng.random() < 0.7 or moment > 60):
-                app.promise(project, [one], states={one: state}, source="watch", now=now)
-                if state not in ("success", "skipped"):
-                    seen[run] = True
+                app.observe(project, promises.observed(life.promise, word, DUE + life.end * MINUTE, ITSELF))
+            waited = moment - (life.looks[-1][0] if life.looks else -99) > 4  # never so long that nobody knows anything
+            if moment >= -(life.warn or 0) and (waited or rng.random() < 0.7):
+                app.promise(project, [life.promise], states={life.promise: state}, source="watch", now=now)
+                life.looks.append((moment, state))
         app.sla_check(project, now + SECOND, pump=False)
-    app.sla_check(project, DUE + 70 * MINUTE, pump=False)
-    for run, (_, end, how, tells) in lives.items():
-        done_late = end is None or how == "failed" or end > 0
-        truth[run] = done_late and (seen.get(run, False) or (how == "success" and tells and end is not None))
-    found = {(part, ended is None) for _, part, _, ended in incidents(project)}
-    still = {run for run, (_, end, how, _) in lives.items() if end is None or how == "failed"}
-    assert found == {(run, run in still) for run, late in truth.items() if late}
-    assert sorted(missed(project)) == sorted(run for run, late in truth.items() if late)
+        for life in lives:
+            life.judge(moment + 1 / 60)
+    app.sla_check(project, DUE + 71 * MINUTE, pump=False)
+    assert sorted(incidents(project)) == sorted(
+        (
+            "task:orders.load",
+            life.promise.run_id,
+            max(life.told or {"warning"}, key=Severity.of),
+            ANY if life.end is not None and life.how != "failed" else None,
+        )
+        for life in lives
+        if life.told or life.warned
+    )
+    assert sorted(missed(project)) == sorted(life.promise.run_id for life in lives if life.told)
 
 
 def missed(project):

@@ -21,7 +21,7 @@ from airflow.utils.types import DagRunType
 from sqlalchemy import or_
 
 from dq.airflow.promises import sla_miss_callback
-from dq.airflow.seen import project_of
+from dq.airflow.seen import project_of, promised_of
 from dq.airflow.tasks import plain
 from dq.model.errors import DqError
 from dq.model.promise import GONE, ITSELF, Promise
@@ -42,7 +42,7 @@ def set_on(task: Any, promised: Mapping[str, Any], sla: Sla) -> None:
     task.params.update({PARAM: dict(promised)})
     if sla.within is None:
         return
-    task.sla = sla.within
+    task.sla = sla.within + sla.grace
     known = task.dag.sla_miss_callback
     callbacks = known if isinstance(known, list) else [known] if known else []
     if sla_miss_callback not in callbacks:
@@ -55,7 +55,7 @@ def missed(dag: Any, slas: Iterable[Any]) -> None:
     Which of them are, it often gets wrong: it names the run after the one that is late, which was not made yet.
     """
     try:
-        promised = {task_id: _promised(dag.get_task(task_id)) for task_id in {miss.task_id for miss in slas}}
+        promised = [_promised(dag.get_task(task_id)) for task_id in {miss.task_id for miss in slas}]
         with create_session() as session:
             runs = _runs(session, dag.dag_id, datetime.now(UTC))
             found = [one for run in runs for one in _of_run(run, promised)]
@@ -73,7 +73,7 @@ def write_down(project: Project, now: datetime) -> None:
         for row in session.query(SerializedDagModel).join(DagModel, DagModel.dag_id == SerializedDagModel.dag_id):
             if f'"{PARAM}"' not in json.dumps(row.data):
                 continue
-            promised = {task.task_id: one for task in row.dag.tasks if (one := task.params.dump().get(PARAM))}
+            promised = [one for task in row.dag.tasks if (one := task.params.dump().get(PARAM))]
             for run in _runs(session, row.dag_id, now):
                 found += _of_run(run, promised)
     _write(project, found)
@@ -100,39 +100,32 @@ def _runs(session: Any, dag_id: str, now: datetime) -> list[Any]:
 def _promised(task: Any) -> Mapping[str, Any]:
     """Return what a task promises: as dq wrote it, or as Airflow's own ``sla=`` says."""
     known: Mapping[str, Any] | None = task.params.dump().get(PARAM)
-    return known or {"sla": Sla(within=task.sla).to_json(), "labels": {"owner": task.owner}}
+    more = {"task": task.task_id, "labels": {"owner": task.owner}, "mapped": False}
+    return known or {"sla": Sla(within=task.sla).to_json(), **more}
 
 
-def _of_run(run: Any, promised: Mapping[str, Mapping[str, Any]]) -> list[tuple[Promise, Any]]:
+def _of_run(run: Any, promised: Iterable[Mapping[str, Any]]) -> list[tuple[Promise, Any]]:
     """Return what the tasks of a run promise, with the instance of each; a back-fill promises nothing."""
     if run.run_type == DagRunType.BACKFILL_JOB or run.queued_at is None:
         return []
     made = plain(run.queued_at)
     by_schedule = run.run_type == DagRunType.SCHEDULED and run.data_interval_end is not None
-    return [
-        (
-            Promise(
-                dag_id=run.dag_id,
-                task_id=task_id,
-                run_id=run.run_id,
-                logical_date=plain(run.execution_date),
-                run_after=plain(run.data_interval_end) if by_schedule else made,
-                created_at=made,
-                sla=Sla.from_json(one["sla"]),
-                labels=one["labels"],
-            ),
-            run.get_task_instance(task_id),
-        )
-        for task_id, one in promised.items()
-    ]
+    known = {
+        "dag_id": run.dag_id,
+        "run_id": run.run_id,
+        "logical_date": plain(run.execution_date),
+        "run_after": plain(run.data_interval_end) if by_schedule else made,
+        "created_at": made,
+    }
+    return [(promise, run.get_task_instance(promise.task_id)) for promise in promised_of(known, promised)]
 
 
 def _write(project: Project, found: Iterable[tuple[Promise, Any]], looks: str = "") -> None:
-    """Write down what is due of ``found``; ``looks``: who does, and nobody looks at it after this."""
+    """Write down what is due of ``found``, or warns before; ``looks``: who does, and nobody looks at it after this."""
     from dq import app
 
     now = datetime.now(UTC)
-    due = [(promise, instance) for promise, instance in found if promise.due_at <= now]
+    due = [(promise, instance) for promise, instance in found if promise.warns or promise.due_at <= now]
     for promise, instance in due:
         if instance is not None and instance.state == "success" and instance.end_date is not None:
             app.observe(project, observed(promise, "arrived", plain(instance.end_date), ITSELF))

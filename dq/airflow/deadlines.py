@@ -16,11 +16,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from dq.airflow.seen import project_of, states
+from dq.airflow.seen import project_of, promised_of, states
 from dq.airflow.tasks import plain
 from dq.model.errors import DqError
 from dq.model.promise import Promise
-from dq.model.sla import Sla
 
 T = TypeVar("T")
 
@@ -34,7 +33,7 @@ _PAUSES = (1, 5, 15, 60, 300, 600)
 async def run_made(
     promised: Sequence[Mapping[str, Any]], file: str, project: str | None, context: Mapping[str, Any]
 ) -> str:
-    """Write down what a new run promises that no deadline of Airflow's can be set for.
+    """Write down what a new run promises that no deadline of Airflow's can be set for, or that warns before one.
 
     Args:
         promised: what :func:`dq.airflow.sla` wrote into the DAG.
@@ -42,14 +41,14 @@ async def run_made(
         project: as ``dq.airflow.suite_group`` has it.
         context: what Airflow gives a deadline's callback.
     """
-    found = [p for p in _promises(promised, context) if p.sla.within is None or p.logical_date is None]
+    found = [p for p in _promises(promised, context) if p.sla.within is None or p.logical_date is None or p.warns]
     return await _write(found, file, project, look=False)
 
 
 async def look(
     promised: Sequence[Mapping[str, Any]], file: str, project: str | None, context: Mapping[str, Any]
 ) -> str:
-    """Write down what a run promises, and what Airflow says of it at the time that is due.
+    """Write down what a run promises, and what Airflow says of it when its time is over.
 
     A run with a data interval is due to start at its end, while Airflow counts from its logical date, the beginning: so
     it may call too early, and is kept waiting.
@@ -59,7 +58,7 @@ async def look(
     """
     found = _promises(promised, context)
     if found:
-        early = max(promise.due_at for promise in found) - datetime.now(UTC)
+        early = max(promise.late_at for promise in found) - datetime.now(UTC)
         await asyncio.sleep(max(early.total_seconds(), 0))
     return await _write(found, file, project, look=True)
 
@@ -69,20 +68,14 @@ def _promises(promised: Sequence[Mapping[str, Any]], context: Mapping[str, Any])
     if run["run_type"] == "backfill":  # nobody waits for the past
         return []
     run_after, queued_at = plain(run["run_after"]), run["queued_at"]
-    return [
-        Promise(
-            dag_id=run["dag_id"],
-            task_id=one["task"],
-            run_id=run["dag_run_id"],
-            logical_date=None if run["logical_date"] is None else plain(run["logical_date"]),
-            run_after=run_after,
-            created_at=run_after if queued_at is None else plain(queued_at),
-            sla=Sla.from_json(one["sla"]),
-            labels=one["labels"],
-            mapped=one["mapped"],
-        )
-        for one in promised
-    ]
+    known = {
+        "dag_id": run["dag_id"],
+        "run_id": run["dag_run_id"],
+        "logical_date": None if run["logical_date"] is None else plain(run["logical_date"]),
+        "run_after": run_after,
+        "created_at": run_after if queued_at is None else plain(queued_at),
+    }
+    return promised_of(known, promised)
 
 
 async def _write(found: Sequence[Promise], file: str, project: str | None, *, look: bool) -> str:

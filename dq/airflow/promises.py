@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import DAG
 from packaging.version import Version
 
 from dq.airflow.seen import AIRFLOW_2, Says
+from dq.model.calendar import Calendar, public_holidays
 from dq.model.duration import format_duration
 from dq.model.errors import UsageError
 from dq.model.severity import Severity
@@ -31,7 +32,15 @@ def sla(
     within: str | timedelta | None = None,
     due: str | None = None,
     tz: str = "UTC",
-    severity: str | Severity = "critical",
+    calendar: str | Calendar | None = None,
+    due_on: str | Calendar | None = None,
+    grace: str | int | timedelta = 0,
+    warn_before: str | timedelta | None = None,
+    severity: str | Severity | None = None,
+    info: str | int | timedelta | None = None,
+    warning: str | int | timedelta | None = None,
+    error: str | int | timedelta | None = None,
+    critical: str | int | timedelta | None = None,
     on_miss: Callable[..., object] | str | None = None,
     project: str | Path | None = None,
 ) -> T:
@@ -45,8 +54,16 @@ def sla(
         target: a task, what a function with ``@task`` returned, or a DAG.
         within: how long after the time at which the run is due to start, e.g. ``"1h"``; on Airflow 2 as ``sla=``.
         due: in the place of ``within``: the first such time of day at or after it.
-        tz: the time zone of ``due``.
+        tz: the time zone of ``due`` and of the calendars.
+        calendar: the days whose runs are promised, ``"weekdays"``, ``"DE-BY"``, or a ``dq.Calendar``. A run belongs to
+            the day on which its data interval begins; without one, to the day before it is due to start.
+        due_on: the days on which it may fall due: ``due`` waits for the next of them.
+        grace: what is done so long after it was due still counts as in time, and nobody is told before.
+        warn_before: so long before it is due people are warned that it is not done, and at once when it failed; that
+            never pages.
         severity: how bad a miss is.
+        info, warning, error, critical: instead of ``severity``, how late it must be to be so bad: ``warning=0,
+            error="30m", critical="2h"``.
         on_miss: called once per miss with Airflow 2's five ``sla_miss_callback`` arguments, by whoever judges the
             promise: a function of a module that can be imported there, or ``"package.module:function"``.
         project: as for :func:`dq.airflow.suite_group`.
@@ -54,7 +71,23 @@ def sla(
     Raises:
         DqError: at parse, when an argument cannot mean anything, or Airflow is too old to keep deadlines.
     """
-    promise = Sla(due=due, tz=tz, within=within, severity=severity, on_miss=_by_name(on_miss))
+    promise = Sla(
+        due=due,
+        tz=tz,
+        within=within,
+        calendar=calendar,
+        due_on=due_on,
+        grace=grace,
+        warn_before=warn_before,
+        severity=severity,
+        info=info,
+        warning=warning,
+        error=error,
+        critical=critical,
+        on_miss=_by_name(on_miss),
+    )
+    for place in {place for days in (promise.calendar, promise.due_on) if days for place in days.holidays}:
+        public_holidays(place, datetime.now(UTC).year)  # refused here, where somebody reads it
     where = None if project is None else str(project)
     task: Any = getattr(target, "operator", target)  # of what a function with @task returned
     dag: Any
@@ -164,6 +197,6 @@ def _set_deadlines(dag: Any, one: dict[str, Any], name: str, promise: Sla, proje
     # is answered with an error (apache/airflow issue 70368).
     add(_MADE, DeadlineReference.FIXED_DATETIME(datetime(2000, 1, 1, tzinfo=UTC)), timedelta(0), "run_made")
     if promise.within is not None:
-        title = _LOOK + format_duration(promise.within)
-        add(title, DeadlineReference.DAGRUN_LOGICAL_DATE, promise.within, "look")
+        over = promise.within + promise.grace
+        add(_LOOK + format_duration(over), DeadlineReference.DAGRUN_LOGICAL_DATE, over, "look")
     dag.deadline = [*others, *kept.values()]

@@ -22,11 +22,38 @@ from dq.model.errors import DqError
 from dq.model.interval import Interval
 from dq.model.observation import Observation
 from dq.model.promise import GONE, ITSELF, Promise, subject_of, whole
+from dq.model.sla import Sla
 from dq.project import Project, load_project
 
 _log = logging.getLogger(__name__)
 
 AIRFLOW_2 = airflow.__version__.startswith("2.")
+
+
+def promised_of(run: Mapping[str, Any], several: Iterable[Mapping[str, Any]]) -> list[Promise]:
+    """Return what a run promises; what cannot be worked out is a sentence in the log, and keeps no other back.
+
+        the day of the run, as ``Promise.interval`` has it    promised
+        ----------------------------------------------------  --------
+        in ``calendar``, or there is none                     yes
+        not in it                                             no
+        nothing is known of the holidays it names             no, and logged
+
+    Args:
+        run: what ``Promise`` has to know of it.
+        several: what :func:`dq.airflow.sla` laid out.
+    """
+    found = []
+    for one in several:
+        try:
+            more = {"task_id": one["task"], "labels": one["labels"], "mapped": one["mapped"]}
+            promise = Promise(**run, **more, sla=Sla.from_json(one["sla"]))
+            if promise.sla.promises(promise.interval):
+                found.append(promise)
+        except DqError as error:
+            what = subject_of(run["dag_id"], one["task"])
+            _log.warning("run %s of %s is not promised: %s", run["run_id"], what, error)
+    return found
 
 
 def states(promised: Iterable[Promise]) -> dict[Promise, str | None]:
@@ -55,7 +82,7 @@ def states(promised: Iterable[Promise]) -> dict[Promise, str | None]:
 
 
 def look(project: Project, now: datetime | None = None) -> int:
-    """Ask Airflow, from a task, what became of the promises that are due; return of how many it was asked.
+    """Ask Airflow, from a task, what became of the promises that are due or at risk; return of how many it was asked.
 
     Args:
         project: whose environment.
@@ -71,10 +98,10 @@ def look(project: Project, now: datetime | None = None) -> int:
         from dq.airflow import airflow2
 
         airflow2.write_down(project, now)
-    due = [one.promise for one in app.open_promises(project) if one.promise.due_at <= now]
-    if due:
-        app.promise(project, due, states=states(due), source="watch")
-    return len(due)
+    asked = [one.promise for one in app.open_promises(project) if one.promise.matters_at <= now]
+    if asked:
+        app.promise(project, asked, states=states(asked), source="watch")
+    return len(asked)
 
 
 def _of_task(promise: Promise, of_run: Mapping[str, str | None]) -> str | None:

@@ -51,6 +51,10 @@ class Promise:
         sla: the promise; its ``on_miss`` is a text.
         labels: what routes match on, beside environment, kind and severity.
         mapped: the task is mapped: it is done when all of its instances are.
+        due_at: when it must be done, UTC; from what is known of holidays when it is made, whatever is known later.
+
+    Raises:
+        DeclarationError: when nothing is known of the holidays that its ``due_on`` names.
     """
 
     dag_id: str
@@ -62,6 +66,11 @@ class Promise:
     sla: Sla
     labels: Mapping[str, str] = field(factory=dict, hash=False)
     mapped: bool = False
+    due_at: datetime = field()
+
+    @due_at.default
+    def _deadline(self) -> datetime:
+        return self.sla.deadline(self.interval)
 
     @property
     def kind(self) -> Literal["dag", "task"]:
@@ -82,9 +91,19 @@ class Promise:
         return Interval(start, self.run_after)
 
     @property
-    def due_at(self) -> datetime:
-        """When it must be done, UTC."""
-        return self.sla.deadline(self.interval)
+    def late_at(self) -> datetime:
+        """What comes after this instant is late."""
+        return self.due_at + self.sla.grace
+
+    @property
+    def warns(self) -> bool:
+        """Whether there may be something to tell before it is due."""
+        return self.sla.warn_before is not None
+
+    @property
+    def matters_at(self) -> datetime:
+        """From when on somebody must know how it stands: as it is due, or people are warned."""
+        return self.due_at - (self.sla.warn_before or timedelta(0))
 
 
 def subject_of(dag_id: str, task_id: str = "") -> str:

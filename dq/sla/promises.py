@@ -11,16 +11,33 @@ What a look at Airflow says:
     state of the task or run           it was seen done  observation
     ---------------------------------  ----------------  ------------------------------------------------------------
     success                            yes               none: that one has its time
-    success                            no                arrived; in time, unless an earlier look, after the time that
-                                                         was due, saw it not done. Its own word, which may come a little
-                                                         after its state, counts before that, and is waited for
+    success                            no                arrived; in time, unless an earlier look saw it not done when
+                                                         it was late. Its own word, which may come a little after its
+                                                         state, counts before that, and is waited for
     failed, upstream_failed            -                 failed
     skipped, removed; the run is gone  -                 skipped
     none, scheduled, queued            -                 waiting
     anything else                      -                 started
 
-Who marks a task as success by hand is believed. While nobody has looked since the time that was due, and it was not
-seen done, a promise is not judged; when that lasts for ``BLIND``, it is told as what it is, *unmeasured*.
+Who marks a task as success by hand is believed. A promise with ``warn_before`` is written down as soon as the run is
+heard of, any other at the latest when it is late. A *turn* is when it is late, which is after its grace, and each rung
+of its ladder.
+
+    now      it was seen done          looked at since the last turn  judged by
+    -------  ------------------------  -----------------------------  --------------------------------------------------
+    in time  -                         -                              all that was seen: at most a warning before it is
+                                                                      due, which stands through the grace
+    late     in time: its own word,    -                              that; its state without its word says when at most
+             or a look before it was
+             late
+    late     by a look after that      -                              all that was seen, when its own word was waited
+                                                                      for
+    late     no                        no                             not judged: it may be done by now. When that lasts
+                                                                      for ``BLIND``, it is told as what it is,
+                                                                      *unmeasured*
+    late     no                        yes                            all that was seen
+
+It is settled when it is done, and when it was skipped and its time is over: until then somebody may clear it.
 """
 
 from __future__ import annotations
@@ -45,12 +62,10 @@ from dq.store.schema import promise as table
 from dq.store.upsert import insert_or_lock
 
 BLIND = timedelta(minutes=10)
-"""For so long after the time that was due nobody need have looked."""
+"""For so long after a turn nobody need have looked."""
 
 FOR_ITS_WORD = timedelta(seconds=30)
 """For so long a success that was only seen is not judged."""
-
-_NONE = timedelta(0)
 
 
 @frozen
@@ -108,8 +123,8 @@ def look(
         seen = observations.load_runs(connection, environment, [promise.run_id], promise.subject)
         if any(one.state == what and one.kind == promise.kind for one in seen):
             return  # that was the look that counts: from it on its own word is waited for
-        if looked_at is None or looked_at <= promise.due_at:
-            at = min(now, promise.due_at)
+        if looked_at is None or looked_at <= promise.late_at:
+            at = min(now, promise.late_at)
     observations.record(connection, environment, observed(promise, what, at, source, str(state or "not scheduled")))
     connection.execute(table.update().where(*_is(environment, promise)).values(looked_at=now))
 
@@ -140,10 +155,10 @@ def _open(connection: Connection, environment: str) -> Iterable[Any]:
 
 
 def judge(connection: Connection, environment: str, now: datetime) -> tuple[tuple[Promise, Judged], ...]:
-    """Judge the promises that are open and are due or at risk, and write down what came of them."""
+    """Judge the promises that are open and are due, or may be at risk, and write down what came of them."""
     rows = [(Open(_load(row), row.looked_at), row) for row in _open(connection, environment)]
     holding = excuses.holding(connection, environment)
-    due = [(one, row) for one, row in rows if one.promise.due_at - (one.promise.sla.warn_before or _NONE) <= now]
+    due = [(one, row) for one, row in rows if one.promise.warns or one.promise.due_at <= now]
     by_run: dict[tuple[str, str, str], list[Observation]] = defaultdict(list)
     for sighting in observations.load_runs(connection, environment, {one.promise.run_id for one, _ in due}):
         by_run[sighting.kind, sighting.subject, sighting.run].append(sighting)
@@ -164,11 +179,15 @@ def judge(connection: Connection, environment: str, now: datetime) -> tuple[tupl
         expectation = evolve(expectation, excuse=excuses.reason(holding, expectation))
         judged = Judged.of(evaluate([expectation], seen, now)[0], row)
         start, end = promise.interval.start, promise.interval.end
-        values = {**what_came(judged, row), "interval_start": start, "interval_end": end}
+        over = judged.verdict.over and (judged.verdict.arrived_at is not None or promise.late_at <= now)
+        values = {
+            **what_came(judged, row),
+            "settled_at": now if over else None,
+            "owner": promise.labels.get("owner", ""),
+            "interval_start": start,
+            "interval_end": end,
+        }
         if any(getattr(row, name) != value for name, value in values.items()):
-            settled = now if judged.verdict.over and promise.due_at <= now else None
-            owner = promise.labels.get("owner", "")
-            values = {**values, "settled_at": settled, "owner": owner}
             connection.execute(table.update().where(*_is(environment, promise)).values(**values))
         found.append((promise, judged))
     return tuple(found)
@@ -177,16 +196,17 @@ def judge(connection: Connection, environment: str, now: datetime) -> tuple[tupl
 def _known(one: Open, seen: Sequence[Observation], now: datetime) -> list[Observation] | None:
     """Return what a promise is judged by; None: it is not judged yet."""
     promise = one.promise
-    own = [o for o in seen if o.state == "arrived" and o.source == ITSELF]
-    if own or now < promise.due_at:
-        return [o for o in seen if o.state != "arrived" or o.source == ITSELF]
-    if one.looked_at is None or one.looked_at < promise.due_at:
-        if now < promise.due_at + BLIND:
-            return None
+    late_at, looked_at = promise.late_at, one.looked_at
+    done = [o for o in seen if o.state == "arrived"]
+    certain = [o for o in done if o.source == ITSELF or o.at < late_at]
+    if certain or now < late_at:
+        return [o for o in seen if o.state != "arrived" or o in certain]
+    if done:
+        return None if looked_at is not None and now < looked_at + FOR_ITS_WORD else list(seen)
+    turn = max(at for at in (late_at, *(promise.due_at + rung for _, rung in promise.sla.ladder)) if at <= now)
+    if looked_at is None or looked_at < turn:
         blind = observed(promise, "unmeasured", now, "dq", "nobody has looked at Airflow since")
-        return [*(o for o in seen if o.state == "arrived"), blind]
-    if any(o.state == "arrived" for o in seen) and now < one.looked_at + FOR_ITS_WORD:
-        return None
+        return None if now < turn + BLIND else [blind]
     return list(seen)
 
 
@@ -202,7 +222,7 @@ def _is(environment: str, promise: Promise) -> tuple[Any, ...]:
 
 def _dump(promise: Promise) -> str:
     sla = promise.sla
-    body = asdict(promise, recurse=False) | {"sla": sla.to_json()}
+    body = asdict(promise, recurse=False, filter=lambda one, _: one.name != "due_at") | {"sla": sla.to_json()}
     return json.dumps(body, default=datetime.isoformat, ensure_ascii=False, sort_keys=True)
 
 
@@ -210,4 +230,4 @@ def _load(row: Any) -> Promise:
     body = json.loads(row.body)
     for name in ("logical_date", "run_after", "created_at"):
         body[name] = None if body[name] is None else datetime.fromisoformat(body[name])
-    return Promise(**body | {"sla": Sla.from_json(body["sla"])})
+    return Promise(**body | {"sla": Sla.from_json(body["sla"]), "due_at": row.due_at})

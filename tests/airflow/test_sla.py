@@ -12,12 +12,22 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
+from dq.model.severity import Severity
 from tests.airflow.conftest import make_project
-from tests.receivers import ONCALL, Receivers
+from tests.receivers import ONCALL, TEAM, Receivers
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.components]
 
-ROUTES = ONCALL + '[route]\nchannels = ["oncall"]\ngroup_wait = "0s"\ngroup_interval = "0s"\n'
+ROUTES = f"""{ONCALL}{TEAM}
+[route]
+channels = ["oncall"]
+group_wait = "0s"
+group_interval = "0s"
+
+[[route.routes]]
+matchers = ['dag=~"warned|climbs"']
+channels = ["team", "oncall"]
+"""
 
 # A task waits for a file, as long as a test wants; what is late is due within a time that a busy machine keeps.
 DAGS = """
@@ -28,6 +38,7 @@ from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, AirflowSkipException, task
 
+from dq import Calendar
 from dq.airflow import sla
 
 DEADLINES = os.environ["LINE"] != "2.11"
@@ -113,6 +124,15 @@ with dag("by_the_clock"):
 
 with DAG("filled", schedule="0 0 * * *", start_date=datetime.now(UTC) - timedelta(days=3), catchup=True):
     sla(work(), within=SOON)
+
+with dag("warned"):
+    sla(work("warned"), within=LATER, warn_before=os.environ["ALMOST_AT_ONCE"])
+
+with dag("climbs"):
+    sla(work("climbs"), within="20s", grace="10s", warning=0, critical="90s")
+
+with DAG("on_no_day", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+    sla(work(seconds=60), within="20s", calendar=Calendar(dates=["2026-01-01"]))
 
 with dag("finished_late"):
     sla(work("finished_late"), within=SOON)
@@ -229,6 +249,7 @@ def world(line, new_components, postgres_server, tmp_path_factory):
             FILES=str(files),
             SOON=f"{SOON}s",
             LATER=f"{LATER}s",
+            ALMOST_AT_ONCE=f"{LATER - 10}s",
             CLOCK=berlin_minute(datetime.now(UTC) + timedelta(minutes=4)),
         )
         components.airflow.python("-m", "dq.cli", "db", "upgrade", cwd=project)
@@ -280,6 +301,31 @@ def test_who_is_late_is_paged_once_and_resolved_once(world, line) -> None:
     told = [json.loads(text) for text in (world.files / "told.jsonl").read_text().splitlines()]
     (at,) = {line[1].rpartition(" ")[2] for line in told}
     assert told == [["never_starts", f"then on {at}", f"then on {at}", ["then"], [None]]]
+
+
+def test_a_warning_before_it_is_due_pages_nobody_and_what_is_late_gets_worse(world) -> None:
+    airflow, before = world.airflow, world.pager()
+    for dag in ("warned", "climbs", "on_no_day"):
+        airflow.trigger(dag, logical_date=now())
+
+    def severities(dag):
+        query = "SELECT severity, ended_at IS NULL FROM dq_incident WHERE subject = %s"
+        return world.rows(query, f"task:{dag}.work")
+
+    def told(dag):
+        return [post for post in world.receivers.slack.posts if f"{dag}.work" in json.dumps(post)]
+
+    airflow.wait_for(lambda: severities("warned") == [(Severity.WARNING, True)], 150, "it is warned of")
+    airflow.wait_for(lambda: told("warned"), 60, "the team is told")
+    world.wait_for_page("task:climbs.work")
+    assert severities("climbs") == [(Severity.WARNING, True)]
+    world.let("warned")
+    airflow.wait_for(lambda: severities("climbs") == [(Severity.CRITICAL, True)], 240, "it gets worse")
+    world.let("climbs")
+    world.wait_for_page("task:climbs.work", resolves=1)
+    airflow.wait_for(lambda: severities("warned") == [(Severity.WARNING, False)], 60, "the warning is over")
+    assert world.pager() == before | {"task:climbs.work": (1, 1)}
+    assert world.rows("SELECT run FROM dq_promise WHERE subject = 'on_no_day.work'") == []
 
 
 def test_a_triggerer_that_is_killed_in_the_callback(world, line) -> None:
