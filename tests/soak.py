@@ -1,4 +1,4 @@
-"""Random histories at full count: ``python -m tests.soak [FILE ...]`` runs them and writes down what ran, and on what."""
+"""Random histories at full count: ``python -m tests.soak [FILE ...]``; it writes down what ran, and on what."""
 
 from __future__ import annotations
 

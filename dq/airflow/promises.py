@@ -56,7 +56,7 @@ def sla(
         due: in the place of ``within``: the first such time of day at or after it.
         tz: the time zone of ``due`` and of the calendars.
         calendar: the days whose runs are promised, ``"weekdays"``, ``"DE-BY"``, or a ``dq.Calendar``. A run belongs to
-            the day on which its data interval begins; without one, to the day before it is due to start.
+            the day on which its data interval begins; without one, to the day on which it is due to start.
         due_on: the days on which it may fall due: ``due`` waits for the next of them.
         grace: what is done so long after it was due still counts as in time, and nobody is told before.
         warn_before: so long before it is due people are warned that it is not done, and at once when it failed; that

@@ -33,7 +33,7 @@ AIRFLOW_2 = airflow.__version__.startswith("2.")
 def promised_of(run: Mapping[str, Any], several: Iterable[Mapping[str, Any]]) -> list[Promise]:
     """Return what a run promises; what cannot be worked out is a sentence in the log, and keeps no other back.
 
-        the day of the run, as ``Promise.interval`` has it    promised
+        the day of the run, as ``Promise.is_wanted`` has it   promised
         ----------------------------------------------------  --------
         in ``calendar``, or there is none                     yes
         not in it                                             no
@@ -48,7 +48,7 @@ def promised_of(run: Mapping[str, Any], several: Iterable[Mapping[str, Any]]) ->
         try:
             more = {"task_id": one["task"], "labels": one["labels"], "mapped": one["mapped"]}
             promise = Promise(**run, **more, sla=Sla.from_json(one["sla"]))
-            if promise.sla.promises(promise.interval):
+            if promise.is_wanted:
                 found.append(promise)
         except DqError as error:
             what = subject_of(run["dag_id"], one["task"])

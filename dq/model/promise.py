@@ -91,6 +91,18 @@ class Promise:
         return Interval(start, self.run_after)
 
     @property
+    def is_wanted(self) -> bool:
+        """Whether its day is in the calendar: that of its data interval; without one, the day it was due to start.
+
+        Raises:
+            DeclarationError: when nothing is known of the holidays that the calendar names.
+        """
+        start = self.logical_date
+        if start is None or start >= self.run_after:
+            return self.sla.promises(Interval(self.run_after, self.run_after + timedelta(minutes=1)))
+        return self.sla.promises(self.interval)
+
+    @property
     def late_at(self) -> datetime:
         """What comes after this instant is late."""
         return self.due_at + self.sla.grace

@@ -45,6 +45,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import airflow
 from airflow.providers.common.compat.sdk import DAG
 from airflow.providers.standard.operators.empty import EmptyOperator
 from dq import Calendar, app
@@ -54,13 +55,14 @@ from tests.airflow.inside import DagSerialization
 HERE = Path({here!r})
 NOW = datetime.now(UTC).replace(microsecond=0)
 EARLY = dict(within="10h", warn_before="1h")
-YESTERDAY = (NOW - timedelta(days=1)).date().isoformat()
+# A run of 3.3 that has no data interval is of today, one of 2.11 of the day that has just ended.
+ITS_DAY = (NOW if airflow.__version__ > "3" else NOW - timedelta(days=1)).date()
 
 with DAG("shop", schedule="0 0 * * *", start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
     dag.fileloc = str(next((HERE / "dags").glob("*.py")))
     for name, promise in {{
-        "of_yesterday": dict(EARLY, calendar=Calendar(dates=[YESTERDAY]), warning=0, error="1h"),
-        "of_another_day": dict(EARLY, calendar=Calendar(dates=["2026-01-01"])),
+        "of_its_day": dict(EARLY, calendar=Calendar(dates=[ITS_DAY]), warning=0, error="1h"),
+        "of_another_day": dict(EARLY, calendar=Calendar(without=[ITS_DAY])),
         "never_due": dict(due="23:59", warn_before="1h", due_on=Calendar(dates=["2026-01-01"])),
         "once_it_is_late": dict(within="10h", grace="30m"),
     }}.items():
@@ -111,7 +113,7 @@ tell(sorted({str(task.sla) for task in dag.tasks if task.sla}))
 def test_what_a_run_promises_is_written_down_early_where_it_warns(airflow, line):
     told = airflow.python("-c", LAID_OUT.format(here=str(airflow.project)) + OF_A_RUN[line])
     found = json.loads(next(text for text in told.splitlines() if text.startswith("{")))
-    assert found["written"] == [["of_yesterday", "a warning 1h before, warning, error from 1h late"]]
+    assert found["written"] == [["of_its_day", "a warning 1h before, warning, error from 1h late"]]
     if line == "2.11":
         assert found["laid out"] == ["10:00:00", "10:30:00"]
     else:
