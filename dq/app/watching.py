@@ -10,6 +10,12 @@ What is told about an Airflow, and about what cannot be told:
     a part of an Airflow is unhealthy                 airflow / its name / the part, error
     an Airflow does not answer, or refuses            airflow / its name / API, error
     a message was decided ``STUCK`` ago, and waits    watch / outbox / the channel, error
+    a file of declarations, or dq.toml, does not load watch / declarations / the file, error
+    a promise cannot be judged                        watch / declarations / its name, error
+
+What is open of these and was found by a watcher that is no more ends with the first round of the next one; so does what
+is about an Airflow that ``dq.toml`` no longer names. Where nothing can be told, because ``alerting/routes.toml`` is
+refused, the dead-man's switch is not called.
 """
 
 from __future__ import annotations
@@ -22,15 +28,16 @@ from datetime import UTC, datetime, timedelta
 from attrs import define, field, frozen
 
 from dq.alerting.fold import News
+from dq.alerting.incidents import open_keys
 from dq.app.closing import pump
 from dq.app.folding import fold_news
 from dq.app.looking import Eyes, Looked, look
 from dq.app.outbox import waiting
 from dq.app.overdue import sla_check
-from dq.app.session import in_transaction, judgement_time
+from dq.app.session import in_transaction, judgement_time, transaction
 from dq.http import UnreachableError, request
 from dq.model.errors import ConfigError, DqError
-from dq.model.incident import Finding, IncidentKey, SubjectKind
+from dq.model.incident import UNWATCHED, Finding, IncidentKey, SubjectKind
 from dq.model.interval import Interval
 from dq.model.severity import Outcome, Severity
 from dq.project import FILE, Project, load_project
@@ -55,8 +62,10 @@ class Round:
         looked: what was looked at.
         verdicts: what was judged.
         sent: messages that a channel took.
-        undelivered: how many messages wait.
+        undelivered: how many messages wait, or were given up.
         judged: whether promises could be judged.
+        told: whether channels could be told at all.
+        whole: whether all that is declared could be read and judged.
         problems: what went wrong, a sentence each.
     """
 
@@ -66,6 +75,8 @@ class Round:
     sent: int
     undelivered: int
     judged: bool
+    told: bool
+    whole: bool
     problems: tuple[str, ...]
 
 
@@ -85,6 +96,7 @@ class Watcher:
     _eyes: Eyes = field(factory=Eyes, init=False)
     _bad: frozenset[IncidentKey] | None = field(default=None, init=False)
     _files: Mapping[str, tuple[int, int]] = field(init=False)
+    _refused: bool = field(default=False, init=False)
     _ping_after: float = field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -98,7 +110,7 @@ class Watcher:
         """
         now = now or judgement_time()
         problems: list[str] = []
-        looked, judged, sent, undelivered = Looked(), False, 0, 0
+        looked, judged, told, sent, undelivered = Looked(), False, False, 0, 0
         verdicts: tuple[SlaVerdict, ...] = ()
         with _told(problems):
             self._reload()
@@ -112,13 +124,14 @@ class Watcher:
             undelivered = self._tell_of_others(looked, now)
         with _told(problems):
             report = pump(self.project)
-            sent = report.sent
+            told, sent, undelivered = True, report.sent, max(undelivered, report.waiting + report.dead)
             problems += (*report.problems, *report.reasons)
         if judged:
             with _told(problems):
                 lives = self.project.environment, self.name, self.started_at, datetime.now(UTC)
                 in_transaction(self.project, watchers.lives, *lives)
-                self._ping()
+                if told:
+                    self._ping()
         return Round(
             at=now,
             looked=looked,
@@ -126,6 +139,8 @@ class Watcher:
             sent=sent,
             undelivered=undelivered,
             judged=judged,
+            told=told,
+            whole=not (self._refused or self.project.failures or looked.unjudged),
             problems=tuple(dict.fromkeys(problems)),
         )
 
@@ -140,17 +155,19 @@ class Watcher:
     def _reload(self) -> None:
         files = _files_of(self.project)
         if files != self._files:
+            self._refused = True
             self.project = load_project(self.project.root / FILE)
-            self._files = files
+            self._files, self._refused = files, False
             self._eyes.airflows.clear()
+            self._bad = None
 
     def _tell_of_others(self, looked: Looked, now: datetime) -> int:
-        """Tell of Airflows and channels that are not well; return how many messages wait."""
+        """Tell of Airflows, channels and declarations that are not well; return how many messages are stuck."""
         long_ago = datetime.now(UTC) - STUCK  # delivery goes by the real clock
         stuck = [one for one in waiting(self.project) if one.channel and one.since and one.since <= long_ago]
         bad: dict[IncidentKey, str] = {}
         for name, why in looked.down.items():
-            bad[self._key("airflow", name, "API")] = f"Airflow {name} cannot be asked: {why}"
+            bad[self._key("airflow", name, "API")] = why
         for name, parts in looked.airflows.items():
             for part in parts:
                 if part.state == "unhealthy":
@@ -162,8 +179,18 @@ class Watcher:
             mine = [one for one in stuck if one.channel == channel]
             error = next((f": {one.error}" for one in mine if one.error), "")
             bad[self._key("watch", "outbox", channel)] = f"{len(mine)} messages to {channel} have not left{error}"
+        # What a file says when it does not load is not for a store: it may hold anything.
+        for failure in self.project.failures:
+            file, place = failure.partition(":")[0], failure.partition(": ")[0]
+            bad[self._key("watch", UNWATCHED, file)] = f"{place} does not load; `dq lint` says why"
+        if self._refused:
+            bad[self._key("watch", UNWATCHED, FILE)] = f"{FILE} is refused, so that of before holds; `dq lint` says why"
+        bad |= {self._key("watch", UNWATCHED, name): why for name, why in looked.unjudged.items()}
         was = self._bad
-        if bad or was is None or was:
+        if was is None:
+            with transaction(self.project) as connection:
+                was = frozenset(open_keys(connection, self.project.environment, "airflow", "watch"))
+        if bad or self._bad is None or was:
             in_transaction(self.project, fold_news, self._news(bad, was, looked, now), now)
         self._bad = frozenset(bad)
         return len(stuck)
@@ -172,12 +199,12 @@ class Watcher:
         return IncidentKey(self.project.environment, kind, subject, part)
 
     def _news(
-        self, bad: Mapping[IncidentKey, str], was: frozenset[IncidentKey] | None, looked: Looked, now: datetime
+        self, bad: Mapping[IncidentKey, str], was: frozenset[IncidentKey], looked: Looked, now: datetime
     ) -> list[News]:
         """Return what is bad, and what is well of all that could have been: who was down says nothing of its parts."""
         well = {self._key("airflow", name, part.name) for name, parts in looked.airflows.items() for part in parts}
         well |= {self._key("airflow", name, "API") for name in looked.airflows}
-        well |= {key for key in was or () if key.kind == "watch"}
+        well |= {key for key in was if key.kind == "watch" or key.subject not in self.project.airflows}
         day = Interval(now - timedelta(days=1), now)
         findings = []
         for key in sorted({*bad, *well}):
