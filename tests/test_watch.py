@@ -550,8 +550,15 @@ def test_a_share_that_is_no_longer_promised_is_no_incident(world: World) -> None
     (world.root / "checks" / "all.py").write_text(CHECKS.replace("rows=2", shares))
     world.round("01:05")
     assert {"raw/budget: in time", "raw/2024-06-24"} <= world.open().keys()
-    (world.root / "checks" / "all.py").write_text(CHECKS)
+    longer = CHECKS.replace("rows=2", 'rows=2, on_time="10%", window="60d"')
+    (world.root / "checks" / "all.py").write_text(longer)
     world.round("01:06")
+    assert "raw/budget: in time" not in world.open(), "half of it is in time, and that is enough now"
+    (world.root / "checks" / "all.py").write_text(CHECKS.replace("rows=2", shares))
+    world.round("01:07")
+    assert "raw/budget: in time" in world.open()
+    (world.root / "checks" / "all.py").write_text(CHECKS)
+    world.round("01:08")
     assert "raw/budget: in time" not in world.open() and "raw/2024-06-24" in world.open()
 
 
@@ -574,6 +581,21 @@ def test_an_airflow_that_is_not_in_the_settings_is_the_cause(world: World) -> No
     world.round("02:01")
     kept = world.kept("load")["2024-06-24"]
     assert kept.answer is Answer.SOURCE_DOWN and "there is no [airflow.prod]" in kept.cause
+
+
+def test_every_incident_says_which_airflow_it_is_about(world: World) -> None:
+    two = TOML + '[airflow.other]\nurl = "http://127.0.0.1:9"\ntimeout = "1s"\n'
+    (world.root / "dq.toml").write_text(two)
+    (world.root / "checks" / "all.py").write_text(CHECKS.replace('dag="collect"', 'dag="collect", airflow="main"'))
+    world.round("02:01")
+    alerts = app.alerts(app.open_project(world.root))
+    said = {(a.incident.key.kind, a.incident.key.subject): a.incident.labels.get("airflow") for a in alerts}
+    assert said == {("sla", "raw"): "main", ("sla", "load"): "main", ("airflow", "other"): "other"}
+    (world.root / "dq.toml").write_text(TOML)
+    (world.root / "checks" / "all.py").write_text(CHECKS)
+    world.round("02:02")
+    alerts = app.alerts(app.open_project(world.root))
+    assert {a.incident.labels.get("airflow") for a in alerts} == {"main"}, "the only one need not be named"
 
 
 def test_status_counts_what_is_late_and_misses_a_watcher_that_fell_silent(world: World) -> None:

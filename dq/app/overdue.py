@@ -132,11 +132,20 @@ def _judge(
     for one in judged:
         expectation = one.verdict.expectation
         declared = promised[expectation.kind, expectation.subject][1]
-        news += _news(connection, project.environment, one, declared_labels(declared), declared_links(declared), now)
+        news += _news(connection, project.environment, one, _labels(project, declared), declared_links(declared), now)
     if only is None:
         news += _news_of_budgets(connection, project, due, promised, now)
     fold_news(connection, news, now)
     return judged
+
+
+def _labels(project: Project, declared: Promising) -> dict[str, str]:
+    """Return the labels of a promise: those of its declaration, and the Airflow that has its DAG."""
+    labels, sla = declared_labels(declared), declared.sla
+    if sla is None or sla.dag is None:
+        return labels
+    airflow = sla.airflow or (next(iter(project.airflows)) if len(project.airflows) == 1 else None)
+    return labels if airflow is None else {**labels, "airflow": airflow}
 
 
 def _news_of_budgets(
@@ -160,7 +169,7 @@ def _news_of_budgets(
         declared = promised[subject.key][1]
         for budget in budgets(kept.get(subject.key, ()), subject.sla, now, subject.cadence):
             found = finding_of_budget(
-                budget, subject, project.environment, declared_labels(declared), declared_links(declared), now
+                budget, subject, project.environment, _labels(project, declared), declared_links(declared), now
             )
             news.append(News(environment=project.environment, kind="sla", subject=subject.name, findings=(found,)))
     return [*gone, *news]

@@ -219,6 +219,7 @@ class Watcher:
                     labels={
                         "environment": key.environment,
                         "kind": key.kind,
+                        **({"airflow": key.subject} if key.kind == "airflow" else {}),
                         **({} if sentence is None else {"severity": str(Severity.ERROR)}),
                     },
                     for_runs=(2, 2),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from attrs import evolve
@@ -120,7 +120,7 @@ def finding_of_budget(
     severity = budget.severity
     return Finding(
         key=IncidentKey(environment, "sla", subject.name, budget_part(budget.what)),
-        interval=Interval(now - subject.sla.window, now),
+        interval=Interval(now - timedelta(days=1), now),  # never older than what is open, whatever window was declared
         severity=severity,
         outcome=Outcome.PASS if severity is None else Outcome.FAIL,
         sentence=budget.sentence,
