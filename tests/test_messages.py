@@ -42,6 +42,16 @@ def incident(
     )
 
 
+def budget(part: str, observed: str = "spent", *, over: str | None = None) -> Incident:
+    made = incident("sla", f"budget: {part}", over=over)
+    return evolve(made, observed=observed, labels={**made.labels, "_budget": "1"})
+
+
+def unwatched(part: str, *, over: str | None = None) -> Incident:
+    made = incident("watch", part, over=over)
+    return evolve(made, key=evolve(made.key, subject="declarations"))
+
+
 def not_there(part: str, answer: str) -> Incident:
     ended = incident("sla", part, over="recovered")
     return evolve(ended, labels={**ended.labels, "_not_there": answer})
@@ -65,12 +75,23 @@ def not_there(part: str, answer: str) -> Incident:
         ([incident("reconciliation", "DB"), incident("reconciliation", "NRT")], "2 stages differ"),
         ([incident("sla", "2026-11-19")], "2026-11-19 is late"),
         ([incident("sla", f"2026-11-{day}") for day in range(10, 15)], "5 partitions are late"),
+        ([budget("in time")], "budget: in time is spent"),
+        ([budget("in time"), budget("correct", "fast burn")], "1 error budget is spent, 1 error budget burns too fast"),
+        ([incident("sla", "2026-11-19"), budget("in time")], "1 partition is late, 1 error budget is spent"),
     ],
 )
 def test_a_title_says_where_and_what(incidents: list[Incident], what: str) -> None:
     message = firing("k", incidents, {}, END)
     assert message.title == f"EP_STAGE - covid: {what}"
     assert (message.status, message.key, message.environment, message.since) == ("firing", "k", "ep_stage", START)
+
+
+def test_what_cannot_be_watched_is_no_channel() -> None:
+    one, two = unwatched("checks/orders.py"), unwatched("checks/users.py")
+    assert firing("k", [one], {}, START).title.endswith("declarations: checks/orders.py cannot be watched")
+    assert firing("k", [one, two], {}, START).title.endswith("declarations: 2 declarations cannot be watched")
+    assert firing("k", [one, two], {}, START).columns[0] == "Declaration"
+    assert firing("k", [incident("watch", "team")], {}, START).title.endswith("team takes no messages")
 
 
 def test_facts_come_in_the_order_of_the_questions() -> None:

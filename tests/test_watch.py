@@ -239,7 +239,7 @@ def test_an_airflow_that_is_down_is_told_and_what_it_makes_too(world: World) -> 
     assert "main/API" in world.open()
     assert not any("main" in post["text"] for post in world.receivers.slack.posts), "once may be chance"
     world.round("00:21")
-    assert any("Airflow main cannot be asked" in json.dumps(post) for post in world.receivers.slack.posts)
+    assert any("Airflow main does not answer" in json.dumps(post) for post in world.receivers.slack.posts)
     world.round("02:01")
     assert world.kept("load")["2024-06-24"].answer is Answer.SOURCE_DOWN
     assert world.ping.calls, "the watcher itself lives"
@@ -267,11 +267,12 @@ def test_messages_that_do_not_leave_are_told_by_another_way_until_they_do(world:
     stuck = "prod/watch/outbox"
     world.receivers.slack.fail_next(503, times=1_000)
     for clock in ("01:31", "01:32", "01:33"):  # raw is late: critical, so that the team and the pager are told
-        assert not world.another().round(at(clock)).undelivered
+        world.another().round(at(clock))
+    assert "outbox/team" not in world.open()
     monkeypatch.setattr("dq.app.watching.STUCK", timedelta(0))
     for clock in ("01:34", "01:35"):
         assert stuck not in world.paged, "once may be chance"
-        assert world.another().round(at(clock)).undelivered
+        world.another().round(at(clock))
     assert world.open()["outbox/team"] == "error"
     assert world.paged == {"prod/sla/raw", stuck}
     world.receivers.slack.fail_no_more()
@@ -291,6 +292,67 @@ def test_an_airflow_that_is_watched_no_more_is_no_incident(world: World) -> None
     toml.write_text(toml.read_text().replace("[airflow.main]", "[airflow.other]"))
     world.round("00:22")
     assert "main/API" not in world.open()
+
+
+def test_what_a_watcher_found_ends_though_another_one_watches_then(world: World) -> None:
+    (world.root / "dq.toml").write_text(TOML + '[airflow.old]\nurl = "http://127.0.0.1:9"\ntimeout = "1s"\n')
+    (world.root / "checks" / "more.py").write_text("this is not Python\n")
+    for clock in ("00:10", "00:11"):
+        assert not app.Watcher(app.open_project(world.root), "from cron").round(at(clock)).whole
+    assert {"old/API", "declarations/checks/more.py"} <= world.open().keys()
+    (world.root / "dq.toml").write_text(TOML)
+    (world.root / "checks" / "more.py").unlink()
+    assert app.Watcher(app.open_project(world.root), "from cron").round(at("00:12")).whole
+    assert not world.open()
+
+
+def test_what_cannot_be_read_or_judged_is_told_to_people(world: World) -> None:
+    world.round("00:10")
+    (world.root / "checks" / "all.py").write_text(CHECKS + '\nsecret = "hunter2"\nraise ValueError(secret)\n')
+    unsound = 'from dq import Dataset, Sla\nodd = Dataset("odd", sla=Sla(within="1h", calendar="XX", dag="collect"))\n'
+    (world.root / "checks" / "odd.py").write_text(unsound)
+    (world.root / "dq.toml").write_text("no toml\n")
+    done = world.round("00:11")
+    assert done.judged and done.told and not done.whole
+    told = [json.dumps(post) for post in world.receivers.slack.posts]
+    assert not told, "a file that is written just now may be half there"
+    (world.root / "dq.toml").write_text(TOML)
+    world.round("00:12")
+    world.round("00:13")
+    assert {name: s for name, s in world.open().items() if name.startswith("declarations/")} == {
+        "declarations/checks/all.py": "error",
+        "declarations/odd": "error",
+    }
+    (post,) = [json.dumps(post) for post in world.receivers.slack.posts]
+    assert "declarations: 2 declarations cannot be watched" in post
+    assert "knows no such place" in post and "checks/all.py:16 does not load" in post and "hunter2" not in post
+    (world.root / "checks" / "odd.py").unlink()
+    (world.root / "checks" / "all.py").write_text(CHECKS)
+    assert world.round("00:14").whole
+    assert not world.open()
+
+
+def test_who_can_tell_nobody_does_not_say_that_all_is_well(world: World) -> None:
+    world.round("00:10")
+    world.ping.calls.clear()
+    (world.root / "alerting" / "routes.toml").write_text(ROUTES.replace("slack", "slak"))
+    done = world.another().round(at("00:11"))
+    assert done.judged and not done.told
+    assert not world.ping.calls
+    code, _, said = dq(world, "watch", "--once")
+    assert code == 4 and "slak" in said
+    code, said, _ = dq(world, "sla", "check")
+    assert code == 2 and "2024-06-24" in said, "what is late is shown all the more"
+    (world.root / "alerting" / "routes.toml").write_text(ROUTES)
+    assert world.another().round(at("07:31")).told
+    assert world.ping.calls
+
+
+def test_what_waits_for_a_channel_is_counted(world: World) -> None:
+    world.receivers.slack.fail_next(503, times=100)
+    done = world.round("01:01")
+    assert done.told and done.undelivered
+    assert dq(world, "watch", "--once", now="2024-06-25T01:02:00+00:00")[0] == 4
 
 
 def test_two_watchers_and_restarts_page_once(world: World) -> None:
@@ -371,6 +433,7 @@ def test_the_command_watches_until_it_is_told_to_stop(world: World, tmp_path) ->
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 0, said
+    assert said == "dq watch: environment prod, 3 promises, asks Airflow main, every 1s\n"
     assert {sign.name for sign in app.watchers_of(app.open_project(world.root))} == {"a watcher"}
     assert json.loads(health.read_text())["exit_code"] == 0
     text = metrics.read_text()
@@ -457,6 +520,7 @@ def test_what_a_person_asks_and_says(world: World) -> None:
          "needs a reason"),
         (["sla", "unexcuse", "7"], "there is no excuse 7"),
         (["run", "raw"], "is a dataset, which has no checks"),
+        (["sla", "report", "--html", "/no/such/folder/sla.html"], "cannot be written: No such file"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_sentence(world: World, words: list[str], sentence: str) -> None:
@@ -505,3 +569,67 @@ def test_a_budget_that_is_spent_is_an_incident_and_the_report_says_so(world: Wor
         world.round("00:30", day)
         world.round("01:05", day)
     assert "raw/budget: in time" not in world.open()
+
+
+def test_a_share_that_is_no_longer_promised_is_no_incident(world: World) -> None:
+    shares = 'rows=2, on_time="60%", window="7d"'
+    (world.root / "checks" / "all.py").write_text(CHECKS.replace("rows=2", shares))
+    world.round("01:05")
+    assert {"raw/budget: in time", "raw/2024-06-24"} <= world.open().keys()
+    longer = CHECKS.replace("rows=2", 'rows=2, on_time="10%", window="60d"')
+    (world.root / "checks" / "all.py").write_text(longer)
+    world.round("01:06")
+    assert "raw/budget: in time" not in world.open(), "half of it is in time, and that is enough now"
+    (world.root / "checks" / "all.py").write_text(CHECKS.replace("rows=2", shares))
+    world.round("01:07")
+    assert "raw/budget: in time" in world.open()
+    (world.root / "checks" / "all.py").write_text(CHECKS)
+    world.round("01:08")
+    assert "raw/budget: in time" not in world.open() and "raw/2024-06-24" in world.open()
+
+
+def test_what_cannot_be_judged_is_named_and_no_success(world: World) -> None:
+    odd = 'from dq import Dataset, Sla\nodd = Dataset("odd", sla=Sla(within="1h", calendar="XX", dag="collect"))\n'
+    (world.root / "checks" / "odd.py").write_text(odd)
+    early = "2024-06-24T05:40:00+00:00"
+    for words in (["sla", "check"], ["sla", "status"], ["sla", "report"], ["watch", "--once"]):
+        code, _, said = dq(world, *words, now=early)
+        assert (code, said.count("knows no such place")) == (2, 1), words
+    code, _, said = dq(world, "sla", "status", "odd", now=early)
+    assert code == 2 and "knows no such place" in said
+    code, said, _ = dq(world, "status", "odd", now=early)
+    assert code == 1 and "what is promised of it cannot be judged" in said
+
+
+def test_an_airflow_that_is_not_in_the_settings_is_the_cause(world: World) -> None:
+    (world.root / "checks" / "all.py").write_text(CHECKS.replace('task="load"', 'task="load", airflow="prod"'))
+    world.round("00:10")
+    world.round("02:01")
+    kept = world.kept("load")["2024-06-24"]
+    assert kept.answer is Answer.SOURCE_DOWN and "there is no [airflow.prod]" in kept.cause
+
+
+def test_every_incident_says_which_airflow_it_is_about(world: World) -> None:
+    two = TOML + '[airflow.other]\nurl = "http://127.0.0.1:9"\ntimeout = "1s"\n'
+    (world.root / "dq.toml").write_text(two)
+    (world.root / "checks" / "all.py").write_text(CHECKS.replace('dag="collect"', 'dag="collect", airflow="main"'))
+    world.round("02:01")
+    alerts = app.alerts(app.open_project(world.root))
+    said = {(a.incident.key.kind, a.incident.key.subject): a.incident.labels.get("airflow") for a in alerts}
+    assert said == {("sla", "raw"): "main", ("sla", "load"): "main", ("airflow", "other"): "other"}
+    (world.root / "dq.toml").write_text(TOML)
+    (world.root / "checks" / "all.py").write_text(CHECKS)
+    world.round("02:02")
+    alerts = app.alerts(app.open_project(world.root))
+    assert {a.incident.labels.get("airflow") for a in alerts} == {"main"}, "the only one need not be named"
+
+
+def test_status_counts_what_is_late_and_misses_a_watcher_that_fell_silent(world: World) -> None:
+    world.round("01:01")
+    world.round("00:10", 26)
+    code, said, warned = dq(world, "sla", "status", "raw", now="2024-06-26T00:10:00+00:00")
+    assert code == 1 and "more" not in said and "nobody watches" not in warned
+    with sqlite3.connect(world.root / "var" / "store.sqlite") as store:
+        store.execute("UPDATE dq_watcher SET seen_at = '2024-06-25 01:01:00.000000'")
+    store.close()
+    assert "nobody watches now" in dq(world, "sla", "status")[2]

@@ -106,6 +106,22 @@ def open_parts(connection: Connection, condition: ColumnElement[bool]) -> frozen
     return frozenset(connection.execute(query).scalars())
 
 
+def open_keys(connection: Connection, environment: str, *kinds: SubjectKind) -> tuple[IncidentKey, ...]:
+    """Return the keys of the open incidents of these kinds, oldest first."""
+    return tuple(i.key for i in read_open(connection, (table.c.environment == environment) & table.c.kind.in_(kinds)))
+
+
+def open_among(connection: Connection, keys: Iterable[IncidentKey]) -> tuple[IncidentKey, ...]:
+    """Return which of these keys have an open incident."""
+    by_hash = {open_key(key): key for key in keys}
+    found: list[IncidentKey] = []
+    hashes = list(by_hash)
+    for place in range(0, len(hashes), _CHUNK):
+        query = select(table.c.open_key).where(table.c.open_key.in_(hashes[place : place + _CHUNK]))
+        found += [by_hash[one] for one in connection.execute(query).scalars()]
+    return tuple(sorted(found))
+
+
 def read_by_id(connection: Connection, ids: Iterable[int]) -> tuple[Incident, ...]:
     """Return the incidents with these ids, oldest first."""
     found: list[Incident] = []

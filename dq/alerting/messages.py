@@ -18,7 +18,7 @@ from dq.alerting.fold import ORGS, RUN
 from dq.alerting.incidents import worst_first
 from dq.alerting.reason import State
 from dq.model.duration import format_duration
-from dq.model.incident import BUDGET, EARLY, NOT_THERE, Incident
+from dq.model.incident import BUDGET, EARLY, NOT_THERE, UNWATCHED, Incident
 from dq.model.message import CHANGED, Message
 from dq.model.severity import Outcome, Severity
 
@@ -31,6 +31,9 @@ ACTION = "Airflow requires an action: "
 CHANGED_NAMED = 5
 """How many incidents each clause of what changed names before it counts the others."""
 
+_DECLARATIONS, _BUDGETS = "declarations", "budgets"
+"""What words are chosen by, beside the kinds of incidents."""
+
 _NOUNS = {
     "suite": ("check", "checks"),
     "reconciliation": ("stage", "stages"),
@@ -38,6 +41,8 @@ _NOUNS = {
     "dag": ("task", "tasks"),
     "airflow": ("part", "parts"),
     "watch": ("channel", "channels"),
+    _DECLARATIONS: ("declaration", "declarations"),
+    _BUDGETS: ("error budget", "error budgets"),
 }
 _IS_WELL = "is well again", "are well again"
 _WELL = {
@@ -45,6 +50,7 @@ _WELL = {
     "dag": ("succeeded", "succeeded"),
     "airflow": ("is well again", "are well again"),
     "watch": ("takes messages again", "take messages again"),
+    _DECLARATIONS: ("can be watched again", "can be watched again"),
 }
 _NOT_THERE = {
     "excused": ("is excused", "are excused"),
@@ -57,6 +63,7 @@ _FAILS = {
     "dag": ("failed", "failed"),
     "airflow": ("is not well", "are not well"),
     "watch": ("takes no messages", "take no messages"),
+    _DECLARATIONS: ("cannot be watched", "cannot be watched"),
 }
 _OF_DAG = {THE_RUN: "run failed", THE_DEADLINE: "deadline missed"}
 
@@ -301,15 +308,31 @@ def _by_part(worst: Iterable[Incident]) -> dict[str, list[Incident]]:
     return parts
 
 
+def _words(incident: Incident) -> str:
+    """Return what the words about an incident are chosen by."""
+    return _BUDGETS if BUDGET in incident.labels else _kind(incident)
+
+
+def _kind(incident: Incident) -> str:
+    key = incident.key
+    return _DECLARATIONS if (key.kind, key.subject) == ("watch", UNWATCHED) else key.kind
+
+
+def _noun(incident: Incident, count: int) -> str:
+    one, many = _NOUNS[_words(incident)]
+    return one if count == 1 else many
+
+
 def _verb(incident: Incident, count: int) -> str:
-    one, many = {
-        Outcome.UNMEASURED: ("could not be measured", "could not be measured"),
-        Outcome.NO_DATA: ("has no data", "have no data"),
-    }.get(incident.outcome, _FAILS[incident.key.kind])
     if EARLY in incident.labels:
-        one = many = "may be late"
-    elif BUDGET in incident.labels:
+        return "may be late"
+    if BUDGET in incident.labels:
         one, many = ("is spent", "are spent") if incident.observed == "spent" else ("burns too fast", "burn too fast")
+    else:
+        one, many = {
+            Outcome.UNMEASURED: ("could not be measured", "could not be measured"),
+            Outcome.NO_DATA: ("has no data", "have no data"),
+        }.get(incident.outcome, _FAILS[_words(incident)])
     return one if count == 1 else many
 
 
@@ -318,11 +341,11 @@ def _what(parts: Mapping[str, Sequence[Incident]], orgs: Sequence[str]) -> str:
     if len(parts) == 1:
         words = f"{first.key.part} {_verb(first, 1)}"
         return f"{words} for {_counted(orgs, first)}" if orgs else words
-    counts: dict[str, list[Incident]] = {}
+    counts: dict[tuple[str, str], list[Incident]] = {}
     for incidents in parts.values():
-        counts.setdefault(_verb(incidents[0], 2), []).append(incidents[0])
-    noun = _NOUNS[first.key.kind]
-    clauses = [f"{len(same)} {noun[len(same) > 1]} {_verb(same[0], len(same))}" for same in counts.values()]
+        one = incidents[0]
+        counts.setdefault((_noun(one, 2), _verb(one, 2)), []).append(one)
+    clauses = [f"{len(s)} {_noun(s[0], len(s))} {_verb(s[0], len(s))}" for s in counts.values()]
     return ", ".join(clauses)
 
 
@@ -343,13 +366,15 @@ def _well_again(ended: Sequence[Incident]) -> str:
         return f"{what} succeeded"
     said = {_words_of_well(incident) for incident in ended}
     one, many = said.pop() if len(said) == 1 else _IS_WELL
-    return f"{ended[0].key.part} {one}" if len(parts) == 1 else f"{len(parts)} {_NOUNS[ended[0].key.kind][1]} {many}"
+    if len(parts) == 1:
+        return f"{ended[0].key.part} {one}"
+    nouns = {_noun(incident, 2) for incident in ended}  # both partitions and budgets of one promise: neither word
+    noun = nouns.pop() if len(nouns) == 1 else "incidents"
+    return f"{len(parts)} {noun} {many}"
 
 
 def _words_of_well(incident: Incident) -> tuple[str, str]:
-    if BUDGET in incident.labels:
-        return _IS_WELL
-    return _NOT_THERE.get(incident.labels.get(NOT_THERE, ""), _WELL.get(incident.key.kind, _IS_WELL))
+    return _NOT_THERE.get(incident.labels.get(NOT_THERE, ""), _WELL.get(_words(incident), _IS_WELL))
 
 
 def _summary(parts: Mapping[str, Sequence[Incident]]) -> str:
@@ -395,7 +420,7 @@ def _links(incidents: Iterable[Incident]) -> tuple[tuple[str, str], ...]:
 def _table(worst: Sequence[Incident]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     shown = worst[:WORST_NAMED]
     with_orgs = any(i.key.org for i in shown)
-    columns = (_NOUNS[worst[0].key.kind][0].capitalize(), *(("Org",) if with_orgs else ()), "Severity", "Finding")
+    columns = (_NOUNS[_kind(worst[0])][0].capitalize(), *(("Org",) if with_orgs else ()), "Severity", "Finding")
     rows = tuple(
         (i.key.part, *((i.labels.get("org", i.key.org),) if with_orgs else ()), str(i.severity), i.sentence)
         for i in shown

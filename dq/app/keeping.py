@@ -97,6 +97,22 @@ def _standing(subject: Subject, mine: Sequence[Kept], now: datetime) -> Standing
     )
 
 
+def promised_names(project: Project) -> tuple[str, ...]:
+    """Return the names of all that promise something, also of what cannot be judged."""
+    promised, unsound = promised_by(project, judgement_time())
+    return tuple(sorted({*(name for _, name in promised), *unsound}))
+
+
+def unjudged(project: Project, now: datetime | None = None) -> tuple[str, ...]:
+    """Return why promises of the project cannot be judged, a sentence each.
+
+    Args:
+        project: whose declarations.
+        now: the time of the question; None: now, or ``DQ_NOW``.
+    """
+    return tuple(promised_by(project, now or judgement_time())[1].values())
+
+
 def kept(project: Project, since: datetime, names: Iterable[str] = ()) -> tuple[Kept, ...]:
     """Return what came of promises that were due since then, the one that was due first at the front.
 
@@ -156,10 +172,12 @@ def promised_of(project: Project, names: Iterable[str], now: datetime) -> dict[K
     Raises:
         UsageError: when one of the names promises nothing.
     """
-    promised, _ = promised_by(project, now)
+    promised, unsound = promised_by(project, now)
     known = {name for _, name in promised}
     wanted = tuple(names)
     for name in wanted:
+        if name in unsound:
+            raise UsageError(unsound[name])
         if name not in known:
             raise UsageError(f"nothing is promised of {name!r}; {suggest(name, tuple(sorted(known)))}")
     return {key: found for key, found in promised.items() if not wanted or key[1] in wanted}
@@ -202,7 +220,8 @@ def excuse(
         StoreError: when the store cannot be used.
     """
     now = now or judgement_time()
-    known = {subject for _, subject in promised_by(project, now)[0]}
+    promised, unsound = promised_by(project, now)
+    known = {*(subject for _, subject in promised), *unsound}
     if name != ALL and name not in known:
         raise UsageError(f"nothing is promised of {name!r}; {suggest(name, tuple(sorted(known)))}, or '*' for all")
     if ends_at <= starts_at:
@@ -309,7 +328,8 @@ def dataset_status(
     declared = {one.name: one for one in all_promised(project)}
     if name not in declared:
         raise UsageError(f"there is nothing of the name {name!r}; {suggest(name, tuple(sorted(declared)))}")
-    subjects = {subject.name: subject for subject, _ in promised_by(project, now)[0].values()}
+    promises, unsound = promised_by(project, now)
+    subjects = {subject.name: subject for subject, _ in promises.values()}
     interval = interval or _newest(subjects.get(name), now)
     with transaction(project) as connection:
         own, seen_at = _verdict(connection, project, declared[name], subjects.get(name), interval, now)
@@ -333,7 +353,7 @@ def dataset_status(
         complete=own.arrived_at is not None,
         wrong=own.wrong,
         answer=own.answer,
-        sentence=sentence(own) if promised else _unpromised(own.arrived_at, interval, cause(own)),
+        sentence=sentence(own) if promised else _unpromised(own, known=name not in unsound),
         waits_for="" if own.arrived_at is not None else root.expectation.subject,
         cause="" if own.arrived_at is not None else cause(root),
         since=own.arrived_at or root_seen,
@@ -370,10 +390,12 @@ def _verdict(
     return verdict, None if verdict.newest is None else verdict.newest.at
 
 
-def _unpromised(arrived_at: datetime | None, interval: Interval, why: str) -> str:
-    if arrived_at is not None:
-        return f"partition {interval} is there, since {arrived_at:%Y-%m-%d %H:%M} UTC; nothing is promised of it"
-    return f"partition {interval} is not there; {why}; nothing is promised of it"
+def _unpromised(own: SlaVerdict, *, known: bool) -> str:
+    interval = own.expectation.interval
+    promise = "nothing is promised of it" if known else "what is promised of it cannot be judged, see `dq lint`"
+    if own.arrived_at is not None:
+        return f"partition {interval} is there, since {own.arrived_at:%Y-%m-%d %H:%M} UTC; {promise}"
+    return f"partition {interval} is not there; {cause(own)}; {promise}"
 
 
 def _usually(past: Iterable[Kept], interval: Interval) -> datetime | None:

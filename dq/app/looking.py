@@ -44,6 +44,7 @@ class Looked:
         seen: what was seen of it.
         airflows: the parts of each Airflow that answered, by its name.
         down: why an Airflow did not answer, by its name.
+        unjudged: why what is promised cannot be judged, a sentence by the name of the subject.
         problems: what else went wrong, a sentence each.
     """
 
@@ -51,6 +52,7 @@ class Looked:
     seen: Sequence[Observation] = ()
     airflows: Mapping[str, Sequence[Component]] = field(factory=dict)
     down: Mapping[str, str] = field(factory=dict)
+    unjudged: Mapping[str, str] = field(factory=dict)
     problems: Sequence[str] = ()
 
 
@@ -78,11 +80,11 @@ def look(project: Project, eyes: Eyes, now: datetime) -> Looked:
     Raises:
         StoreError: when the store cannot be used.
     """
-    promised, unsound = promised_by(project, now)
+    promised, unjudged = promised_by(project, now)
     with_eyes = [s for s, declared in promised.values() if s.sla.dag is not None or s.sla.rows is not None]
     with transaction(project) as connection:
         awaited = partitions.awaited(connection, project.environment, with_eyes, now)
-    problems = list(unsound)
+    problems = list(unjudged.values())
     seen: list[Observation] = []
     airflows: dict[str, Sequence[Component]] = {}
     down: dict[str, str] = {}
@@ -93,6 +95,8 @@ def look(project: Project, eyes: Eyes, now: datetime) -> Looked:
                 by_airflow[project.airflow_settings(one.sla.airflow).name].append(one)
             except ConfigError as error:
                 problems.append(f"{one.subject}: {error}")
+                nobody = _watched(one, f"airflow:{one.sla.airflow}" if one.sla.airflow else "airflow")
+                seen.append(unreachable(nobody, one.interval, now, error))
     for name, mine in by_airflow.items():
         airflow = eyes.airflows.setdefault(name, Airflow(project.airflows[name]))
         try:
@@ -113,7 +117,14 @@ def look(project: Project, eyes: Eyes, now: datetime) -> Looked:
             counted[what] = now
     eyes.counted = counted
     in_transaction(project, _record, project.environment, seen)
-    return Looked(awaited=awaited, seen=seen, airflows=airflows, down=down, problems=tuple(dict.fromkeys(problems)))
+    return Looked(
+        awaited=awaited,
+        seen=seen,
+        airflows=airflows,
+        down=down,
+        unjudged=unjudged,
+        problems=tuple(dict.fromkeys(problems)),
+    )
 
 
 def _source(project: Project, name: str) -> str:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
 from dq import events
 from dq.alerting.fold import News, declared_labels, declared_links
+from dq.alerting.incidents import open_among
 from dq.app.folding import fold_news
 from dq.app.session import Declared, Promising, all_promised, in_transaction, judgement_time, kind_of, transaction
 from dq.app.telling import deliver_quietly
+from dq.model.budget import What
 from dq.model.dataset import Dataset
 from dq.model.errors import DeclarationError
+from dq.model.incident import BUDGET, Finding, IncidentKey
 from dq.model.interval import Interval
 from dq.model.kept import Kept
 from dq.model.observation import Observation
 from dq.model.promise import Promise
-from dq.model.severity import Severity
+from dq.model.severity import Outcome, Severity
 from dq.model.sla import Sla
 from dq.project import Project
 from dq.sla import observations, partitions, promises
@@ -27,7 +30,7 @@ from dq.sla.budget import budgets
 from dq.sla.callback import call_on_miss
 from dq.sla.evaluate import SlaVerdict
 from dq.sla.expected import partition_at
-from dq.sla.findings import finding_of_budget, findings, incident_key
+from dq.sla.findings import budget_part, finding_of_budget, findings, incident_key
 from dq.sla.partitions import Judged
 from dq.sla.promises import Open
 from dq.sla.subject import Key, Subject
@@ -57,7 +60,7 @@ def sla_check(
     """
     now = now or judgement_time()
     promised, problems = promised_by(project, now)
-    for problem in problems:
+    for problem in () if news_only else problems.values():  # a watcher has told it already
         _log.warning("%s", problem)
     with transaction(project) as connection:
         subjects = [subject for subject, _ in promised.values()]
@@ -78,10 +81,10 @@ def sla_check(
     return (*told, *of_runs)
 
 
-def promised_by(project: Project, now: datetime) -> tuple[dict[Key, tuple[Subject, Promising]], tuple[str, ...]]:
-    """Return everything that is promised in the project, with its declaration, and why some of it cannot be judged."""
+def promised_by(project: Project, now: datetime) -> tuple[dict[Key, tuple[Subject, Promising]], dict[str, str]]:
+    """Return everything that is promised in the project, with its declaration, and by name why it cannot be judged."""
     found: dict[Key, tuple[Subject, Promising]] = {}
-    problems = []
+    problems: dict[str, str] = {}
     for declared in all_promised(project):
         subject = subject_of(declared)
         if subject is None:
@@ -93,8 +96,8 @@ def promised_by(project: Project, now: datetime) -> tuple[dict[Key, tuple[Subjec
             found[subject.key] = subject, declared
         except DeclarationError as error:
             place = project.source_of(declared.name)
-            problems.append(f"{place}: {subject.kind} {subject.name!r}: its SLA cannot be judged: {error}")
-    return found, tuple(problems)
+            problems[subject.name] = f"{place}: {subject.kind} {subject.name!r}: its SLA cannot be judged: {error}"
+    return found, problems
 
 
 def kind_of_promise(declared: Promising) -> str:
@@ -129,11 +132,20 @@ def _judge(
     for one in judged:
         expectation = one.verdict.expectation
         declared = promised[expectation.kind, expectation.subject][1]
-        news += _news(connection, project.environment, one, declared_labels(declared), declared_links(declared), now)
+        news += _news(connection, project.environment, one, _labels(project, declared), declared_links(declared), now)
     if only is None:
         news += _news_of_budgets(connection, project, due, promised, now)
     fold_news(connection, news, now)
     return judged
+
+
+def _labels(project: Project, declared: Promising) -> dict[str, str]:
+    """Return the labels of a promise: those of its declaration, and the Airflow that has its DAG."""
+    labels, sla = declared_labels(declared), declared.sla
+    if sla is None or sla.dag is None:
+        return labels
+    airflow = sla.airflow or (next(iter(project.airflows)) if len(project.airflows) == 1 else None)
+    return labels if airflow is None else {**labels, "airflow": airflow}
 
 
 def _news_of_budgets(
@@ -143,10 +155,11 @@ def _news_of_budgets(
     promised: Mapping[Key, tuple[Subject, Promising]],
     now: datetime,
 ) -> list[News]:
-    """Return what is to be said of the shares that subjects promise: burning, spent, or well again."""
+    """Return what is to be said of the shares that subjects promise, or no longer do: burning, spent, or well again."""
+    gone = _shares_no_longer_promised(connection, project.environment, due, now)
     with_goals = [s for s in due if s.sla.on_time is not None or s.sla.correct is not None]
     if not with_goals:
-        return []
+        return gone
     since = now - max(subject.sla.window for subject in with_goals)
     kept: dict[Key, list[Kept]] = {}
     for one in partitions.kept(connection, project.environment, since, [s.name for s in with_goals]):
@@ -156,11 +169,32 @@ def _news_of_budgets(
         declared = promised[subject.key][1]
         for budget in budgets(kept.get(subject.key, ()), subject.sla, now, subject.cadence):
             found = finding_of_budget(
-                budget, subject, project.environment, declared_labels(declared), declared_links(declared), now
+                budget, subject, project.environment, _labels(project, declared), declared_links(declared), now
             )
-            news.append(
-                News(environment=project.environment, kind="sla", subject=subject.name, findings=(found,))
-            )
+            news.append(News(environment=project.environment, kind="sla", subject=subject.name, findings=(found,)))
+    return [*gone, *news]
+
+
+def _shares_no_longer_promised(
+    connection: Connection, environment: str, due: Sequence[Subject], now: datetime
+) -> list[News]:
+    gone: list[IncidentKey] = []
+    for subject in due:
+        shares: tuple[tuple[What, object], ...] = (("on_time", subject.sla.on_time), ("correct", subject.sla.correct))
+        gone += [
+            IncidentKey(environment, "sla", subject.name, budget_part(what)) for what, goal in shares if goal is None
+        ]
+    news = []
+    for key in open_among(connection, gone):
+        well = Finding(
+            key=key,
+            interval=Interval(now - timedelta(seconds=1), now),  # whatever window was declared before
+            severity=None,
+            outcome=Outcome.PASS,
+            sentence="no such share is promised any more",
+            labels={"environment": environment, "kind": "sla", "sla": key.subject, BUDGET: "1"},
+        )
+        news.append(News(environment=environment, kind="sla", subject=key.subject, findings=(well,)))
     return news
 
 

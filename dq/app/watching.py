@@ -10,6 +10,12 @@ What is told about an Airflow, and about what cannot be told:
     a part of an Airflow is unhealthy                 airflow / its name / the part, error
     an Airflow does not answer, or refuses            airflow / its name / API, error
     a message was decided ``STUCK`` ago, and waits    watch / outbox / the channel, error
+    a file of declarations, or dq.toml, does not load watch / declarations / the file, error
+    a promise cannot be judged                        watch / declarations / its name, error
+
+What is open of these and was found by a watcher that is no more ends with the first round of the next one; so does what
+is about an Airflow that ``dq.toml`` no longer names. Where nothing can be told, because ``alerting/routes.toml`` is
+refused, the dead-man's switch is not called.
 """
 
 from __future__ import annotations
@@ -22,7 +28,7 @@ from datetime import UTC, datetime, timedelta
 from attrs import define, field, frozen
 
 from dq.alerting.fold import News
-from dq.alerting.incidents import read_open
+from dq.alerting.incidents import open_keys
 from dq.app.closing import pump
 from dq.app.folding import fold_news
 from dq.app.looking import Eyes, Looked, look
@@ -31,13 +37,12 @@ from dq.app.overdue import sla_check
 from dq.app.session import in_transaction, judgement_time, transaction
 from dq.http import UnreachableError, request
 from dq.model.errors import ConfigError, DqError
-from dq.model.incident import Finding, IncidentKey, SubjectKind
+from dq.model.incident import UNWATCHED, Finding, IncidentKey, SubjectKind
 from dq.model.interval import Interval
 from dq.model.severity import Outcome, Severity
 from dq.project import FILE, Project, load_project
 from dq.sla import watchers
 from dq.sla.evaluate import SlaVerdict
-from dq.store.schema import incident as incident_table
 
 STUCK = timedelta(minutes=10)
 """A message that was decided so long ago and has not left is told of, by another way."""
@@ -57,8 +62,10 @@ class Round:
         looked: what was looked at.
         verdicts: what was judged.
         sent: messages that a channel took.
-        undelivered: how many messages wait.
+        undelivered: how many messages wait, or were given up.
         judged: whether promises could be judged.
+        told: whether channels could be told at all.
+        whole: whether all that is declared could be read and judged.
         problems: what went wrong, a sentence each.
     """
 
@@ -68,6 +75,8 @@ class Round:
     sent: int
     undelivered: int
     judged: bool
+    told: bool
+    whole: bool
     problems: tuple[str, ...]
 
 
@@ -86,6 +95,7 @@ class Watcher:
     started_at: datetime = field(factory=lambda: datetime.now(UTC))
     _eyes: Eyes = field(factory=Eyes, init=False)
     _files: Mapping[str, tuple[int, int]] = field(init=False)
+    _refused: bool = field(default=False, init=False)
     _ping_after: float = field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -99,7 +109,8 @@ class Watcher:
         """
         now = now or judgement_time()
         problems: list[str] = []
-        looked, judged, sent, undelivered = Looked(), False, 0, 0
+        looked = nothing = Looked()
+        judged, told, sent, undelivered = False, False, 0, 0
         verdicts: tuple[SlaVerdict, ...] = ()
         with _told(problems):
             self._reload()
@@ -109,17 +120,19 @@ class Watcher:
         with _told(problems):
             verdicts = sla_check(self.project, now, pump=False, news_only=True)
             judged = True
-        with _told(problems):
-            undelivered = self._tell_of_others(looked, now)
+        if looked is not nothing:  # else all would seem well
+            with _told(problems):
+                undelivered = self._tell_of_others(looked, now)
         with _told(problems):
             report = pump(self.project)
-            sent = report.sent
+            told, sent, undelivered = True, report.sent, max(undelivered, report.waiting + report.dead)
             problems += (*report.problems, *report.reasons)
         if judged:
             with _told(problems):
                 lives = self.project.environment, self.name, self.started_at, datetime.now(UTC)
                 in_transaction(self.project, watchers.lives, *lives)
-                self._ping()
+                if told:
+                    self._ping()
         return Round(
             at=now,
             looked=looked,
@@ -127,6 +140,8 @@ class Watcher:
             sent=sent,
             undelivered=undelivered,
             judged=judged,
+            told=told,
+            whole=not (self._refused or self.project.failures or looked.unjudged),
             problems=tuple(dict.fromkeys(problems)),
         )
 
@@ -141,17 +156,18 @@ class Watcher:
     def _reload(self) -> None:
         files = _files_of(self.project)
         if files != self._files:
+            self._refused = True
             self.project = load_project(self.project.root / FILE)
-            self._files = files
+            self._files, self._refused = files, False
             self._eyes.airflows.clear()
 
     def _tell_of_others(self, looked: Looked, now: datetime) -> int:
-        """Tell of Airflows and channels that are not well; return how many messages wait."""
+        """Tell of Airflows, channels and declarations that are not well; return how many messages are stuck."""
         long_ago = datetime.now(UTC) - STUCK  # delivery goes by the real clock
         stuck = [one for one in waiting(self.project) if one.channel and one.since and one.since <= long_ago]
         bad: dict[IncidentKey, str] = {}
         for name, why in looked.down.items():
-            bad[self._key("airflow", name, "API")] = f"Airflow {name} cannot be asked: {why}"
+            bad[self._key("airflow", name, "API")] = why
         for name, parts in looked.airflows.items():
             for part in parts:
                 if part.state == "unhealthy":
@@ -163,10 +179,15 @@ class Watcher:
             mine = [one for one in stuck if one.channel == channel]
             error = next((f": {one.error}" for one in mine if one.error), "")
             bad[self._key("watch", "outbox", channel)] = f"{len(mine)} messages to {channel} have not left{error}"
-        c = incident_table.c
+        # What a file says when it does not load is not for a store: it may hold anything.
+        for failure in self.project.failures:
+            file, place = failure.partition(":")[0], failure.partition(": ")[0]
+            bad[self._key("watch", UNWATCHED, file)] = f"{place} does not load; `dq lint` says why"
+        if self._refused:
+            bad[self._key("watch", UNWATCHED, FILE)] = f"{FILE} is refused, so that of before holds; `dq lint` says why"
+        bad |= {self._key("watch", UNWATCHED, name): why for name, why in looked.unjudged.items()}
         with transaction(self.project) as connection:  # what any watcher told, also of what is watched no more
-            told = (c.environment == self.project.environment) & c.kind.in_(("airflow", "watch"))
-            known = {incident.key for incident in read_open(connection, told)}
+            known = open_keys(connection, self.project.environment, "airflow", "watch")
         if bad or known:
             in_transaction(self.project, fold_news, self._news(bad, known, looked.down, now), now)
         return len(stuck)
@@ -193,6 +214,7 @@ class Watcher:
                     labels={
                         "environment": key.environment,
                         "kind": key.kind,
+                        **({"airflow": key.subject} if key.kind == "airflow" else {}),
                         **({} if sentence is None else {"severity": str(Severity.ERROR)}),
                     },
                     for_runs=(2, 2),

@@ -362,6 +362,21 @@ def report(
     return 4 if sent.undelivered else 0
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file that was asked for, and say so.
+
+    Raises:
+        UsageError: when it cannot be written.
+    """
+    from dq.model.errors import UsageError
+
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+    say(f"written: {path}")
+
+
 def _write(rendered: Rendered, html: Path | None, eml: Path | None) -> None:
     """Write the report as a page and as the file of an e-mail.
 
@@ -371,19 +386,13 @@ def _write(rendered: Rendered, html: Path | None, eml: Path | None) -> None:
     from email.message import EmailMessage
     from email.policy import SMTP
 
-    from dq.model.errors import UsageError
-
     mail = EmailMessage(policy=SMTP)
     mail["Subject"] = rendered.subject
     mail.set_content(rendered.text)
     mail.add_alternative(rendered.html, subtype="html")
     for path, content in ((html, rendered.html.encode()), (eml, mail.as_bytes())):
         if path is not None:
-            try:
-                path.write_bytes(content)
-            except OSError as error:
-                raise UsageError(f"{path} cannot be written: {error.strerror}") from None
-            say(f"written: {path}")
+            write_file(path, content)
 
 
 @click.command(

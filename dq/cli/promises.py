@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dq.cli.measure import pumped, worst
+from dq.cli.measure import pumped, worst, write_file
 from dq.cli.options import (
     EXIT_CODES,
     STORE_CODES,
@@ -28,7 +28,12 @@ from dq.model.duration import format_duration
 if TYPE_CHECKING:
     from dq.app import DatasetStatus, Standing
     from dq.model.kept import Kept
+    from dq.project import Project
     from dq.sla.evaluate import SlaVerdict
+
+
+SILENT = timedelta(minutes=5)
+"""Of a watcher that was not heard of for so long, nobody can say that it watches."""
 
 
 @click.group(no_args_is_help=False)
@@ -51,12 +56,18 @@ dq sla check --json
 def check(*, as_json: bool, project_path: Path | None) -> int:
     """Judge every SLA from what was observed, show the verdicts, and tell who must know."""
     from dq import app
+    from dq.model.errors import ConfigError
 
     project = open_project(project_path)
     verdicts = app.sla_check(project, pump=False)
-    codes = [1 if any(verdict.bad for verdict in verdicts) else 0, pumped(project)]
-    if project.failures:
-        codes.append(2)  # a promise may be in a file that did not load
+    codes = [1 if any(verdict.bad for verdict in verdicts) else 0]
+    if not _all_known(project, warns=False):
+        codes.append(2)
+    try:
+        codes.append(pumped(project))
+    except ConfigError as error:  # who cannot be told must see the verdicts all the more
+        say(f"dq: {error}")
+        codes.append(error.exit_code)
     code = worst(codes)
     if as_json:
         json_out(
@@ -65,8 +76,18 @@ def check(*, as_json: bool, project_path: Path | None) -> int:
     elif verdicts:
         table(("of", "interval", "due", "verdict", "found"), [_verdict_line(v) for v in verdicts])
     else:
-        say("no partition is promised yet: no suite has an sla=, or nothing is due")
+        say("no partition is promised yet: nothing that loads has an sla=, or nothing is due")
     return code
+
+
+def _all_known(project: Project, *, warns: bool = True) -> bool:
+    """Return whether all that is promised is known, and say what cannot be judged."""
+    from dq import app
+
+    unjudged = app.unjudged(project)
+    for problem in unjudged if warns else ():
+        warn(problem)
+    return not (unjudged or project.failures)  # a promise may be in a file that did not load
 
 
 def _verdict_line(verdict: SlaVerdict) -> tuple[object, ...]:
@@ -119,7 +140,7 @@ def status(*, names: Sequence[str], as_json: bool, project_path: Path | None) ->
     project = open_project(project_path)
     found, watchers = app.standings(project, names), app.watchers_of(project)
     late = any(one.answer.overdue for standing in found for one in standing.open)
-    code = 2 if project.failures else 1 if late else 0
+    code = (1 if late else 0) if _all_known(project) else 2
     if as_json:
         signs = [{"name": w.name, "started_at": _iso(w.started_at), "seen_at": _iso(w.seen_at)} for w in watchers]
         json_out(
@@ -134,19 +155,21 @@ def status(*, names: Sequence[str], as_json: bool, project_path: Path | None) ->
     if found:
         table(("of", "promise", "now", "since or due", "owner"), [_standing_line(one) for one in found])
     else:
-        say("nothing is promised: no suite has an sla=")
+        say("nothing is promised: nothing that loads has an sla=")
     for sign in watchers:
         age = format_duration(datetime.now(UTC) - sign.seen_at)
         out(f"watcher {sign.name}: heard of {age} ago, running since {clock(sign.started_at)}")
-    if not watchers:
-        warn("nobody watches: run `dq watch`, or `dq sla check` every minute")
+    newest = max((sign.seen_at for sign in watchers), default=None)
+    if newest is None or datetime.now(UTC) - newest > max(SILENT, 3 * project.watch.every):
+        warn("nobody watches now: run `dq watch`, or `dq sla check` every minute")
     return code
 
 
 def _standing_line(one: Standing) -> tuple[object, ...]:
     first = one.open[0] if one.open else None
     if first is not None and first.answer.overdue:
-        more = f", and {len(one.open) - 1} more" if len(one.open) > 1 else ""
+        others = sum(kept.answer.overdue for kept in one.open) - 1
+        more = f", and {others} more" if others else ""
         return one.subject, one.promise, f"{first.answer}: {first.part}{more}", clock(first.due_at), one.owner
     if first is not None:
         return one.subject, one.promise, f"{first.answer}: {first.part}", clock(first.due_at), one.owner
@@ -214,12 +237,13 @@ def report(
 
     project = open_project(project_path)
     made = attainment.report(app.attained(project, names), app.judgement_time())
-    code = 1 if any(line.state is State.SPENT for line in made.lines) else 0
+    spent = any(line.state is State.SPENT for line in made.lines)
+    code = (1 if spent else 0) if _all_known(project) else 2
     title = f"{project.environment} - SLA report"
     if html is not None:
-        html.write_text(attainment_html.page(made, title), encoding="utf-8")
+        write_file(html, attainment_html.page(made, title).encode())
     if png is not None:
-        png.write_bytes(heat.heat_png(made.heat, title))
+        write_file(png, heat.heat_png(made.heat, title))
     if as_json:
         json_out({"exit_code": code, "environment": project.environment, **attainment.to_json(made)})
     else:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dq.cli.options import EXIT_CODES, duration_option, open_project, project_option, teach
-from dq.cli.show import out, warn, write_whole
+from dq.cli.options import duration_option, open_project, project_option, teach
+from dq.cli.show import counted, out, say, warn, write_whole
+from dq.model.duration import format_duration
 
 if TYPE_CHECKING:
     from dq.app import Round, Watcher
+    from dq.project import Project
 
 
 @click.command(
@@ -31,9 +33,9 @@ dq watch --every 15s --health /run/dq/watch.json --metrics /run/dq/dq.prom
 """,
         {
             0: "promises were judged, and all is told",
-            2: EXIT_CODES[2],
+            2: "something that is declared could not be read, or judged; or wrong use",
             3: "promises could not be judged",
-            4: EXIT_CODES[4],
+            4: "something could not be told",
         },
     ),
 )
@@ -66,13 +68,21 @@ def watch(
     host = socket.gethostname()[:100]
     watcher = app.Watcher(project, host if once else f"{host}:{os.getpid()}")
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+
+    def ends(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)  # the second one does not wait for the round
+        stop.set()
+
+    if not once:
+        signal.signal(signal.SIGTERM, ends)
+        signal.signal(signal.SIGINT, ends)
+        say(_begins(project, every or project.watch.every))
     while True:
         began = time.monotonic()
         done = watcher.round()
         took = time.monotonic() - began
         pause = (every or watcher.project.watch.every).total_seconds()
-        code = 3 if not done.judged else 4 if done.undelivered else 2 if watcher.project.failures else 0
+        code = 3 if not done.judged else 4 if done.undelivered or not done.told else 0 if done.whole else 2
         said = _said(done)
         for problem in done.problems:
             warn(problem)
@@ -86,6 +96,16 @@ def watch(
             if not once:
                 watcher.end()
             return code
+
+
+def _begins(project: Project, every: timedelta) -> str:
+    from dq import app
+
+    asked = f"Airflow {', '.join(project.airflows)}" if project.airflows else "no Airflow"
+    return (
+        f"dq watch: environment {project.environment}, {counted(len(app.promised_names(project)), 'promise')}, "
+        f"asks {asked}, every {format_duration(every)}"
+    )
 
 
 def _said(done: Round) -> str:

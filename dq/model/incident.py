@@ -20,6 +20,9 @@ NOT_THERE = "_not_there"
 BUDGET = "_budget"
 """The label of what is about an error budget, and no partition."""
 
+UNWATCHED = "declarations"
+"""The subject, of kind ``watch``, of declarations of which ``dq watch`` can judge nothing."""
+
 SubjectKind = Literal["suite", "reconciliation", "sla", "dag", "airflow", "watch"]
 Ended = Literal["recovered", "vanished", "recovered_untold"]
 

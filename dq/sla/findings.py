@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from attrs import evolve
 
-from dq.model.budget import Budget
+from dq.model.budget import Budget, What
 from dq.model.duration import format_duration
 from dq.model.incident import BUDGET, EARLY, NOT_THERE, Finding, IncidentKey
 from dq.model.interval import Interval
@@ -95,6 +95,11 @@ def findings(
     return (bad, well) if is_new else (well,) if was_told else ()
 
 
+def budget_part(what: What) -> str:
+    """Return the part of the incident that is about this error budget of a subject."""
+    return f"budget: {'in time' if what == 'on_time' else 'correct'}"
+
+
 def finding_of_budget(
     budget: Budget,
     subject: Subject,
@@ -112,11 +117,10 @@ def finding_of_budget(
         labels, links: as for ``findings``.
         now: an aware time.
     """
-    part = f"budget: {'in time' if budget.what == 'on_time' else 'correct'}"
     severity = budget.severity
     return Finding(
-        key=IncidentKey(environment, "sla", subject.name, part),
-        interval=Interval(now - subject.sla.window, now),
+        key=IncidentKey(environment, "sla", subject.name, budget_part(budget.what)),
+        interval=Interval(now - timedelta(days=1), now),  # never older than what is open, whatever window was declared
         severity=severity,
         outcome=Outcome.PASS if severity is None else Outcome.FAIL,
         sentence=budget.sentence,

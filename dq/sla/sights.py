@@ -36,7 +36,7 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from dq.model.airflow import Dag, DagRun, TaskState
-from dq.model.errors import AirflowError
+from dq.model.errors import DqError
 from dq.model.interval import Interval
 from dq.model.observation import Observation, ObservedState
 from dq.model.promise import sighted
@@ -130,7 +130,7 @@ def sight(
     return _seen(watched, partition, state, min(at or now, now), detail)
 
 
-def unreachable(watched: Watched, partition: Interval, now: datetime, error: AirflowError) -> Observation:
+def unreachable(watched: Watched, partition: Interval, now: datetime, error: DqError) -> Observation:
     """Return that Airflow says nothing of a partition, and why."""
     return _seen(watched, partition, "unreachable", now, str(error))
 
