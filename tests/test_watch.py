@@ -546,6 +546,31 @@ b = Dataset("b", sla=Sla(due="06:00", dag="x", calendar=Calendar(holidays="XX"))
     assert "raw/2024-06-24" in world.open()
 
 
+def test_lint_reads_what_a_promise_counts(world: World) -> None:
+    more = """
+from dq import Dataset, Sla, Table
+table = Table("live", "orders", partition="day")
+good = Dataset("good", table=table, sla=Sla(within="1h", rows=1, where="day < '{{ params.end }}'"))
+bad = Dataset("bad", table=table, sla=Sla(within="1h", rows=1, where="1; DROP TABLE orders"))
+"""
+    (world.root / "checks" / "more.py").write_text(more)
+    (world.root / "dq.toml").write_text(TOML + "[params]\nend = '2030-01-01'\n")
+    (problem,) = app.lint(app.open_project(world.root))
+    assert "dataset 'bad': its SLA counts rows=" in problem.sentence and "more than one statement" in problem.sentence
+
+
+def test_what_the_calendar_leaves_out_is_not_late(world: World) -> None:
+    days = 'rows=2, calendar=Calendar(dates=["2024-06-20"]), grace=0'
+    checks = CHECKS.replace("import Check", "import Calendar, Check").replace("rows=2", days)
+    (world.root / "checks" / "all.py").write_text(checks)
+    code, said, _ = dq(world, "status", "raw", "--date", "2024-06-24")
+    assert code == 1 and "nothing is promised of it" in said and "late" not in said
+    assert "partition 2024-06-20 was due" in dq(world, "status", "raw")[1]
+    assert "for 1 named day" in dq(world, "sla", "status", "raw")[1]
+    (world.root / "checks" / "all.py").write_text(checks.replace("2024-06-20", "2030-01-01"))
+    assert "partition 2024-06-24 is not there" in dq(world, "status", "raw")[1]
+
+
 def test_a_budget_that_is_spent_is_an_incident_and_the_report_says_so(world: World, tmp_path) -> None:
     checks = CHECKS.replace('rows=2, warn_before="30m", dag="collect"', 'rows=2, on_time="60%"')
     (world.root / "checks" / "all.py").write_text(checks)

@@ -346,7 +346,7 @@ def dataset_status(
                     break
             else:
                 break
-    promised = name in subjects and not subjects[name].runs
+    promised = name in subjects and not subjects[name].runs and subjects[name].sla.promises(interval)
     return DatasetStatus(
         name=name,
         interval=interval,
@@ -365,12 +365,12 @@ def dataset_status(
 
 def _newest(subject: Subject | None, now: datetime) -> Interval:
     cadence = timedelta(days=1) if subject is None else subject.cadence
-    newest = partition_at(now - cadence, cadence)
+    ended = newest = partition_at(now - cadence, cadence)
     for _ in range(400):
         if subject is None or subject.sla.promises(newest):
-            break
+            return newest
         newest = Interval(newest.start - cadence, newest.start)
-    return newest
+    return ended  # nothing has been promised for very long
 
 
 def _verdict(

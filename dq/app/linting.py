@@ -12,7 +12,7 @@ from attrs import asdict, evolve, fields, frozen, has
 
 from dq.alerting.config import AlertConfig
 from dq.alerting.routing import channel_named
-from dq.app.overdue import kind_of_promise, subject_of
+from dq.app.overdue import counting, kind_of_promise, subject_of
 from dq.app.session import (
     Declared,
     Promising,
@@ -86,7 +86,7 @@ def lint(project: Project) -> tuple[Problem, ...]:
     for declared in all_declared(project):
         told += _of_declared(project, declared, interval, alerting)
     for one in all_promised(project):
-        told += _of_promise(project, one, alerting)
+        told += _of_promise(project, one, interval, alerting)
     told += _unused_params(project)
     return tuple(told)
 
@@ -135,7 +135,9 @@ def _of_declared(
         yield made(found.level, found.clause, "check", found.check, found.column)
 
 
-def _of_promise(project: Project, declared: Promising, alerting: AlertConfig | None) -> Iterator[Problem]:
+def _of_promise(
+    project: Project, declared: Promising, interval: Interval, alerting: AlertConfig | None
+) -> Iterator[Problem]:
     """Yield what is wrong with what a declaration is made from, and with what it promises."""
     file, kind, name = project.source_of(declared.name), kind_of_promise(declared), declared.name
     clauses = [*_upstream_clauses(project, declared)]
@@ -150,6 +152,11 @@ def _of_promise(project: Project, declared: Promising, alerting: AlertConfig | N
             clauses.append(f"its SLA cannot be judged: {error}")
         if subject.sla.rows is not None and isinstance(declared, Reconciliation):
             clauses.append("its SLA counts rows=, and a reconciliation has several tables; declare a Dataset for one")
+        elif subject.sla.rows is not None and not isinstance(declared, Reconciliation) and declared.table is not None:
+            count = counting(name, declared.table, subject.sla)
+            for _, part, clause in _sql_clauses(project, count, interval, None, by_day=False):
+                if part is not None:  # what is wrong with the datasource is told elsewhere
+                    clauses.append(f"its SLA counts rows=: {clause}")
     if isinstance(declared, Dataset):
         for severity, channels in declared.notify.items():
             for channel in channels:
@@ -206,7 +213,7 @@ def _unused_params(project: Project) -> Iterator[Problem]:
     if project.failures:
         return  # what did not load may use them
     used: set[str] = set()
-    for text in _texts(all_declared(project)):
+    for text in _texts(all_promised(project)):
         if "params" in text:
             used.update(first or second for first, second in _PARAM.findall(text))
             if not _PARAM.search(text):

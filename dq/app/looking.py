@@ -10,17 +10,14 @@ from attrs import define, field, frozen
 from sqlalchemy.engine import Connection
 
 from dq.app.measuring import run
-from dq.app.overdue import promised_by
+from dq.app.overdue import counting, promised_by
 from dq.app.session import Promising, in_transaction, transaction
-from dq.checks.volume import RowCount
 from dq.model.airflow import Component, Dag, DagRun, TaskState
-from dq.model.check import Check, Suite
 from dq.model.errors import AirflowError, ConfigError, DqError
 from dq.model.interval import Interval
 from dq.model.observation import Observation, ObservedState
 from dq.model.reconciliation import Reconciliation
 from dq.model.severity import Outcome
-from dq.model.thresholds import at_least
 from dq.project import Project
 from dq.sla import observations, partitions
 from dq.sla.evaluate import Expectation
@@ -181,8 +178,7 @@ def _count(
     try:
         if table is None:
             raise ConfigError("rows= needs a table, and a reconciliation has several")
-        enough = Check("rows", RowCount(), where=one.sla.where, error=at_least(one.sla.rows))
-        looked = run(project, Suite(one.subject, table, checks=[enough]), one.interval, store=False, now=now)
+        looked = run(project, counting(one.subject, table, one.sla), one.interval, store=False, now=now)
         (result,) = looked.summaries
         if result.outcome is Outcome.PASS:
             state, detail = "arrived", ""

@@ -14,7 +14,9 @@ from dq.alerting.incidents import open_among
 from dq.app.folding import fold_news
 from dq.app.session import Declared, Promising, all_promised, in_transaction, judgement_time, kind_of, transaction
 from dq.app.telling import deliver_quietly
+from dq.checks.volume import RowCount
 from dq.model.budget import What
+from dq.model.check import Check, Suite
 from dq.model.dataset import Dataset
 from dq.model.errors import DeclarationError
 from dq.model.incident import BUDGET, Finding, IncidentKey
@@ -24,6 +26,8 @@ from dq.model.observation import Observation
 from dq.model.promise import Promise
 from dq.model.severity import Outcome, Severity
 from dq.model.sla import Sla
+from dq.model.table import Table
+from dq.model.thresholds import at_least
 from dq.project import Project
 from dq.sla import observations, partitions, promises
 from dq.sla.budget import budgets
@@ -117,6 +121,12 @@ def subject_of(declared: Promising) -> Subject | None:
         return None
     to_run = Sla(every=declared.every, severity=Severity.ERROR)
     return Subject(kind=kind, name=declared.name, sla=to_run, owner=owner, runs=True)
+
+
+def counting(name: str, table: Table, sla: Sla) -> Suite:
+    """Return the check that counts the rows that ``sla`` promises of ``table``; it promises some."""
+    assert sla.rows is not None  # noqa: S101  # see above
+    return Suite(name, table, checks=[Check("rows", RowCount(), where=sla.where, error=at_least(sla.rows))])
 
 
 def _judge(

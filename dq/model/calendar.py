@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -198,10 +198,14 @@ class Calendar:
         if self.holidays:
             said.append(f"no holidays of {', '.join(self.holidays)}")
         if self.without:
-            said.append(f"not on {len(self.without)} days of its own")
+            said.append(f"without {_own_days(self.without)}")
         if self.dates:
-            said.append(f"on {len(self.dates)} days of its own")
+            said.append(_own_days(self.dates))
         return ", ".join(said)
+
+
+def _own_days(days: Collection[date]) -> str:
+    return f"{len(days)} named {'day' if len(days) == 1 else 'days'}"
 
 
 @lru_cache(maxsize=512)
