@@ -11,18 +11,30 @@ Per org and compared stage: discrepancy = baseline - stage - explained, and its 
 
 Any discrepancy exceeds a share of a baseline of zero. A stage is judged as a whole first: could not be counted ->
 unmeasured; no rows at all -> no_data; the baseline could not be counted -> every stage is unmeasured.
+
+What is allowed of an org at a stage is what ``orgs=`` says of the org, else what the stage says, else what the
+reconciliation says. Of a discrepancy that is not 0:
+
+    records at baseline and stage   confidence=   broken where
+    ------------------------------  ------------  ------------------------------------------------------------------
+    both fewer than By(min_rows=)   -             never: it is not judged, and what is open of it stays open
+    else, missing and counted       given         each part is exceeded, a share by Wilson's lower bound of the share
+                                                  of records that are missing
+    else                            -             each part is exceeded: what is too many is no share of the baseline
+                                                  that was drawn, and a sum has no number of records
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from fractions import Fraction
 
 from attrs import field, frozen
 
+from dq.checks.confidence import lower_bound
 from dq.checks.judge import name_worst
 from dq.context import Context, expected_groups
 from dq.datasource import Datasource
@@ -30,7 +42,7 @@ from dq.model.errors import DqError, MeasureError
 from dq.model.group import By, Group
 from dq.model.interval import Interval
 from dq.model.ledger import Column, Count, Ledger, LedgerRow
-from dq.model.reconciliation import Allowance, Explained, Reconciliation, Stage, Total
+from dq.model.reconciliation import Allowance, Explained, Ladder, Reconciliation, Stage, Total
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
 from dq.model.table import Table
@@ -38,6 +50,9 @@ from dq.sql.names import date_of
 
 STAGES_AT_ONCE = 8
 """How many stages are counted side by side; each lies in a database of its own as a rule."""
+
+_COUNTS = re.compile(r"\s*count\s*\(", re.IGNORECASE)
+"""What counts records, of which a share can be drawn."""
 
 _Key = tuple[Interval, tuple[str | None, ...]]
 _Connect = Callable[[str], Datasource]
@@ -56,6 +71,7 @@ def reconcile(
     context: Context,
     environment: str,
     still_bad: tuple[tuple[Interval, str], ...] = (),
+    keep: Collection[Group] = (),
 ) -> Ledger:
     """Return the judged ledger of ``declared`` for the interval of ``context``.
 
@@ -67,6 +83,7 @@ def reconcile(
         context: the interval, the time and the values for Jinja.
         environment: e.g. ``prod``.
         still_bad: older partitions that are known to be wrong still, for the report.
+        keep: orgs of which something is open: they have a Result also where they are too small to be judged.
     """
     by_day = context.by_day
     counted_losses = [known.counted for known in declared.explained if known.counted is not None]
@@ -91,6 +108,7 @@ def reconcile(
             rows,
             _expected(declared, connect, context),
             context.interval if not by_day else None,
+            keep,
         )
     )
     totals = tuple(
@@ -187,7 +205,7 @@ def _expected(declared: Reconciliation, connect: _Connect, context: Context) -> 
 def _rows(
     declared: Reconciliation, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]
 ) -> Iterator[LedgerRow]:
-    ladder, measured = declared.ladder, tuple(_measured(declared, stages, losses))
+    allows, measured = _Allows.of(declared), tuple(_measured(declared, stages, losses))
     counted_losses = [k for k in declared.explained if all(c.error is None for _, c in _stands_on(k, stages, losses))]
     for key in dict.fromkeys(key for counted in (*stages.values(), *losses.values()) for key in counted.counts):
         interval, values = key
@@ -203,6 +221,7 @@ def _rows(
         discrepancy: dict[str, Count] = {}
         share: dict[str, Fraction | None] = {}
         severity: Severity | None = None
+        spared: list[str] = []
         for stage in measured:
             missing = (
                 baseline
@@ -213,9 +232,11 @@ def _rows(
             share[stage.name] = (
                 Fraction(missing) / Fraction(baseline) if baseline else Fraction(0) if not missing else None
             )
-            broken = _broken(ladder, missing, baseline) if missing else None
+            there = counts[stage.name] or 0
+            broken = allows.broken(stage, org, missing, baseline, there)
             if broken is not None and stages[stage.name].counts:
                 severity = max(severity or broken[0], broken[0])
+            spared += allows.spares(stage, org, missing, baseline, there)
         notes = [
             f"absent at {stage.heading}"
             for stage in declared.stages
@@ -224,7 +245,7 @@ def _rows(
         notes += [f"sum is NULL at {stage.heading}" for stage in declared.stages if key in stages[stage.name].null_sums]
         if not baseline and any(discrepancy.values()):
             notes.append(f"{declared.baseline.heading} is zero")
-        notes += [note for name, note in declared.notes.items() if name == org.label]
+        notes += [*dict.fromkeys(spared), *(note for name, note in declared.notes.items() if name == org.label)]
         yield LedgerRow(
             interval=interval,
             org=org,
@@ -271,10 +292,61 @@ def _why_unmeasured(
     )
 
 
-def _broken(
-    ladder: tuple[tuple[Severity, Allowance], ...], discrepancy: Count, baseline: Count
-) -> tuple[Severity, Allowance] | None:
-    return next(((s, a) for s, a in reversed(ladder) if a.exceeded(discrepancy, baseline)), None)
+@frozen
+class _Allows:
+    """What is allowed of which org at which stage, worked out once, however many orgs there are.
+
+    Attributes:
+        declared: the reconciliation.
+        stages: by the name of a stage.
+        orgs: of orgs that have their own.
+    """
+
+    declared: Reconciliation
+    stages: Mapping[str, Ladder]
+    orgs: Mapping[Group, Ladder]
+
+    @classmethod
+    def of(cls, declared: Reconciliation) -> _Allows:
+        stages = {stage.name: declared.ladder_of(stage) for stage in declared.compared}
+        return cls(declared, stages, declared.ladders_of_orgs)
+
+    def broken(
+        self, stage: Stage, org: Group, missing: Count, baseline: Count, there: Count
+    ) -> tuple[Severity, Allowance] | None:
+        """Return the worst rung that is broken, as the table above says."""
+        if not missing or self.is_small(baseline, there):
+            return None
+        sure = _surely(missing, baseline, self.declared.confidence, stage.measure)
+        return self._worst(stage, org, missing, baseline, sure)
+
+    def spares(self, stage: Stage, org: Group, missing: Count, baseline: Count, there: Count) -> Iterator[str]:
+        """Yield why a discrepancy that is more than is allowed breaks nothing, or less."""
+        counted = self._worst(stage, org, missing, baseline, None) if missing else None
+        if counted is None:
+            return
+        if self.is_small(baseline, there):
+            yield f"not judged: fewer than {self.declared.by.min_rows} records"
+        elif counted != self.broken(stage, org, missing, baseline, there):
+            yield f"more than {counted[1]} at {stage.heading} is not certain"
+
+    def _worst(
+        self, stage: Stage, org: Group, missing: Count, baseline: Count, sure: float | None
+    ) -> tuple[Severity, Allowance] | None:
+        ladder = self.orgs.get(org) or self.stages[stage.name]
+        return next(((s, a) for s, a in reversed(ladder) if a.exceeded(missing, baseline, sure)), None)
+
+    def is_small(self, baseline: Count, there: Count) -> bool:
+        """Return whether an org has too few records to be judged."""
+        return max(_size(baseline), _size(there)) < self.declared.by.min_rows
+
+
+def _surely(missing: Count, baseline: Count, confidence: float | None, measure: str) -> float | None:
+    """Return the share of the records that is surely missing; None: that cannot be said, or is not asked."""
+    counted = isinstance(missing, int) and isinstance(baseline, int) and 0 < missing <= baseline
+    if confidence is None or not counted or not _COUNTS.match(measure):
+        return None
+    return lower_bound(int(missing), int(baseline), confidence)
 
 
 def _judge(
@@ -284,6 +356,7 @@ def _judge(
     rows: tuple[LedgerRow, ...],
     expected: tuple[Group, ...] | str,
     single: Interval | None,
+    keep: Collection[Group],
 ) -> Iterator[Result]:
     """Yield the summary of each compared stage, and a Result per org (and day) that is not well there."""
     for stage in declared.compared:
@@ -316,7 +389,7 @@ def _judge(
                 )
                 break
         else:
-            yield from _judge_stage(declared, stage, rows, expected, single)
+            yield from _judge_stage(declared, stage, rows, expected, single, keep)
 
 
 def _judge_stage(
@@ -325,14 +398,20 @@ def _judge_stage(
     rows: tuple[LedgerRow, ...],
     expected: tuple[Group, ...],
     single: Interval | None,
+    keep: Collection[Group],
 ) -> Iterator[Result]:
     bad: list[Result] = []
-    ladder = declared.ladder
+    small: list[Result] = []
+    few = 0
+    allows = _Allows.of(declared)
     for row in rows:
         missing = row.discrepancy[stage.name]
-        baseline = row.counts[declared.baseline.name] or 0
-        broken = _broken(ladder, missing, baseline) if missing else None
+        baseline, there = row.counts[declared.baseline.name] or 0, row.counts[stage.name] or 0
+        broken = allows.broken(stage, row.org, missing, baseline, there)
         if broken is None:
+            few += bool(missing) and allows.is_small(baseline, there)
+            if row.org in keep and allows.is_small(baseline, there):
+                small.append(_too_small(declared, stage, row, max(_size(baseline), _size(there)), single))
             continue
         share = row.share[stage.name]
         what = "missing" if missing > 0 else "too many"
@@ -379,16 +458,35 @@ def _judge_stage(
         rows=int(sum(row.counts[declared.baseline.name] or 0 for row in rows)),
         violations=int(sum(_size(row.discrepancy[stage.name]) for row in rows)),
         observed=sum(row.discrepancy[stage.name] for row in rows),
-        threshold=(worst.threshold if worst else None) or str(declared.ladder[0][1]),
+        threshold=(worst.threshold if worst else None) or str(allows.stages[stage.name][0][1]),
         sentence=(
             f"{len(bad)} of {lines} {unit} {'differs' if len(bad) == 1 else 'differ'}: {name_worst(bad)}"
             if bad
-            else f"all {lines} {unit} agree at {stage.heading}"
+            else f"all {lines - few} {unit} agree at {stage.heading}"
+        )
+        + (
+            f"; {few} with fewer than {declared.by.min_rows} records {'is' if few == 1 else 'are'} not judged"
+            if few
+            else ""
         ),
         orgs=lines,
         orgs_bad=len(bad),
     )
-    yield from bad
+    yield from (*bad, *small)
+
+
+def _too_small(
+    declared: Reconciliation, stage: Stage, row: LedgerRow, records: Count, single: Interval | None
+) -> Result:
+    least = declared.by.min_rows
+    return Result(
+        check=stage.name,
+        group=row.org,
+        outcome=Outcome.SKIP,
+        rows=int(records),
+        sentence=f"not judged: {records} records are fewer than the {least} of By(min_rows=)",
+        partition=None if single else row.interval,
+    )
 
 
 def _size(count: Count) -> Count:

@@ -403,6 +403,24 @@ def test_what_promises_nothing_is_mailed_without_promises(world: World) -> None:
     assert "Promises kept" not in str(mail)
 
 
+def test_what_is_open_of_an_org_stays_open_while_it_is_too_small_and_belongs_to_its_owner(world: World) -> None:
+    checks = world.root / "checks" / "orders.py"
+    by = 'By("org", min_rows=3, owners={"a": "ann"})'
+    checks.write_text(checks.read_text().replace('by="org", to="mail"', f"by={by}"))
+    world.load(D1, [("b", 1.0)] * 3 + [("a", 1.0)] * 3, shipped=3)
+    world.run("pipe", D1)
+    is_open = "SELECT count(*) FROM dq_incident WHERE subject = 'pipe' AND org <> '' AND ended_at IS NULL"
+    assert world.rows(is_open) == [(1,)]
+    ((labels,),) = world.rows("SELECT labels FROM dq_incident WHERE subject = 'pipe' AND org <> ''")
+    assert json.loads(str(labels))["owner"] == "ann"
+    world.load(D2, [("b", 1.0)] * 3 + [("a", 1.0)] * 2, shipped=3)
+    assert world.run("pipe", D2).ok
+    assert world.rows(is_open) == [(1,)], "nothing was said of it"
+    world.load(D3, [("b", 1.0)] * 3 + [("a", 1.0)] * 3)
+    world.run("pipe", D3)
+    assert world.rows(is_open) == [(0,)]
+
+
 def test_a_partition_may_be_longer_than_a_day(world: World) -> None:
     """What a weekly DAG reconciles is one partition, told like any other; only a look back is not."""
     world.load(D1, [("a", 1.0), ("b", 2.0)], shipped=1)

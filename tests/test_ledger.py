@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +18,8 @@ from dq.context import Context
 from dq.datasource import Datasource, Row, SqlDatasource
 from dq.ledger import reconcile
 from dq.loader import load_declarations
-from dq.model.errors import MeasureError
+from dq.model.errors import DeclarationError, MeasureError
+from dq.model.group import Group
 from dq.model.interval import Interval
 from dq.model.ledger import Ledger
 from dq.model.severity import Outcome, Severity
@@ -168,17 +169,24 @@ def ledger_of(
     by: By | None = None,
     explained: tuple[Explained, ...] = (),
     settings: dict[str, Any] | None = None,
+    of_stages: dict[str, dict[str, Any]] | None = None,
+    keep: Collection[Group] = (),
     **stages: Answer,
 ) -> Ledger:
     tables = {name: Table(name, "t", partition="day") for name in stages}
+    own = of_stages or {}
     made = Reconciliation(
         "r",
         by=by or By("org"),
-        stages=[Stage(name, tables[name]) for name in stages if name != "dead"],
+        stages=[Stage(name, tables[name], **own.get(name, {})) for name in stages if name != "dead"],
         explained=explained,
         **(settings or {"critical": 0}),
     )
-    return reconcile(made, lambda name: Rows(name, stages[name]), Context(interval, NOW), "prod")
+    return reconcile(made, lambda name: Rows(name, stages[name]), Context(interval, NOW), "prod", keep=keep)
+
+
+def bad(ledger: Ledger) -> dict[tuple[str, str], Severity | None]:
+    return {(r.check, r.group.label): r.severity for r in ledger.results if r.group is not None}
 
 
 def shown(ledger: Ledger) -> dict[str, tuple[object, ...]]:
@@ -276,6 +284,99 @@ def test_thresholds_on_share_and_count() -> None:
         "mid": Severity.WARNING,
         "bad": Severity.CRITICAL,
     }
+
+
+def test_a_stage_and_an_org_may_have_thresholds_of_their_own() -> None:
+    ledger = ledger_of(
+        settings={"error": "1%", "orgs": {"big": {"warning": 0}, 7: {"critical": "60%"}}},
+        of_stages={"c": {"warning": "20%", "critical": "50%"}},
+        a=[("x", 100), ("big", 100), ("7", 100), ("y", 100)],
+        b=[("x", 90), ("big", 99), ("7", 50), ("y", 99)],
+        c=[("x", 70), ("big", 99), ("7", 30), ("y", 90)],
+    )
+    assert bad(ledger) == {
+        ("b", "x"): Severity.ERROR,
+        ("b", "big"): Severity.WARNING,
+        ("c", "x"): Severity.WARNING,
+        ("c", "big"): Severity.WARNING,
+        ("c", "7"): Severity.CRITICAL,
+    }
+    severities = {row.org.label: row.severity for row in ledger.rows}
+    assert severities == {"x": Severity.ERROR, "big": Severity.WARNING, "7": Severity.CRITICAL, "y": None}
+
+
+def test_an_org_with_few_records_is_not_judged_and_what_is_open_of_it_stays_open() -> None:
+    by = By("org", min_rows=50)
+    counts = {"a": [("tiny", 49), ("grew", 2), ("same", 3), ("big", 50)], "b": [("grew", 50), ("same", 3), ("big", 50)]}
+    ledger = ledger_of(by=by, **counts)
+    assert bad(ledger) == {("b", "grew"): Severity.CRITICAL}
+    agree = ledger_of(by=by, a=[("tiny", 49), ("big", 50)], b=[("tiny", 1), ("big", 50)]).results[0]
+    assert agree.outcome is Outcome.PASS
+    assert agree.sentence == "all 1 orgs agree at b; 1 with fewer than 50 records is not judged"
+    assert {row.org.label: row.notes for row in ledger.rows if row.notes} == {
+        "tiny": ("absent at b", "not judged: fewer than 50 records")
+    }
+    tiny = Group(("org",), ("tiny",))
+    (kept,) = [r for r in ledger_of(by=by, keep=[tiny, Group(("org",), ("big",))], **counts).results if r.group == tiny]
+    assert (kept.outcome, kept.severity) == (Outcome.SKIP, None)
+    assert kept.sentence == "not judged: 49 records are fewer than the 50 of By(min_rows=)"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "stage", "severity"),
+    [
+        (40, 39, None),  # one of forty is 2.5 %, and may be chance
+        (12, 0, Severity.ERROR),
+        (1_000, 989, None),  # 1.1 %
+        (10**6, 989_000, Severity.ERROR),  # 1.1 % too, and no chance
+        (12, 13, Severity.ERROR),  # what is too many was not drawn from the twelve
+        (0, 1, Severity.ERROR),
+        (12, 12, None),
+    ],
+)
+def test_with_confidence_a_share_of_few_records_is_no_alarm(
+    baseline: int, stage: int, severity: Severity | None
+) -> None:
+    settings = {"error": "1%", "confidence": 0.95}
+    ledger = ledger_of(settings=settings, a=[("1", baseline), ("2", 5)], b=[("1", stage), ("2", 5)])
+    assert bad(ledger).get(("b", "1")) == severity
+    (row,) = [row for row in ledger.rows if row.org.label == "1"]
+    unsure = severity is None and baseline != stage
+    assert row.notes == (("more than 1% at b is not certain",) if unsure else ("a is zero",) if not baseline else ())
+
+
+def test_a_share_of_a_sum_has_no_confidence() -> None:
+    settings = {"error": "1%", "confidence": 0.95}
+    sums = {"b": {"measure": "sum(amount)"}}
+    assert bad(ledger_of(settings=settings, of_stages=sums, a=[("1", 12)], b=[("1", 11)]))
+
+
+@given(st.integers(0, 500), st.integers(0, 500), st.sampled_from([0.6, 0.95, 0.999]))
+def test_confidence_forgives_and_never_accuses(a: int, b: int, confidence: float) -> None:
+    counts = {"a": [("1", a), ("2", 1)], "b": [("1", b), ("2", 1)]}
+    strict = ledger_of(settings={"warning": "1%", "critical": "10%"}, **counts)
+    sure = ledger_of(settings={"warning": "1%", "critical": "10%", "confidence": confidence}, **counts)
+    assert (sure.severity or 0) <= (strict.severity or 0)
+    assert (sure.severity == strict.severity) or a - b > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "of_b", "words"),
+    [
+        ({"error": 5, "confidence": 0.95}, {}, "confidence= says how sure a share is, and there is none"),
+        ({"error": "5%", "confidence": 95}, {}, "confidence=95 is not a number such as 0.95"),
+        ({"error": "5%", "confidence": 0.3}, {}, "confidence=0.3 is not between 0.5 and 1"),
+        ({"error": "5%", "orgs": {"1": {"eror": "1%"}}}, {}, "orgs= for '1': "),
+        ({"error": "5%", "orgs": {("1", "2"): {"error": "1%"}}}, {}, "orgs= for ('1', '2'): By names"),
+        ({"error": "5%", "orgs": {"1": "1%"}}, {}, "orgs= for '1': "),
+        ({}, {"warning": "10%", "error": "1%"}, "stage 'b': "),
+        ({}, {"warning": "many"}, "stage 'b': 'many' is not a tolerance"),
+    ],
+)
+def test_thresholds_that_mean_nothing_are_refused(settings: dict[str, Any], of_b: dict[str, Any], words: str) -> None:
+    with pytest.raises(DeclarationError) as refused:
+        ledger_of(settings=settings, of_stages={"b": of_b}, a=[], b=[])
+    assert words in str(refused.value)
 
 
 def test_a_total_that_cannot_be_measured_says_so(

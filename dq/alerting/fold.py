@@ -528,7 +528,9 @@ def _org_labels(
 ) -> dict[str, str]:
     if group is None:
         return {}
-    by = declared.by_of(part) if isinstance(declared, Suite) and isinstance(part, Check) else None
+    by = declared.by if isinstance(declared, Reconciliation) else None
+    if isinstance(declared, Suite) and isinstance(part, Check):
+        by = declared.by_of(part)
     owner = by.owner(group) if by is not None else None
     told = {"org": group.label} | ({"owner": owner} if owner else {})
     return told if orgs is None else told | {ORGS: str(orgs)}

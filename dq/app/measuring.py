@@ -154,18 +154,20 @@ def _measure(
     by_day: bool = False,
 ) -> _Measured:
     context = context_of(project, interval, now, by_day=by_day)
+    keep: frozenset[Group] = frozenset()
     with datasources(project) as connect:
         if isinstance(declared, Reconciliation):
             older: tuple[tuple[Interval, str], ...] = ()
             if run is not None:
+                name, columns = declared.name, declared.by.columns
                 with transaction(project) as connection:
-                    older = history.still_bad(connection, project.environment, declared.name, interval.start)
-            ledger = reconcile_stages(declared, connect, context, project.environment, older)
+                    older = history.still_bad(connection, project.environment, name, interval.start)
+                    keep = history.open_orgs(connection, project.environment, "reconciliation", name, columns)
+            ledger = reconcile_stages(declared, connect, context, project.environment, older, keep)
             return _Measured(ledger.results, ledger)
         wanted = find_scan(declared, scan_id)
         if wanted is None:
             raise UsageError(f"suite {declared.name!r} has no scan {scan_id!r}; it has {', '.join(scan_ids(declared))}")
-        keep: frozenset[Group] = frozenset()
         memory = None if run is None else Memory()
         if run is not None and (wanted.columns or any(check.remembers for check in wanted.checks)):
             with transaction(project) as connection:

@@ -22,7 +22,7 @@ from dq.model.check import (
 )
 from dq.model.damping import for_runs_problems
 from dq.model.errors import DeclarationError
-from dq.model.group import By
+from dq.model.group import By, Group
 from dq.model.severity import Severity
 from dq.model.sla import Sla
 from dq.model.table import Table, words
@@ -43,6 +43,7 @@ class Stage:
         short: what stands before "Discrepancy" in the headings of its columns, e.g. ``"NRT"``.
         where: only rows for which this predicate is TRUE are counted.
         compare: whether it is held against the baseline; False: it is counted and shown only.
+        info, warning, error, critical: what is allowed here, in the place of what the reconciliation allows.
     """
 
     name: str
@@ -54,6 +55,15 @@ class Stage:
     short: str = field(default="", kw_only=True)
     where: str | None = field(default=None, kw_only=True)
     compare: bool = field(default=True, kw_only=True)
+    info: object = field(default=None, kw_only=True)
+    warning: object = field(default=None, kw_only=True)
+    error: object = field(default=None, kw_only=True)
+    critical: object = field(default=None, kw_only=True)
+
+    @property
+    def rungs(self) -> dict[Severity, object]:
+        """What is declared to be allowed here, by severity; nothing: what the reconciliation allows."""
+        return _declared(self.info, self.warning, self.error, self.critical)
 
     @property
     def heading(self) -> str:
@@ -120,16 +130,50 @@ class Allowance:
             raise DeclarationError(f"{value!r} is not a count, a share, or one of each")
         return cls(shares[0] if shares else None, counts[0] if counts else None)
 
-    def exceeded(self, discrepancy: int | Decimal, baseline: int | Decimal) -> bool:
-        """Return whether a discrepancy of that many records (of either sign) is more than is allowed."""
-        parts = [part for part in (self.share, self.count) if part is not None]
+    def exceeded(
+        self, discrepancy: int | Decimal, baseline: int | Decimal, surely: Fraction | float | None = None
+    ) -> bool:
+        """Return whether a discrepancy of that many records (of either sign) is more than is allowed.
+
+        Args:
+            discrepancy: of either sign.
+            baseline: what it is a share of.
+            surely: the share that the true one exceeds, as far as is certain; None: what was counted is all there is.
+        """
         size, whole = abs(Fraction(discrepancy)), abs(Fraction(baseline))
+        if self.share is not None and surely is not None and surely <= self.share.limit:
+            return False
+        parts = [part for part in (self.share, self.count) if part is not None]
         return all(part.exceeded(size, whole) for part in parts)
 
     def __str__(self) -> str:
         return " and ".join(
             str(part) if part.is_share else f"{part} records" for part in (self.share, self.count) if part
         )
+
+
+Ladder = tuple[tuple[Severity, Allowance], ...]
+"""What is allowed, from mild to severe."""
+
+
+def _declared(*rungs: object) -> dict[Severity, object]:
+    return {severity: value for severity, value in zip(Severity, rungs, strict=True) if value is not None}
+
+
+def _ladder(declared: Mapping[Severity, object]) -> Ladder:
+    """Return what is allowed.
+
+    Raises:
+        DeclarationError: when the rungs are out of order or not of one shape.
+    """
+    rungs = tuple((severity, Allowance.of(declared[severity])) for severity in sorted(declared))
+    shapes = {(a.share is None, a.count is None) for _, a in rungs}
+    if len(shapes) > 1:
+        raise DeclarationError("the thresholds mix counts, shares and pairs; use one form in all of them")
+    for part in ("share", "count"):
+        if getattr(rungs[0][1], part) is not None and len(rungs) > 1:
+            ladder({severity: getattr(a, part) for severity, a in rungs}, Tolerance.of)
+    return rungs
 
 
 def _stages(value: Iterable[Stage]) -> tuple[Stage, ...]:
@@ -153,12 +197,17 @@ class Reconciliation(Judged):
 
     Attributes:
         name: unique among the project's suites and reconciliations.
-        by: the org column and who is expected.
+        by: the org column and who is expected. An org that has fewer records than its ``min_rows`` at the baseline and
+            at the stage is not judged there; what is found of one with an owner of its own belongs to that owner.
         stages: in order; the first is the baseline.
         explained: known losses.
         totals: named numbers above the table.
         info, warning, error, critical: allowed per org: a count, a share of the baseline, or a pair (both must be
-            exceeded, so that one record of a tiny org pages nobody).
+            exceeded, so that one record of a tiny org pages nobody). A stage may allow something else.
+        orgs: what is allowed of single orgs, at any stage, by the org's value:
+            ``orgs={14: {"warning": "5%", "critical": "10%"}}``.
+        confidence: a share is exceeded only if the true share exceeds it with that one-sided confidence (Wilson's
+            score interval), e.g. 0.95: so a few records of a small org are no false alarm.
         pipeline: how the pipeline is called in titles; the name by default.
         notes: remarks per org, shown in the report.
         to: the channels (of type email) that get the daily discrepancy e-mail.
@@ -175,6 +224,8 @@ class Reconciliation(Judged):
     warning: object = field(default=None, kw_only=True)
     error: object = field(default=None, kw_only=True)
     critical: object = field(default=None, kw_only=True)
+    orgs: Mapping[object, Mapping[str, object]] = field(factory=dict, kw_only=True)
+    confidence: float | None = field(default=None, kw_only=True)
     pipeline: str = field(default="", kw_only=True)
     notes: Mapping[str, str] = field(factory=dict, kw_only=True)
     to: tuple[str, ...] = field(default=(), converter=words, kw_only=True)
@@ -222,14 +273,39 @@ class Reconciliation(Judged):
                 yield f"total {total.name!r}: give either datasource= and query=, or sum_of="
             if total.sum_of is not None and total.sum_of not in names:
                 yield f"total {total.name!r}: there is no stage {total.sum_of!r}"
+        yield from self._problems_of_thresholds()
         try:
-            _ = self.ladder
             on_empty = None if self.on_empty == "ok" else self.on_empty
             for severity in (*self.notify, on_empty, self.on_error):
                 if severity is not None:
                     Severity.of(severity)
         except DeclarationError as error:
             yield str(error)
+
+    def _problems_of_thresholds(self) -> Iterator[str]:
+        ladders: list[Ladder] = []
+        for place, rungs in (
+            ("", self._rungs),
+            *((f"stage {stage.name!r}: ", stage.rungs) for stage in self.stages if stage.rungs),
+        ):
+            try:
+                ladders.append(_ladder(rungs))
+            except DeclarationError as error:
+                yield f"{place}{error}"
+        for org in self.orgs:
+            try:
+                self.by.key(org)
+                ladders.append(self._ladder_of_org(org))
+            except (DeclarationError, AttributeError) as error:
+                yield f"orgs= for {org!r}: {error}"
+        if self.confidence is None:
+            return
+        if isinstance(self.confidence, bool) or not isinstance(self.confidence, float):
+            yield f"confidence={self.confidence!r} is not a number such as 0.95"
+        elif not 0.5 < self.confidence < 1:
+            yield f"confidence={self.confidence!r} is not between 0.5 and 1"
+        elif all(allowed.share is None for rungs in ladders for _, allowed in rungs):
+            yield "confidence= says how sure a share is, and there is none among its thresholds"
 
     def _problems_of_losses(self, stages: Collection[str]) -> Iterator[str]:
         for known in self.explained:
@@ -242,25 +318,38 @@ class Reconciliation(Judged):
                     yield f"explained {known.name!r}: there is no stage {stage!r}"
 
     @property
-    def ladder(self) -> tuple[tuple[Severity, Allowance], ...]:
+    def _rungs(self) -> dict[Severity, object]:
+        return _declared(self.info, self.warning, self.error, self.critical) or {Severity.ERROR: 0}
+
+    @property
+    def ladder(self) -> Ladder:
         """What is allowed, from mild to severe; an undeclared one tolerates nothing, at error.
 
         Raises:
             DeclarationError: when the rungs are out of order or not of one shape.
         """
-        declared = {
-            severity: value
-            for severity, value in zip(Severity, (self.info, self.warning, self.error, self.critical), strict=True)
-            if value is not None
-        } or {Severity.ERROR: 0}
-        rungs = tuple((severity, Allowance.of(declared[severity])) for severity in sorted(declared))
-        shapes = {(a.share is None, a.count is None) for _, a in rungs}
-        if len(shapes) > 1:
-            raise DeclarationError("the thresholds mix counts, shares and pairs; use one form in all of them")
-        for part in ("share", "count"):
-            if getattr(rungs[0][1], part) is not None and len(rungs) > 1:
-                ladder({severity: getattr(a, part) for severity, a in rungs}, Tolerance.of)
-        return rungs
+        return _ladder(self._rungs)
+
+    def ladder_of(self, stage: Stage) -> Ladder:
+        """Return what is allowed at a stage, of orgs that have nothing of their own.
+
+        Raises:
+            DeclarationError: as :attr:`ladder`.
+        """
+        return _ladder(stage.rungs or self._rungs)
+
+    @property
+    def ladders_of_orgs(self) -> dict[Group, Ladder]:
+        """What is allowed of the orgs that have something of their own.
+
+        Raises:
+            DeclarationError: as :attr:`ladder`.
+        """
+        return {self.by.key(org): self._ladder_of_org(org) for org in self.orgs}
+
+    def _ladder_of_org(self, org: object) -> Ladder:
+        declared = {Severity.of(severity): value for severity, value in self.orgs[org].items()}
+        return _ladder(declared or {Severity.ERROR: 0})
 
     @property
     def baseline(self) -> Stage:
