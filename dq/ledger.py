@@ -27,7 +27,7 @@ reconciliation says. Of a discrepancy that is not 0:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from fractions import Fraction
@@ -38,6 +38,7 @@ from dq.checks.confidence import lower_bound
 from dq.checks.judge import name_worst
 from dq.context import Context, expected_groups
 from dq.datasource import Datasource
+from dq.hops import Loss, gaps
 from dq.model.errors import DqError, MeasureError
 from dq.model.group import By, Group
 from dq.model.interval import Interval
@@ -206,6 +207,9 @@ def _rows(
     declared: Reconciliation, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]
 ) -> Iterator[LedgerRow]:
     allows, measured = _Allows.of(declared), tuple(_measured(declared, stages, losses))
+    ways = {
+        stage.name: [s for s in declared.way_to(stage) if stages[s.name].error is None] for stage in declared.compared
+    }
     counted_losses = [k for k in declared.explained if all(c.error is None for _, c in _stands_on(k, stages, losses))]
     for key in dict.fromkeys(key for counted in (*stages.values(), *losses.values()) for key in counted.counts):
         interval, values = key
@@ -222,6 +226,7 @@ def _rows(
         share: dict[str, Fraction | None] = {}
         severity: Severity | None = None
         spared: list[str] = []
+        where: list[str] = []
         for stage in measured:
             missing = (
                 baseline
@@ -236,6 +241,7 @@ def _rows(
             broken = allows.broken(stage, org, missing, baseline, there)
             if broken is not None and stages[stage.name].counts:
                 severity = max(severity or broken[0], broken[0])
+                where += _where(declared, stage, ways[stage.name], counts, explained)
             spared += allows.spares(stage, org, missing, baseline, there)
         notes = [
             f"absent at {stage.heading}"
@@ -245,7 +251,8 @@ def _rows(
         notes += [f"sum is NULL at {stage.heading}" for stage in declared.stages if key in stages[stage.name].null_sums]
         if not baseline and any(discrepancy.values()):
             notes.append(f"{declared.baseline.heading} is zero")
-        notes += [*dict.fromkeys(spared), *(note for name, note in declared.notes.items() if name == org.label)]
+        notes += dict.fromkeys((*where, *spared))
+        notes += [note for name, note in declared.notes.items() if name == org.label]
         yield LedgerRow(
             interval=interval,
             org=org,
@@ -256,6 +263,23 @@ def _rows(
             severity=severity,
             notes=tuple(notes),
         )
+
+
+def _where(
+    declared: Reconciliation,
+    stage: Stage,
+    way: Sequence[Stage],
+    counts: Mapping[str, Count | None],
+    explained: Mapping[str, Count],
+) -> Iterator[str]:
+    """Yield at which hops of its way records are lost, where there are several."""
+    if len(way) < 3:
+        return
+    headings = {one.name: one.heading for one in way}
+    losses = [Loss(explained[k.name], k.derived) for k in declared.explained if _explains(k, stage)]
+    for gap in gaps([(one.name, counts[one.name] or 0) for one in way], losses):
+        what = "missing" if gap.missing > 0 else "too many"
+        yield f"{_size(gap.missing)} {what} between {headings[gap.start]} and {headings[gap.stage]}"
 
 
 def _explains(known: Explained, stage: Stage) -> bool:

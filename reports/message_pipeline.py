@@ -15,7 +15,7 @@ message_pipeline = Reconciliation(
         Stage("collector", collector, measure="sum(msgs)", title="Collector Msgs"),
         Stage("aggregate", aggregates, measure="sum(msgs)", title="Agg Msgs", compare=False),
         Stage("database", database, measure="sum(msgs)", title="DB Msgs"),
-        Stage("nrt", near_real_time, measure="sum(msgs)", title="NRT DB Msgs", short="NRT"),
+        Stage("nrt", near_real_time, measure="sum(msgs)", title="NRT DB Msgs", short="NRT", after="collector"),
     ],
     explained=[Explained("Skipped", derived=("collector", "aggregate"))],
     totals=[

@@ -274,6 +274,30 @@ def test_explained_losses_are_taken_off() -> None:
     assert {r.check: r.outcome for r in silent.results} == {"b": Outcome.UNMEASURED, "c": Outcome.PASS}
 
 
+def test_a_bad_org_is_told_at_which_hop_its_records_are_lost() -> None:
+    counted = {
+        "a": [("1", 100), ("2", 100), ("3", 100), ("4", 100)],
+        "b": [("1", 90), ("2", 100), ("3", 100)],
+        "c": [("1", 90), ("2", 70), ("3", 99), ("4", 100)],
+        "d": [("1", 90), ("2", 80), ("3", 99), ("4", 100)],
+    }
+    quiet = {"b": {"compare": False}, "c": {"compare": False}}
+    ledger = ledger_of(settings={"error": 5}, of_stages=quiet, **counted)
+    assert {row.org.label: row.notes for row in ledger.rows} == {
+        "1": ("10 missing between a and b",),
+        "2": ("30 missing between b and c", "10 too many between c and d"),
+        "3": (),
+        "4": ("absent at b",),
+    }
+    lost = ledger_of(settings={"error": 5}, of_stages=quiet, **(counted | {"b": None}))
+    assert {row.org.label: row.notes for row in lost.rows if row.severity} == {
+        "1": ("10 missing between a and c",),
+        "2": ("30 missing between a and c", "10 too many between c and d"),
+    }
+    branch = {**quiet, "d": {"after": "a"}}
+    assert not any(row.notes for row in ledger_of(settings={"error": 5}, of_stages=branch, **counted).rows[:3])
+
+
 def test_thresholds_on_share_and_count() -> None:
     ledger = ledger_of(
         settings={"warning": ("1%", 10), "critical": ("10%", 100)},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -43,6 +43,7 @@ class Stage:
         short: what stands before "Discrepancy" in the headings of its columns, e.g. ``"NRT"``.
         where: only rows for which this predicate is TRUE are counted.
         compare: whether it is held against the baseline; False: it is counted and shown only.
+        after: the stage that feeds it, where a branch begins; None: the one before it in the list.
         info, warning, error, critical: what is allowed here, in the place of what the reconciliation allows.
     """
 
@@ -55,6 +56,7 @@ class Stage:
     short: str = field(default="", kw_only=True)
     where: str | None = field(default=None, kw_only=True)
     compare: bool = field(default=True, kw_only=True)
+    after: str | None = field(default=None, kw_only=True)
     info: object = field(default=None, kw_only=True)
     warning: object = field(default=None, kw_only=True)
     error: object = field(default=None, kw_only=True)
@@ -255,11 +257,7 @@ class Reconciliation(Judged):
         if not self.compared:
             yield "it needs a baseline and at least one stage to hold against it"
         names = [stage.name for stage in self.stages]
-        for name in names:
-            if names.count(name) > 1:
-                yield f"stage {name!r}: the name is declared twice"
-            if not 0 < len(name) <= LONGEST_PART:
-                yield f"stage {name!r}: its name has {len(name)} characters; give it 1 to {LONGEST_PART}"
+        yield from self._problems_of_stages(names)
         counted = [known.counted for known in self.explained if known.counted is not None]
         for stage in (*self.stages, *counted):
             width = len(self.by_of(stage).columns) if stage.org is None else 1
@@ -281,6 +279,16 @@ class Reconciliation(Judged):
                     Severity.of(severity)
         except DeclarationError as error:
             yield str(error)
+
+    def _problems_of_stages(self, names: Sequence[str]) -> Iterator[str]:
+        for place, stage in enumerate(self.stages):
+            name = stage.name
+            if names.count(name) > 1:
+                yield f"stage {name!r}: the name is declared twice"
+            if not 0 < len(name) <= LONGEST_PART:
+                yield f"stage {name!r}: its name has {len(name)} characters; give it 1 to {LONGEST_PART}"
+            if stage.after is not None and stage.after not in names[:place]:
+                yield f"stage {name!r}: after={stage.after!r} is no stage before it"
 
     def _problems_of_thresholds(self) -> Iterator[str]:
         ladders: list[Ladder] = []
@@ -360,6 +368,15 @@ class Reconciliation(Judged):
     def compared(self) -> tuple[Stage, ...]:
         """The stages that are held against the baseline."""
         return tuple(stage for stage in self.stages[1:] if stage.compare)
+
+    def way_to(self, stage: Stage) -> tuple[Stage, ...]:
+        """Return the stages through which records come to ``stage``, from the baseline to itself."""
+        way = [stage]
+        while way[0] != self.baseline:
+            here = self.stages.index(way[0])
+            fed_by = way[0].after
+            way.insert(0, next(s for s in reversed(self.stages[:here]) if fed_by in (None, s.name)))
+        return tuple(way)
 
     @property
     def title(self) -> str:
