@@ -39,10 +39,11 @@ from dq.checks.judge import name_worst
 from dq.context import Context, expected_groups
 from dq.datasource import Datasource
 from dq.hops import Loss, gaps
+from dq.masking import Masks, masked, told_error
 from dq.model.errors import DqError, MeasureError
 from dq.model.group import By, Group
 from dq.model.interval import Interval
-from dq.model.ledger import Column, Count, Ledger, LedgerRow
+from dq.model.ledger import Column, Count, KnownLoss, Ledger, LedgerRow
 from dq.model.reconciliation import Allowance, Explained, Ladder, Reconciliation, Stage, Total
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
@@ -63,6 +64,7 @@ _Connect = Callable[[str], Datasource]
 class _Counted:
     counts: dict[_Key, Count] = field(factory=dict)
     null_sums: frozenset[_Key] = frozenset()
+    sample: str = ""
     error: str | None = None
 
 
@@ -87,11 +89,9 @@ def reconcile(
         keep: orgs of which something is open: they have a Result also where they are too small to be judged.
     """
     by_day = context.by_day
-    counted_losses = [known.counted for known in declared.explained if known.counted is not None]
     with ThreadPoolExecutor(STAGES_AT_ONCE) as pool:
         counting = [
-            pool.submit(_count, declared, stage, connect, context, by_day=by_day)
-            for stage in (*declared.stages, *counted_losses)
+            pool.submit(_count, declared, stage, sample, connect, context) for stage, sample in declared.counted
         ]
         totalling = [
             pool.submit(_total, total, connect, context) for total in declared.totals if total.query is not None
@@ -101,16 +101,11 @@ def reconcile(
     stages = dict(zip((s.name for s in declared.stages), counted, strict=False))
     losses = dict(zip((k.name for k in declared.explained if k.counted), counted[len(declared.stages) :], strict=True))
     rows = tuple(_rows(declared, stages, losses))
-    results = tuple(
-        _judge(
-            declared,
-            stages,
-            losses,
-            rows,
-            _expected(declared, connect, context),
-            context.interval if not by_day else None,
-            keep,
-        )
+    lost = {name: KnownLoss(name=name, count=_sum_of(c)[0] or 0, sample=c.sample) for name, c in losses.items()}
+    expected = _expected(declared, connect, context)
+    results = (
+        *_judge(declared, stages, losses, rows, expected, None if by_day else context.interval, keep),
+        *_judge_losses(declared, stages, losses, lost),
     )
     totals = tuple(
         (total.name, *(_sum_of(stages[total.sum_of]) if total.sum_of is not None else next(queried)))
@@ -127,16 +122,18 @@ def reconcile(
         results=results,
         severity=max((r.severity for r in results if r.severity is not None), default=None),
         still_bad=still_bad,
+        losses=tuple(known for known in lost.values() if known.count),
     )
 
 
-def _count(declared: Reconciliation, stage: Stage, connect: _Connect, context: Context, *, by_day: bool) -> _Counted:
-    by = declared.by_of(stage)
+def _count(declared: Reconciliation, stage: Stage, sample: str | None, connect: _Connect, context: Context) -> _Counted:
+    by, by_day = declared.by_of(stage), context.by_day
     columns = by.columns if stage.org is None else ()
+    samples: list[tuple[Count, str]] = []
     try:
         datasource = connect(stage.table.datasource)
         compiler = context.compiler(datasource.dialect, stage.table, columns)
-        rows = datasource.fetch(compiler.count_by(stage.measure, stage.where, by_day=by_day))
+        rows = datasource.fetch(compiler.count_by(stage.measure, stage.where, by_day=by_day, sample=sample))
         counts: dict[_Key, Count] = {}
         null_sums: set[_Key] = set()
         for row in rows:
@@ -152,11 +149,14 @@ def _count(declared: Reconciliation, stage: Stage, connect: _Connect, context: C
             if not columns and not by_day and _number(row[-1]) == 0:
                 continue
             counts[key] = counts.get(key, 0) + _number(row[-1])
+            if sample is not None and row[-2] is not None:
+                how = Masks.of(stage.table.tags, context.masking).how(sample)
+                samples.append((counts[key], told_error(str(masked(row[-2], how)))))
     except DqError as error:
         return _Counted(error=str(error))
     except ValueError as error:
         return _Counted(error=f"stage {stage.name!r}: {error}")
-    return _Counted(counts, frozenset(null_sums))
+    return _Counted(counts, frozenset(null_sums), max(samples, default=(0, ""))[1])
 
 
 def _number(value: object) -> Count:
@@ -414,6 +414,45 @@ def _judge(
                 break
         else:
             yield from _judge_stage(declared, stage, rows, expected, single, keep)
+
+
+def _judge_losses(
+    declared: Reconciliation,
+    stages: Mapping[str, _Counted],
+    losses: Mapping[str, _Counted],
+    lost: Mapping[str, KnownLoss],
+) -> Iterator[Result]:
+    """Yield a Result of each known loss of which not any number of records may be lost, of all orgs together."""
+    baseline, no_baseline = _sum_of(stages[declared.baseline.name])
+    for known in declared.explained:
+        if not known.is_judged:
+            continue
+        counted = _stands_on(known, stages, losses)
+        of_share = any(allowed.share is not None for _, allowed in known.ladder)
+        why = next((f"{name} could not be counted: {c.error}" for name, c in counted if c.error is not None), None)
+        if why is None and of_share and baseline is None:
+            why = f"{declared.baseline.name} could not be counted: {no_baseline}"
+        if why is not None:
+            outcome, severity = Outcome.UNMEASURED, known.ladder[-1][0]
+            yield Result(check=known.name, outcome=outcome, severity=severity, sentence=f"could not be measured: {why}")
+            continue
+        first, *second = (_sum_of(c)[0] or 0 for _, c in counted)
+        count = first - sum(second)
+        whole = baseline or 0
+        broken = next(((s, a) for s, a in reversed(known.ladder) if count and a.exceeded(count, whole)), None)
+        sample = lost[known.name].sample if known.name in lost else ""
+        more = f"; more than the {broken[1]} that {broken[0]} allows" if broken else ""
+        example = f"; for example: {sample}" if count and sample else ""
+        yield Result(
+            check=known.name,
+            outcome=Outcome.PASS if broken is None else Outcome.FAIL,
+            severity=None if broken is None else broken[0],
+            rows=int(whole),
+            violations=int(_size(count)),
+            observed=count,
+            threshold=str((broken or known.ladder[0])[1]),
+            sentence=f"{count} {'record is' if count == 1 else 'records are'} lost{more}{example}",
+        )
 
 
 def _judge_stage(

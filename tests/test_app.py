@@ -421,6 +421,30 @@ def test_what_is_open_of_an_org_stays_open_while_it_is_too_small_and_belongs_to_
     assert world.rows(is_open) == [(0,)]
 
 
+def test_what_is_in_a_dead_letter_table_is_told_with_a_sample_until_a_good_run(world: World) -> None:
+    checks = world.root / "checks" / "orders.py"
+    lost = """explained=[Explained("dead letters", sample="the error", error=0,
+        counted=Stage("dead", Table("live", "dead letters", partition="day")))], by="org", to="mail\""""
+    checks.write_text(checks.read_text().replace('by="org", to="mail"', lost))
+    with sqlite3.connect(world.root / "live.sqlite") as live:
+        live.execute('CREATE TABLE "dead letters" (day TEXT, org TEXT, "the error" TEXT)')
+        live.execute("INSERT INTO \"dead letters\" VALUES ('2024-06-24', 'a', 'ValueError: <b>no</b> country')")
+    live.close()
+    world.load(D1, [("b", 1.0), ("a", 1.0)], shipped=1)
+    world.run("pipe", D1)
+    (post,) = world.receivers.slack.posts
+    sentence = "1 record is lost; more than the 0 records that error allows; for example: ValueError: "
+    assert sentence in json.dumps(post)
+    assert world.told == ["\N{LARGE ORANGE CIRCLE} EP_TEST - pipe: dead letters has too many records"]
+    (mail,) = world.receivers.smtp.messages
+    html, text = (mail.get_body((kind,)).get_content() for kind in ("html", "plain"))
+    assert "dead letters: 1; for example: ValueError: &lt;b&gt;no&lt;/b&gt; country" in html
+    assert "- dead letters: 1; for example: ValueError: <b>no</b> country" in text
+    world.load(D2, [("b", 1.0)])
+    world.run("pipe", D2)
+    assert world.open_incidents == []
+
+
 def test_a_partition_may_be_longer_than_a_day(world: World) -> None:
     """What a weekly DAG reconciles is one partition, told like any other; only a look back is not."""
     world.load(D1, [("a", 1.0), ("b", 2.0)], shipped=1)

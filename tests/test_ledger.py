@@ -298,6 +298,63 @@ def test_a_bad_org_is_told_at_which_hop_its_records_are_lost() -> None:
     assert not any(row.notes for row in ledger_of(settings={"error": 5}, of_stages=branch, **counted).rows[:3])
 
 
+def dead(**more: Any) -> Explained:
+    counted = Stage("dead", Table("dead", "dead_letters", partition="day", tags=more.pop("tags", {})))
+    return Explained("dead letters", counted=counted, stages="b", **more)
+
+
+@pytest.mark.parametrize(
+    ("rungs", "count", "severity", "words"),
+    [
+        ({"warning": 0}, 0, None, "0 records are lost"),
+        ({"warning": 0}, 1, Severity.WARNING, "1 record is lost; more than the 0 records that warning allows"),
+        ({"warning": "1%", "critical": "10%"}, 1, None, "1 record is lost"),
+        ({"warning": "1%", "critical": "10%"}, 30, Severity.CRITICAL, "30 records are lost; more than the 10%"),
+    ],
+)
+def test_a_known_loss_may_be_too_much(rungs: dict[str, Any], count: int, severity: Severity | None, words: str) -> None:
+    lost = [("1", count)] if count else []
+    ledger = ledger_of(
+        explained=(dead(**rungs),), a=[("1", 100), ("2", 100)], b=[("1", 100 - count), ("2", 100)], dead=lost
+    )
+    summary = next(r for r in ledger.results if r.check == "dead letters")
+    assert (summary.severity, summary.outcome) == (severity, Outcome.FAIL if severity else Outcome.PASS)
+    assert summary.sentence.startswith(words)
+    assert [(known.name, known.count) for known in ledger.losses] == ([("dead letters", count)] if count else [])
+    assert ledger_from_json(ledger_to_json(ledger)) == ledger
+    broken = ledger_of(explained=(dead(**rungs),), a=[("1", 100)], b=[("1", 100)], dead=None)
+    assert next(r for r in broken.results if r.check == "dead letters").outcome is Outcome.UNMEASURED
+
+
+def test_a_known_loss_tells_what_one_of_the_most_says() -> None:
+    rows = [
+        ("1", "ValueError: no country 'XX'", 1),
+        ("2", "Timeout: password=hunter2 at db\nline two", 3),
+        ("3", None, 9),
+    ]
+    counted: dict[str, Answer] = {"a": [("1", 9), ("2", 9)], "b": [("1", 8), ("2", 6)], "dead": rows}
+    ledger = ledger_of(explained=(dead(sample="exception", error=0),), **counted)
+    (known,) = ledger.losses
+    assert (known.count, known.sample) == (13, "Timeout: password=••• at db")
+    assert next(r for r in ledger.results if r.check == "dead letters").sentence.endswith(known.sample)
+    tagged = ledger_of(explained=(dead(sample="exception", tags={"exception": "pii"}),), **counted)
+    assert tagged.losses[0].sample == "•••"
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (Explained("x", derived=("a", "b"), sample="y"), "explained 'x': sample= is a column of a table"),
+        (Explained("b", derived=("a", "b"), warning=0), "explained 'b': a stage has that name"),
+        (Explained("x", derived=("a", "b"), warning="5%", error="1%"), "explained 'x': "),
+    ],
+)
+def test_a_known_loss_that_means_nothing_is_refused(known: Explained, words: str) -> None:
+    with pytest.raises(DeclarationError) as refused:
+        ledger_of(explained=(known,), a=[], b=[])
+    assert words in str(refused.value)
+
+
 def test_thresholds_on_share_and_count() -> None:
     ledger = ledger_of(
         settings={"warning": ("1%", 10), "critical": ("10%", 100)},

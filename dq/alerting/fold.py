@@ -97,7 +97,7 @@ from dq.model.check import Check, Suite
 from dq.model.damping import read_for_runs
 from dq.model.dataset import Dataset
 from dq.model.group import Group
-from dq.model.incident import NOT_THERE, Ended, Finding, Incident, IncidentKey, SubjectKind
+from dq.model.incident import LOSS, NOT_THERE, Ended, Finding, Incident, IncidentKey, SubjectKind
 from dq.model.interval import Interval
 from dq.model.message import is_web
 from dq.model.reconciliation import Reconciliation, Stage
@@ -468,11 +468,13 @@ def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True
     kind: SubjectKind = "suite" if isinstance(declared, Suite) else "reconciliation"
     by_name: dict[str, Check | Stage] = {}
     renames: dict[str, str] = {}
+    losses: set[str] = set()
     if isinstance(declared, Suite):
         by_name |= {check.name: check for check in declared.checks}
         renames |= {check.was: check.name for check in declared.checks if check.was and check.was not in by_name}
     else:
         by_name |= {stage.name: stage for stage in declared.compared}
+        losses |= {known.name for known in declared.explained}
     bad_orgs = [r for r in run.results if r.group is not None and r.severity is not None]
     listed = Counter(r.check for r in bad_orgs)
     with_orgs = {(r.check, partition) for r in bad_orgs for partition in (r.partition, None)}
@@ -500,6 +502,7 @@ def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True
                     threshold=result.threshold or "",
                     labels=declared_labels(declared, part)
                     | {"check": result.check}
+                    | ({LOSS: "1"} if result.check in losses else {})
                     | _org_labels(declared, part, result.group, looked_at.get(result.check)),
                     links=declared_links(declared, part),
                     query=((result.failing.query if result.failing else None) or "")[:LONGEST_QUERY],

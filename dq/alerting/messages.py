@@ -18,7 +18,7 @@ from dq.alerting.fold import ORGS, RUN
 from dq.alerting.incidents import worst_first
 from dq.alerting.reason import State
 from dq.model.duration import format_duration
-from dq.model.incident import BUDGET, EARLY, NOT_THERE, UNWATCHED, Incident
+from dq.model.incident import BUDGET, EARLY, LOSS, NOT_THERE, UNWATCHED, Incident
 from dq.model.message import CHANGED, Message
 from dq.model.severity import Outcome, Severity
 
@@ -31,7 +31,7 @@ ACTION = "Airflow requires an action: "
 CHANGED_NAMED = 5
 """How many incidents each clause of what changed names before it counts the others."""
 
-_DECLARATIONS, _BUDGETS = "declarations", "budgets"
+_DECLARATIONS, _BUDGETS, _LOSSES = "declarations", "budgets", "losses"
 """What words are chosen by, beside the kinds of incidents."""
 
 _NOUNS = {
@@ -43,6 +43,7 @@ _NOUNS = {
     "watch": ("channel", "channels"),
     _DECLARATIONS: ("declaration", "declarations"),
     _BUDGETS: ("error budget", "error budgets"),
+    _LOSSES: ("known loss", "known losses"),
 }
 _IS_WELL = "is well again", "are well again"
 _WELL = {
@@ -64,6 +65,7 @@ _FAILS = {
     "airflow": ("is not well", "are not well"),
     "watch": ("takes no messages", "take no messages"),
     _DECLARATIONS: ("cannot be watched", "cannot be watched"),
+    _LOSSES: ("has too many records", "have too many records"),
 }
 _OF_DAG = {THE_RUN: "run failed", THE_DEADLINE: "deadline missed"}
 
@@ -310,7 +312,7 @@ def _by_part(worst: Iterable[Incident]) -> dict[str, list[Incident]]:
 
 def _words(incident: Incident) -> str:
     """Return what the words about an incident are chosen by."""
-    return _BUDGETS if BUDGET in incident.labels else _kind(incident)
+    return _BUDGETS if BUDGET in incident.labels else _LOSSES if LOSS in incident.labels else _kind(incident)
 
 
 def _kind(incident: Incident) -> str:

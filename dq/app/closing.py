@@ -185,12 +185,12 @@ def _unmeasured(declared: Declared, scan_id: str, why: str) -> list[Result]:
     if isinstance(declared, Reconciliation):
         return [
             Result(
-                check=stage.name,
+                check=part.name,
                 outcome=Outcome.UNMEASURED,
                 severity=declared.error_severity,
                 sentence=f"could not be measured: {why}",
             )
-            for stage in declared.compared
+            for part in declared.parts
         ]
     scan = find_scan(declared, scan_id)
     return [] if scan is None else [unmeasured(check, why) for check in scan.checks]

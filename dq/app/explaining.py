@@ -167,12 +167,12 @@ class _Explained:
 def _reconciliation_statements(
     declared: Reconciliation, context: Context, dialect_of: Callable[[str], str]
 ) -> Iterator[Statement]:
-    for stage in (*declared.stages, *(known.counted for known in declared.explained if known.counted is not None)):
+    for stage, sample in declared.counted:
         source = stage.table.datasource
         dialect = dialect_of(source)
         columns = declared.by_of(stage).columns if stage.org is None else ()
         compiler = context.compiler(dialect, stage.table, columns)
-        sql = compiler.count_by(stage.measure, stage.where, by_day=context.by_day)
+        sql = compiler.count_by(stage.measure, stage.where, by_day=context.by_day, sample=sample)
         yield Statement(source, f"{source} ({dialect}), stage {stage.name}", sql, (stage.name,))
     for total in declared.totals:
         if total.query is not None and total.datasource is not None:

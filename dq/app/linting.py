@@ -307,8 +307,7 @@ class _Compilers:
                 for check in scan.checks:
                     yield "check", check.name, partial(self._check, declared, check, scan.columns)
             return
-        counted = (known.counted for known in declared.explained if known.counted is not None)
-        for stage in (*declared.stages, *counted):
+        for stage, _ in declared.counted:
             yield "stage", stage.name, partial(self._stage, declared, stage)
         yield "", None, partial(self._expected, declared.by, declared.baseline.table)
         for total in declared.totals:

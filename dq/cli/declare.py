@@ -236,8 +236,17 @@ def _labels(declared: Suite | Check) -> Iterator[str]:
 def _reconciliation_in_force(declared: Reconciliation) -> Iterator[str]:
     yield f"baseline: {declared.baseline.name}; compared: {', '.join(stage.name for stage in declared.compared)}"
     yield f"allowed per org: {_rungs(declared.ladder)}; {_defaults(declared)}; {_who(declared.by)}"
+    for stage in declared.compared:
+        if stage.rungs:
+            yield f"allowed per org at {stage.name}: {_rungs(declared.ladder_of(stage))}"
+    for org, rungs in declared.ladders_of_orgs.items():
+        yield f"allowed of org {org.label}: {_rungs(rungs)}"
+    if declared.confidence is not None:
+        yield f"a share is exceeded at a confidence of {declared.confidence}"
     for known in declared.explained:
-        yield f"explained: {known.name}" + (", derived, so it explains nothing by itself" if known.derived else "")
+        allowed = f"; allowed: {_rungs(known.ladder)}" if known.is_judged else ""
+        derived = ", derived, so it explains nothing by itself" if known.derived else ""
+        yield f"explained: {known.name}{derived}{allowed}"
     yield from (*_damped(declared), *_stands_on(declared))
     if declared.sla is not None:
         yield f"SLA: {declared.sla}, {declared.sla.consequences}"

@@ -249,7 +249,7 @@ def reconcile(
 
 
 def _ledger_table(ledger: Ledger, done: Run, level: Severity, limit: int) -> None:
-    from dq.reports.discrepancy import all_rows
+    from dq.reports.discrepancy import all_rows, loss_text
 
     said = verdict(done, level)
     title(f"{ledger.pipeline} {ledger.interval} ({ledger.environment}): {said}", good=said == "good")
@@ -257,6 +257,8 @@ def _ledger_table(ledger: Ledger, done: Run, level: Severity, limit: int) -> Non
         out(f"{name}: {total if total is not None else f'could not be measured: {why}'}")
     for summary in done.summaries:
         out(f"{summary.check}: {summary.outcome}: {summary.sentence}")
+    for known in ledger.losses:
+        out(loss_text(known))
     by_day = len({row.interval for row in ledger.rows}) > 1
     headings = ["day", "org"] if by_day else ["org"]
     names = len(headings)
@@ -312,6 +314,7 @@ def ledger_json(ledger: Ledger) -> dict[str, Any]:
             }
             for row in all_rows(ledger)
         ],
+        "losses": [{"name": k.name, "count": _number(k.count), "sample": k.sample or None} for k in ledger.losses],
         "still_bad": [{"partition": interval.to_json(), "sentence": text} for interval, text in ledger.still_bad],
     }
 

@@ -59,6 +59,21 @@ class Column:
 
 
 @frozen(kw_only=True)
+class KnownLoss:
+    """What was lost in a known way, in all orgs together.
+
+    Attributes:
+        name: how it is called.
+        count: records.
+        sample: what one of them says, for people; empty: nothing is known.
+    """
+
+    name: str
+    count: Count
+    sample: str = ""
+
+
+@frozen(kw_only=True)
 class Ledger:
     """All that the discrepancy report shows.
 
@@ -73,6 +88,7 @@ class Ledger:
         results: the judgement, one summary per compared stage and one per org that is not well.
         severity: the worst of them; None: all is well.
         still_bad: older partitions with what is still wrong there, newest first.
+        losses: what was counted of known losses, where there is any.
     """
 
     reconciliation: str
@@ -85,3 +101,4 @@ class Ledger:
     results: tuple[Result, ...]
     severity: Severity | None
     still_bad: tuple[tuple[Interval, str], ...] = ()
+    losses: tuple[KnownLoss, ...] = ()

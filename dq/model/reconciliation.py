@@ -82,12 +82,35 @@ class Explained:
         counted: where it is counted per org, e.g. a dead-letter table.
         derived: two stages whose difference it is. Such a loss explains nothing by itself and is marked *derived*.
         stages: the stages it explains; all compared ones by default.
+        sample: a column of the table of ``counted``, e.g. with the text of an exception: one value of it is told.
+        info, warning, error, critical: how many records of all orgs together may be lost so, a count or a share of the
+            baseline; it is a check of its own then. None of them: any number.
     """
 
     name: str
     counted: Stage | None = field(default=None, kw_only=True)
     derived: tuple[str, str] | None = field(default=None, kw_only=True)
     stages: tuple[str, ...] = field(default=(), converter=words, kw_only=True)
+    sample: str | None = field(default=None, kw_only=True)
+    info: object = field(default=None, kw_only=True)
+    warning: object = field(default=None, kw_only=True)
+    error: object = field(default=None, kw_only=True)
+    critical: object = field(default=None, kw_only=True)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether not any number of records may be lost so."""
+        return bool(_declared(self.info, self.warning, self.error, self.critical))
+
+    @property
+    def ladder(self) -> Ladder:
+        """What is allowed, from mild to severe; empty: anything.
+
+        Raises:
+            DeclarationError: when the rungs are out of order or not of one shape.
+        """
+        declared = _declared(self.info, self.warning, self.error, self.critical)
+        return _ladder(declared) if declared else ()
 
 
 @frozen
@@ -258,8 +281,7 @@ class Reconciliation(Judged):
             yield "it needs a baseline and at least one stage to hold against it"
         names = [stage.name for stage in self.stages]
         yield from self._problems_of_stages(names)
-        counted = [known.counted for known in self.explained if known.counted is not None]
-        for stage in (*self.stages, *counted):
+        for stage, _ in self.counted:
             width = len(self.by_of(stage).columns) if stage.org is None else 1
             if width != len(self.by.columns):
                 yield f"stage {stage.name!r}: it has {width} org columns where the others have {len(self.by.columns)}"
@@ -324,6 +346,14 @@ class Reconciliation(Judged):
             for stage in (*(known.derived or ()), *known.stages):
                 if stage not in stages:
                     yield f"explained {known.name!r}: there is no stage {stage!r}"
+            if known.sample is not None and known.counted is None:
+                yield f"explained {known.name!r}: sample= is a column of a table, and it has no counted="
+            if known.is_judged and known.name in stages:
+                yield f"explained {known.name!r}: a stage has that name, and so would its check"
+            try:
+                _ = known.ladder
+            except DeclarationError as error:
+                yield f"explained {known.name!r}: {error}"
 
     @property
     def _rungs(self) -> dict[Severity, object]:
@@ -377,6 +407,18 @@ class Reconciliation(Judged):
             fed_by = way[0].after
             way.insert(0, next(s for s in reversed(self.stages[:here]) if fed_by in (None, s.name)))
         return tuple(way)
+
+    @property
+    def counted(self) -> tuple[tuple[Stage, str | None], ...]:
+        """What is counted, each with the column of which one value is asked: the stages, then the known losses."""
+        stages: list[tuple[Stage, str | None]] = [(stage, None) for stage in self.stages]
+        stages += [(known.counted, known.sample) for known in self.explained if known.counted is not None]
+        return tuple(stages)
+
+    @property
+    def parts(self) -> tuple[Stage | Explained, ...]:
+        """What is judged: the compared stages, and the known losses of which not any number may be lost."""
+        return (*self.compared, *(known for known in self.explained if known.is_judged))
 
     @property
     def title(self) -> str:

@@ -11,7 +11,7 @@ from attrs import frozen
 from markupsafe import Markup
 
 from dq.model.group import Group
-from dq.model.ledger import Column, Count, Ledger, LedgerRow
+from dq.model.ledger import Column, Count, KnownLoss, Ledger, LedgerRow
 from dq.model.message import is_web
 from dq.model.result import Result
 from dq.model.severity import Outcome
@@ -113,6 +113,12 @@ def share_text(share: Fraction | None) -> str:
 def count_text(count: Count | None) -> str:
     """Return a count or a sum in digits; a dash where there is none."""
     return _DASH if count is None else format(count, "d" if isinstance(count, int) else "f")
+
+
+def loss_text(known: KnownLoss) -> str:
+    """Return what was lost in a known way, in a sentence."""
+    example = f"; for example: {clean(known.sample, _SENTENCE)}" if known.sample else ""
+    return f"{clean(known.name, _NAME)}: {count_text(known.count)}{example}"
 
 
 def _absent(ledger: Ledger) -> Iterator[LedgerRow]:
@@ -246,6 +252,10 @@ def _older(ledger: Ledger) -> list[str]:
     return [*lines, *_more(ledger.still_bad)]
 
 
+def _losses(ledger: Ledger) -> list[str]:
+    return [*map(loss_text, ledger.losses[:_MANY]), *_more(ledger.losses)]
+
+
 def _totals(ledger: Ledger) -> list[tuple[str, str, str]]:
     """Return name, number and remark of each total."""
     totals = [
@@ -290,6 +300,7 @@ def _html(
         lines=lines,
         checks=_checks(ledger),
         older=_older(ledger),
+        losses=_losses(ledger),
         legend=_LEGEND,
         derived=_DERIVED if _has_derived(ledger) else "",
         foot=foot,
@@ -312,6 +323,7 @@ def _text(ledger: Ledger, said: Verdict, lines: Sequence[_Line], foot: str, link
         _text_table(ledger, lines),
         _listed("Notes", ((line.notes if line.rest else f"{line.org}: {line.notes}") for line in lines if line.notes)),
         _listed("Still wrong in older partitions", _older(ledger)),
+        _listed("Known losses", _losses(ledger)),
         _listed("Stages", (f"{word}: {sentence}" for word, sentence in _checks(ledger))),
         [f"{text}: {url}" for text, url in _safe(links)],
         wrap(" ".join(filter(None, (_LEGEND, _DERIVED if _has_derived(ledger) else "", foot)))),

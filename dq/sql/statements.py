@@ -258,10 +258,10 @@ class Compiler:
         made = self if before is None else evolve(self, interval=before)
         return self._grouped(self._keys(), [], self._name(), made._where(None, partition=before is not None))
 
-    def count_by(self, measure: str, where: str | None, *, by_day: bool) -> str:
+    def count_by(self, measure: str, where: str | None, *, by_day: bool, sample: str | None = None) -> str:
         """Return the statement that counts per group, and per day of the partition column where asked.
 
-        Its columns: the group columns, the day where asked, the number.
+        Its columns: the group columns, the day where asked, one value of the column ``sample`` where asked, the number.
 
         Raises:
             GuardError: when the measure or the predicate is refused, or there is no partition column to take days of.
@@ -271,7 +271,8 @@ class Compiler:
             if self.table.partition is None:
                 raise GuardError(f"table {self.table.name} has no partition column, so it has no days to compare")
             keys.append(self.engine.day(self.engine.identifier(self.table.partition)))
-        return self._grouped(keys, [self._aggregate(measure)], self._name(), self._where(where))
+        more = [] if sample is None else [f"min({self.engine.identifier(sample)})"]
+        return self._grouped(keys, [*more, self._aggregate(measure)], self._name(), self._where(where))
 
     def total(self, query: str) -> str:
         """Return the user's ``query`` of one number.
