@@ -298,6 +298,84 @@ def test_a_bad_org_is_told_at_which_hop_its_records_are_lost() -> None:
     assert not any(row.notes for row in ledger_of(settings={"error": 5}, of_stages=branch, **counted).rows[:3])
 
 
+def test_orgs_that_are_called_otherwise_at_a_stage_are_the_same() -> None:
+    counted: dict[str, Answer] = {
+        "a": [("21", 5), ("22", 7), ("4", 1), ("x", 2)],
+        "b": [("04", 3), (" old ", 2), ("22", 7), ("0004", 1), (None, 9)],
+    }
+    there = {"normalise": ["strip", "no leading zeros"], "mapping": {"old": 21}}
+    assert shown(ledger_of(of_stages={"b": there}, **counted)) == {
+        "21": (5, 2, 3, Fraction(3, 5), ()),
+        "22": (7, 7, 0, Fraction(0), ()),
+        "4": (1, 4, -3, Fraction(-3), ()),
+        "x": (2, None, 2, Fraction(1), ("absent at b",)),
+        "(no org)": (None, 9, -9, None, ("absent at a", "a is zero")),
+    }
+    distinct = {"b": there | {"measure": "count(DISTINCT id)"}}
+    (summary,) = (r for r in ledger_of(of_stages=distinct, **counted).results if r.group is None)
+    assert summary.outcome is Outcome.UNMEASURED
+    assert "several orgs are called 4, and their count(DISTINCT id) cannot be added up" in summary.sentence
+
+
+@pytest.mark.parametrize(
+    ("of_b", "words"),
+    [
+        ({"normalise": "uper"}, "normalise='uper' is not one of 'strip', 'upper', 'lower', 'no leading zeros'"),
+        ({"mapping": "orgs"}, "mapping='orgs' is neither a mapping nor a SELECT"),
+        ({"mapping": {"1": ("2", "3")}}, "mapping=: By names ('2', '3') for the columns org"),
+    ],
+)
+def test_names_that_mean_nothing_are_refused(of_b: dict[str, Any], words: str) -> None:
+    with pytest.raises(DeclarationError) as refused:
+        ledger_of(of_stages={"b": of_b}, a=[], b=[])
+    assert f"stage 'b': {words}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        ("SELECT '04', 'Trento' UNION SELECT '4', 'Bolzano'", "its mapping calls 4 both "),
+        ("SELECT 1, 2, 3", "its mapping returns 3 columns instead of 2"),
+        ("SELECT no_such_column, 1 FROM province_daily", "no_such_column"),
+    ],
+)
+def test_a_mapping_that_cannot_be_used_costs_its_stage(
+    connect: Callable[[str], Datasource], pairs: str, words: str
+) -> None:
+    (summary, *_) = _by_code(connect, pairs).results
+    assert summary.outcome is Outcome.UNMEASURED
+    assert words in summary.sentence
+
+
+def test_a_table_of_names_joins_what_is_called_by_code_and_by_name(
+    connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]
+) -> None:
+    """In the file of the provinces, both autonomous provinces have the code 04: by code they are one region."""
+    names = "SELECT DISTINCT region_code, replace(replace(region_name, 'P.A. Trento', '4'), 'P.A. Bolzano', '4') "
+    by_name = reconcile(declared["covid_ledger"], connect, Context(DAY, NOW), "prod")
+    by_code = _by_code(connect, names + "FROM province_daily WHERE report_date = '{{ ds }}'")
+    expected: dict[str, list[object]] = {}
+    for row in by_name.rows:
+        sums = expected.setdefault("4" if row.org.label.startswith("P.A.") else row.org.label, [0, 0])
+        for place, stage in enumerate(("region", "provinces")):
+            sums[place] += row.counts[stage] or 0  # type: ignore[operator]
+    assert {r.org.label: [r.counts["region"], r.counts["provinces"]] for r in by_code.rows} == expected
+    assert len(expected) == 20
+
+
+def _by_code(connect: Callable[[str], Datasource], mapping: str) -> Ledger:
+    """The regions' own totals by name against the sums of their provinces by code, one table each."""
+    regions = Table("warehouse", "region_daily", partition="report_date")
+    provinces = Table("archive", "province_daily", partition="report_date")
+    total = "sum(totale_casi)"
+    by_code = {"by": "region_code", "normalise": "no leading zeros", "mapping": mapping}
+    one = {"P.A. Trento": 4, "P.A. Bolzano": 4}
+    baseline = Stage("region", regions, measure=total, mapping=one)
+    stages = [baseline, Stage("provinces", provinces, measure=total, **by_code)]
+    made = Reconciliation("r", by="region_name", stages=stages, critical=0)
+    return reconcile(made, connect, Context(DAY, NOW), "prod")
+
+
 def dead(**more: Any) -> Explained:
     counted = Stage("dead", Table("dead", "dead_letters", partition="day", tags=more.pop("tags", {})))
     return Explained("dead letters", counted=counted, stages="b", **more)

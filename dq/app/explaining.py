@@ -174,6 +174,9 @@ def _reconciliation_statements(
         compiler = context.compiler(dialect, stage.table, columns)
         sql = compiler.count_by(stage.measure, stage.where, by_day=context.by_day, sample=sample)
         yield Statement(source, f"{source} ({dialect}), stage {stage.name}", sql, (stage.name,))
+        if isinstance(stage.mapping, str):
+            title = f"{source} ({dialect}), the mapping of stage {stage.name}"
+            yield Statement(source, title, compiler.total(stage.mapping), (stage.name,))
     for total in declared.totals:
         if total.query is not None and total.datasource is not None:
             dialect = dialect_of(total.datasource)

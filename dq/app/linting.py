@@ -327,7 +327,10 @@ class _Compilers:
 
     def _stage(self, declared: Reconciliation, stage: Stage) -> None:
         columns = declared.by_of(stage).columns if stage.org is None else ()
-        self._compiler(stage.table, columns).count_by(stage.measure, stage.where, by_day=self.context.by_day)
+        made = self._compiler(stage.table, columns)
+        made.count_by(stage.measure, stage.where, by_day=self.context.by_day)
+        if isinstance(stage.mapping, str):
+            made.total(stage.mapping)
 
     def _expected(self, by: By, table: Table) -> None:
         if isinstance(by.expected, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -28,6 +29,9 @@ from dq.model.sla import Sla
 from dq.model.table import Table, words
 from dq.model.thresholds import Tolerance, ladder
 
+NORMALISED = ("strip", "upper", "lower", "no leading zeros")
+"""What can be done with the values of org columns, see ``Stage.normalise``."""
+
 
 @frozen
 class Stage:
@@ -39,6 +43,12 @@ class Stage:
         measure: an aggregate expression, ``"count(*)"`` or e.g. ``"sum(msgs)"``.
         by: the org column here, when it has another name than in the reconciliation.
         org: all rows of this stage belong to this one org.
+        normalise: what is done with the values of the org columns here so that they equal those of the others:
+            ``"strip"`` (blanks around it), ``"upper"``, ``"lower"``, ``"no leading zeros"`` (``04`` is ``4``); one or
+            several, in that order.
+        mapping: what orgs are called elsewhere, by what they are called here (after ``normalise``): a mapping, with a
+            tuple per org where there are several columns, or a SELECT on this datasource of the old, then the new
+            values. An org that is not in it keeps its name. The numbers of orgs that become one are added up.
         title: the heading of its column in reports; the name by default.
         short: what stands before "Discrepancy" in the headings of its columns, e.g. ``"NRT"``.
         where: only rows for which this predicate is TRUE are counted.
@@ -52,6 +62,8 @@ class Stage:
     measure: str = field(default="count(*)", kw_only=True)
     by: By | None = field(default=None, converter=_by_or_none, kw_only=True)
     org: str | None = field(default=None, kw_only=True)
+    normalise: tuple[str, ...] = field(default=(), converter=words, kw_only=True)
+    mapping: Mapping[object, object] | str = field(factory=dict, kw_only=True, hash=False)
     title: str = field(default="", kw_only=True)
     short: str = field(default="", kw_only=True)
     where: str | None = field(default=None, kw_only=True)
@@ -309,8 +321,24 @@ class Reconciliation(Judged):
                 yield f"stage {name!r}: the name is declared twice"
             if not 0 < len(name) <= LONGEST_PART:
                 yield f"stage {name!r}: its name has {len(name)} characters; give it 1 to {LONGEST_PART}"
+            yield from (f"stage {name!r}: {problem}" for problem in self._problems_of_names(stage))
             if stage.after is not None and stage.after not in names[:place]:
                 yield f"stage {name!r}: after={stage.after!r} is no stage before it"
+
+    def _problems_of_names(self, stage: Stage) -> Iterator[str]:
+        for how in stage.normalise:
+            if how not in NORMALISED:
+                yield f"normalise={how!r} is not one of {', '.join(map(repr, NORMALISED))}"
+        if isinstance(stage.mapping, str):
+            if not re.match(r"\s*(select|with)\b", stage.mapping, re.IGNORECASE):
+                yield f"mapping={stage.mapping!r} is neither a mapping nor a SELECT"
+            return
+        for pair in stage.mapping.items():
+            try:
+                for org in pair:
+                    self.by.key(org)
+            except DeclarationError as error:
+                yield f"mapping=: {error}"
 
     def _problems_of_thresholds(self) -> Iterator[str]:
         ladders: list[Ladder] = []
