@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, text
 
 import dq
 from dq import app
+from dq.cli import main
 from dq.model.errors import DeclarationError, DqError, StoreError, UsageError
 from dq.model.interval import Interval
 from dq.model.severity import Outcome, Severity
@@ -443,6 +444,38 @@ def test_what_is_in_a_dead_letter_table_is_told_with_a_sample_until_a_good_run(w
     world.load(D2, [("b", 1.0)])
     world.run("pipe", D2)
     assert world.open_incidents == []
+
+
+def test_why_orgs_differ_is_found_out_by_counting_the_days_around(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for interval in (D1, D2, D3):
+        world.load(interval, [("a", 1.0)] * 40 + [("b", 1.0)] * 30 + [("c", 1.0)] * 20)
+    world.run("pipe", D2)
+    with sqlite3.connect(world.root / "live.sqlite") as live:
+        moved = "SELECT rowid FROM shipped WHERE day = ? AND org = 'a' LIMIT 15"
+        live.execute(f"UPDATE shipped SET org = 'b' WHERE rowid IN ({moved})", (str(D2),))
+        live.executemany("INSERT INTO orders VALUES (?, 'c', 1.0)", [(str(D2),)] * 11)
+    live.close()
+    monkeypatch.setenv("DQ_NOW", morning(D3).isoformat())
+    command = ["reconcile", "pipe", "--date", str(D2), "--why", "--no-alert", "--project", str(world.root)]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--no-store", "--json"])
+    assert ended.value.code == 1
+    document = json.loads(capsys.readouterr().out)
+    why = {one["org"]["org"]: (one["missing"], one["kind"], one["other_org"]) for one in document["why"]}
+    assert why == {
+        "a": (15, "re-keyed", {"org": "b"}),
+        "b": (-15, "re-keyed", {"org": "a"}),
+        "c": (11, "restated", None),
+    }
+    assert {(one["from"], one["to"]) for one in document["why"]} == {("in", "out")}
+    with pytest.raises(SystemExit):
+        main(command)
+    said = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "a in to out 15 missing re-keyed to b 2024-06-25 2 of 3" in said
+    with pytest.raises(UsageError, match="is no day"):
+        app.why(world.project, "pipe", Interval(D1.start, D2.end))
 
 
 def test_a_partition_may_be_longer_than_a_day(world: World) -> None:

@@ -19,6 +19,7 @@ decides on the report in one transaction; the pump speaks to the world outside o
     reading    runs, latest_run, run_of, why_not_good, ledger
     functions  judge_answer: what a function of the user measured
     recording  record_reference, references; backtesting
+    attributing why: what became of the records that differ
     linting, migrating, explaining, diagnosing, suggesting, selfchecking
 """
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     )
     from dq.app.announcing import announce, digest
     from dq.app.asking import holds
+    from dq.app.attributing import why
     from dq.app.backtesting import backtests
     from dq.app.closing import close, due, gate, pump
     from dq.app.diagnosing import Finding, doctor, doctor_of
@@ -154,6 +156,7 @@ __all__ = [
     "upgrade",
     "waiting",
     "watchers_of",
+    "why",
     "why_not_good",
 ]
 
@@ -172,6 +175,7 @@ __getattr__ = lazy(
         ),
         "announcing": ("announce", "digest"),
         "asking": ("holds",),
+        "attributing": ("why",),
         "backtesting": ("backtests",),
         "closing": ("close", "due", "gate", "pump"),
         "diagnosing": ("Finding", "doctor", "doctor_of"),

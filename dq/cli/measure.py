@@ -27,6 +27,7 @@ from dq.cli.options import (
 from dq.cli.show import json_out, out, progress, run_table, say, table, title, verdict, warn
 
 if TYPE_CHECKING:
+    from dq.attribution import Attribution
     from dq.model.interval import Interval
     from dq.model.ledger import Ledger, LedgerRow
     from dq.model.result import Run
@@ -185,6 +186,7 @@ def pumped(project: Project) -> int:
         """
 dq reconcile pipeline                         yesterday (UTC)
 dq reconcile pipeline --from 2026-11-01       many days at once
+dq reconcile pipeline --why                   where records are lost, and what became of them
 dq reconcile pipeline --html report.html      and the discrepancy e-mail
 dq reconcile pipeline --json > ledger.json    one JSON document, every org
 """,
@@ -197,6 +199,12 @@ dq reconcile pipeline --json > ledger.json    one JSON document, every org
 @json_option
 @files_options
 @click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="Rows to print; 0: all.")
+@click.option(
+    "--why",
+    "wants_why",
+    is_flag=True,
+    help="Count the days around again, and say at which hop records are lost, what became of them, and since when.",
+)
 @telling_options
 @project_option
 def reconcile(
@@ -210,6 +218,7 @@ def reconcile(
     html: Path | None,
     eml: Path | None,
     limit: int,
+    wants_why: bool,
     no_store: bool,
     no_alert: bool,
     project_path: Path | None,
@@ -228,19 +237,29 @@ def reconcile(
     level = severity(stop_at)
     alert = not (no_store or no_alert)
     found: list[tuple[Run, Ledger]] = []
+    reasons: dict[str, tuple[Attribution, ...]] = {}
     with progress(len(wanted)) as steps:
         for name in wanted:
             steps.doing(f"{name} {interval}")
+            if wants_why:
+                reasons[name] = app.why(project, name, interval)
             found.append(app.reconcile(project, name, interval, store=not no_store, alert=alert))
             steps.done(f"{name} {interval}: {verdict(found[-1][0], level)}")
     if html or eml:
         _write(app.render_ledger(found[0][1], None if no_store else project), html, eml)
     codes = [int(done.exit_code(level)) for done, _ in found]
     code = worst([*codes, pumped(project) if alert else 0])
-    documents = [done.to_json(level) | {"ledger": ledger_json(ledger)} for done, ledger in found]
+    documents = [
+        done.to_json(level)
+        | {"ledger": ledger_json(ledger)}
+        | ({"why": [_reason_json(one) for one in reasons[done.suite]]} if wants_why else {})
+        for done, ledger in found
+    ]
     if not as_json:
         for done, ledger in found:
             _ledger_table(ledger, done, level, limit)
+            if wants_why:
+                _reasons(reasons[done.suite], limit)
     elif len(found) > 1:
         json_out({"exit_code": code, "runs": documents})
     else:
@@ -272,6 +291,54 @@ def _ledger_table(ledger: Ledger, done: Run, level: Severity, limit: int) -> Non
     for interval, sentence in ledger.still_bad:
         out(f"still not good: {interval}: {sentence}")
     out("")
+
+
+def _reasons(reasons: Sequence[Attribution], limit: int) -> None:
+    shown = reasons[:limit] if limit else reasons
+    rows = [
+        (r.difference.org.label, f"{r.difference.start} to {r.difference.stage}", *_became(r), r.since, _scope(r))
+        for r in shown
+    ]
+    if not rows:
+        out("no org differs at any hop")
+        return
+    table(("org", "hop", "records", "became", "since", "orgs"), rows)
+    if len(shown) < len(reasons):
+        out(f"and {len(reasons) - len(shown)} smaller ones; --limit 0 shows all")
+    out("")
+
+
+def _became(reason: Attribution) -> tuple[str, str]:
+    from dq.reports.discrepancy import count_text
+
+    missing = reason.difference.missing
+    lost = missing > 0
+    where = ""
+    if reason.org is not None:
+        where = f" {'to' if lost else 'from'} {reason.org.label}"
+    elif reason.day is not None:
+        where = f" {'to' if lost else 'from'} {reason.day}"
+    return f"{count_text(missing if lost else -missing)} {'missing' if lost else 'too many'}", f"{reason.kind}{where}"
+
+
+def _scope(reason: Attribution) -> str:
+    return "all" if 1 < reason.of_orgs <= reason.orgs else f"{reason.orgs} of {reason.of_orgs}"
+
+
+def _reason_json(reason: Attribution) -> dict[str, Any]:
+    one = reason.difference
+    return {
+        "org": dict(zip(one.org.columns, one.org.values, strict=True)),
+        "from": one.start,
+        "to": one.stage,
+        "missing": _number(one.missing),
+        "kind": str(reason.kind),
+        "other_org": None if reason.org is None else dict(zip(reason.org.columns, reason.org.values, strict=True)),
+        "other_partition": None if reason.day is None else reason.day.to_json(),
+        "since": reason.since.to_json(),
+        "orgs": reason.orgs,
+        "of_orgs": reason.of_orgs,
+    }
 
 
 def _cells(ledger: Ledger, row: LedgerRow) -> Iterator[str | None]:

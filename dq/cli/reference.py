@@ -72,6 +72,10 @@ with an exit code of its own; so does `dq history --json`.
 | `losses[]` | what was counted of known losses: `name`, `count`, and `sample`, a text of one of them |
 | `still_bad[]` | older partitions whose latest run was not good: `partition`, `sentence` |
 
+With `--why` the document has `why[]`, the greatest difference first: `org`, `from` and `to` (the hop, by stages),
+`missing` (negative: too many), `kind` (`missing`, `late`, `duplicated`, `restated`, `shifted`, `re-keyed`,
+`cannot tell`), `other_org`, `other_partition`, `since`, and in how many `orgs` of `of_orgs` it differs there.
+
 `kind` is `count`, `discrepancy`, `share` or `explained`; a loss that is `derived` is computed from the same stages, so
 it explains nothing by itself. A count is null where the stage does not have the org; a share is null where the baseline
 is zero and the discrepancy is not.

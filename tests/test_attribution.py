@@ -1,0 +1,224 @@
+"""What became of records: the table of dq.attribution, and faults that are put into a made-up pipeline."""
+
+from collections import Counter, defaultdict
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from dq import By, Explained, Reconciliation, Stage, Table
+from dq.attribution import Attribution, Kind, attribute, differences
+from dq.model.group import Group
+from dq.model.interval import Interval
+from dq.model.ledger import Count, LedgerRow
+from tests.conftest import measured
+
+DAY = Interval.of_day("2026-11-20")
+DAYS = [Interval(DAY.start + n * timedelta(days=1), DAY.end + n * timedelta(days=1)) for n in range(-7, 2)]
+BEFORE, AFTER = DAYS[-3], DAYS[-1]
+STAGES = ("collector", "queue", "aggregate", "database", "mart")
+PIPELINE = Reconciliation(
+    "p",
+    by=By("org"),
+    stages=[Stage(name, Table("x", name, partition="day"), compare=name in ("database", "mart")) for name in STAGES],
+)
+
+Counts = dict[tuple[Group, str, Interval], Count]
+
+
+def org(name: object) -> Group:
+    return Group(("org",), (str(name),))
+
+
+@frozen
+class Fault:
+    """What is done to the records of an org on a day: from the stage after ``hop`` on; restated: up to it."""
+
+    kind: str
+    hop: int
+    size: int
+    whom: int
+    other: int = 0
+
+    def apply(self, counts: Counts, day: Interval = DAY) -> None:
+        for place, stage in enumerate(STAGES):
+            if (place < self.hop) is not (self.kind == "restate"):
+                continue
+            sign = {"drop": -1, "duplicate": 1, "restate": 1}.get(self.kind, -1)
+            counts[org(self.whom), stage, day] += sign * self.size
+            if self.kind == "move":
+                counts[org(self.other), stage, day] += self.size
+            elif self.kind in ("delay", "hurry"):
+                counts[org(self.whom), stage, AFTER if self.kind == "delay" else BEFORE] += self.size
+
+
+def healthy(orgs: int, days: list[Interval] = DAYS, count: int = 10_000) -> Counts:
+    return {(org(n), stage, day): count for n in range(orgs) for stage in STAGES for day in days}
+
+
+def rows(counts: Counts) -> list[LedgerRow]:
+    by_org: dict[tuple[Group, Interval], dict[str, Count | None]] = defaultdict(dict)
+    for (group, stage, day), count in counts.items():
+        by_org[group, day][stage] = count
+    return [
+        LedgerRow(
+            interval=day,
+            org=group,
+            counts=found,
+            explained={},
+            discrepancy={stage.name: (found[STAGES[0]] or 0) - (found[stage.name] or 0) for stage in PIPELINE.compared},
+            share={},
+            severity=None,
+        )
+        for (group, day), found in by_org.items()
+    ]
+
+
+def became(now: Counts, then: Counts | None = None) -> dict[tuple[str, str], Attribution]:
+    """Return what became of what differs on the day, by org and the stage after the hop."""
+    before: dict[Interval, dict[tuple[Group, str], Count]] = defaultdict(dict)
+    was: dict[Interval, list[Any]] = defaultdict(list)
+    for (group, stage, day), count in (then or {}).items():
+        before[day][group, stage] = count
+    for one in differences(PIPELINE, rows(then or {})):
+        was[one.interval].append(one)
+    found = attribute(DAY, differences(PIPELINE, rows(now)), now, before, was)
+    return {(one.difference.org.label, one.difference.stage): one for one in found}
+
+
+KINDS = {"drop": Kind.MISSING, "duplicate": Kind.DUPLICATED, "restate": Kind.RESTATED, "move": Kind.REKEYED}
+KINDS |= {"delay": Kind.SHIFTED, "hurry": Kind.SHIFTED}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("hop", [1, 3, 4])
+def test_a_fault_is_named_with_its_hop(kind: str, hop: int) -> None:
+    then, now = healthy(4), healthy(4)
+    Fault(kind, hop, 120, 1, 2).apply(now)
+    found = became(now, then)
+    one = found["1", STAGES[hop]]
+    assert (one.difference.start, one.kind, one.since) == (STAGES[hop - 1], KINDS[kind], DAY)
+    assert (one.orgs, one.of_orgs) == (1, 4)
+    assert one.org == (org(2) if kind == "move" else None)
+    assert one.day == {"delay": AFTER, "hurry": BEFORE}.get(kind)
+    assert found.keys() == {("1", STAGES[hop]), *([("2", STAGES[hop])] if kind == "move" else [])}
+    if kind == "move":
+        assert (found["2", STAGES[hop]].kind, found["2", STAGES[hop]].org) == (Kind.REKEYED, org(1))
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [Fault("move", 2, 3, 1, 2)],  # three records: no evidence
+        [Fault("drop", 2, 120, 1), Fault("duplicate", 2, 120, 2), Fault("duplicate", 2, 120, 3)],
+        [Fault("move", 2, 120, 1, 2), Fault("delay", 2, 120, 1)],
+        [Fault("move", 2, 120, 1, 2), Fault("drop", 2, 50, 1)],  # 170 are missing, of which 120 are elsewhere
+        [Fault("delay", 2, 120, 1), Fault("drop", 2, 50, 1)],
+        [Fault("drop", 2, 120, 1), Fault("duplicate", 2, 1_200, 2)],
+    ],
+)
+def test_what_has_two_explanations_is_not_told(faults: list[Fault]) -> None:
+    now = healthy(5)
+    for fault in faults:
+        fault.apply(now)
+    assert {one.kind for one in became(now).values()} == {Kind.UNKNOWN}
+
+
+def test_what_is_lost_at_one_hop_and_doubled_at_another_is_two_things() -> None:
+    now = healthy(3)
+    Fault("drop", 1, 120, 1).apply(now)
+    Fault("duplicate", 4, 120, 1).apply(now)
+    assert {place: one.kind for place, one in became(now).items()} == {
+        ("1", "queue"): Kind.MISSING,
+        ("1", "mart"): Kind.DUPLICATED,
+    }
+
+
+def test_since_when_and_how_many() -> None:
+    now = healthy(3)
+    for day in DAYS[-5:-1]:
+        for whom in (0, 1):
+            Fault("drop", 2, 100 + whom, whom).apply(now, day)
+    Fault("drop", 2, 500, 0).apply(now, DAYS[0])
+    found = became(now)
+    assert [one.difference.missing for one in found.values()] == [101, 100], "the greatest first"
+    assert {(one.since, one.orgs, one.of_orgs) for one in found.values()} == {(DAYS[-5], 2, 3)}
+
+
+def test_what_came_by_itself_so_far_is_late_and_not_missing() -> None:
+    days = DAYS[:-1]
+    then, now = healthy(3, days), healthy(3, days)
+    for day in days[-4:-1]:
+        Fault("drop", 4, 800, 1).apply(then, day)
+    Fault("drop", 4, 800, 1).apply(now)
+    Fault("drop", 4, 300, 2).apply(now)
+    found = became(now, then)
+    assert (found["1", "mart"].kind, found["2", "mart"].kind) == (Kind.LATE, Kind.MISSING)
+    Fault("drop", 4, 5, 1).apply(now, days[-3])  # some of it never came
+    assert became(now, then)["1", "mart"].kind is Kind.MISSING
+    assert became(healthy(3) | now, then)["1", "mart"].kind is Kind.MISSING, "the day after has gone by"
+
+
+def test_known_losses_are_no_difference() -> None:
+    table = Table("x", "t", partition="day")
+    skipped = Explained("skipped", derived=("a", "b"))
+    stages = [Stage("a", table), Stage("b", table), Stage("c", table)]
+    made = Reconciliation("p", by="org", stages=stages, explained=[skipped])
+    counts: dict[str, Count | None] = {"a": 100, "b": 90, "c": 85}
+    row = LedgerRow(
+        interval=DAY, org=org(1), counts=counts, explained={"skipped": 10}, discrepancy={"b": 0, "c": 5},
+        share={}, severity=None,
+    )  # fmt: skip
+    (one,) = differences(made, [row])
+    assert (one.start, one.stage, one.missing) == ("b", "c", 5)
+
+
+@pytest.mark.soak
+def test_injected_faults_are_named_or_not_told_and_never_called_something_else(
+    histories: Any, request: pytest.FixtureRequest
+) -> None:
+    confusion: Counter[tuple[str, str]] = Counter()
+    hops = 0
+    for rng in histories(60, 3_000):
+        for expected, hop_found, kind in play(rng):
+            confusion[expected, kind] += 1
+            hops += hop_found
+    faults = sum(confusion.values())
+    right = sum(number for (expected, kind), number in confusion.items() if expected == kind)
+    wrong = {pair: n for pair, n in confusion.items() if pair[0] != pair[1] and pair[1] != Kind.UNKNOWN}
+    matrix = ", ".join(f"{a} called {b}: {n:,}" for (a, b), n in sorted(confusion.items()))
+    measured(request.node, faults, f"faults of 100 records or more; hops found {hops / faults:.2%}, {matrix}")
+    assert hops >= 0.99 * faults
+    assert right >= 0.95 * faults
+    assert not wrong
+
+
+def play(rng: Random) -> list[tuple[str, bool, str]]:
+    """Put a few faults into a pipeline; return of each what it is, whether its hop was found, and what it is called."""
+    orgs = rng.choice((3, 20, 60))
+    then = {
+        (org(n), stage, day): count
+        for n in range(orgs)
+        for day in DAYS
+        for count in [rng.randint(200_000, 10_000_000)]
+        for stage in STAGES
+    }
+    now = dict(then)
+    whom = rng.sample(range(orgs), min(orgs, 6))
+    faults = []
+    while len(whom) >= 2 and len(faults) < 2:
+        size = rng.choice((100, 100_000)) + rng.randint(0, 99)
+        faults.append(Fault(rng.choice(sorted(KINDS)), rng.randint(1, 4), size, whom.pop(), whom.pop()))
+        faults[-1].apply(now)
+    found = became(now, then)
+    return [
+        (
+            str(KINDS[fault.kind]),
+            (mine := found.get((str(fault.whom), STAGES[fault.hop]))) is not None
+            and mine.difference.start == STAGES[fault.hop - 1],
+            str(mine.kind) if mine is not None else "not found",
+        )
+        for fault in faults
+    ]
