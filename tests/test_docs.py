@@ -470,7 +470,8 @@ def test_the_units_of_the_watcher_start_a_command_that_there_is() -> None:
     (container,) = template["spec"]["containers"]
     for words in (unit["Service"]["ExecStart"].split(), container["command"]):
         assert Path(words[0]).name == "dq"
-        with cli.commands["watch"].make_context("watch", words[2:]):
+        parent = click.Context(cli, **cli.context_settings)  # click keeps what it makes of its help option
+        with cli.commands["watch"].make_context("watch", words[2:], parent=parent):
             pass
 
 
