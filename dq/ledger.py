@@ -608,7 +608,7 @@ def _size(count: Count) -> Count:
 
 def _columns(declared: Reconciliation) -> Iterator[Column]:
     for stage in declared.stages:
-        yield Column(kind="count", name=stage.name, heading=stage.heading)
+        yield Column(kind="count", name=stage.name, heading=stage.heading, measure=stage.measure)
         if stage in declared.compared:
             yield Column(kind="discrepancy", name=stage.name, heading=f"{stage.short} Discrepancy".strip())
             yield Column(kind="share", name=stage.name, heading=f"{stage.short} Discr %".strip())

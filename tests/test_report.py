@@ -45,10 +45,10 @@ class Page(HTMLParser):
         if tag in {"meta", "br"}:
             return
         self._open.append((tag, (dict(attrs).get("class") or "").split()))
-        if tag == "tr":
+        if tag == "tr" and not any("steps" in classes for _, classes in self._open):
             self.rows.append([])
             self.classes.append(self._open[-1][1])
-        if tag in {"th", "td"}:
+        if tag in {"th", "td"} and not any("steps" in classes for _, classes in self._open):
             self.rows[-1].append("")
 
     def handle_endtag(self, tag):
@@ -58,7 +58,7 @@ class Page(HTMLParser):
         if any(tag == "style" or "k" in classes for tag, classes in self._open):
             return
         self._text.append(data)
-        if any(tag in {"th", "td"} for tag, _ in self._open):
+        if any(tag in {"th", "td"} for tag, _ in self._open) and not any("steps" in c for _, c in self._open):
             self.rows[-1][-1] += data
 
     @property
@@ -584,6 +584,23 @@ def test_on_a_phone_an_org_of_which_nothing_differs_leaves_out_the_zeros(browser
 def test_no_script_of_an_org_runs(browser):
     browser.show(render(hostile(), links=LINKS).html, width=900)
     assert browser.evaluate("document.querySelectorAll('script, img').length") == 0
+
+
+def test_what_is_lost_is_drawn_from_stage_to_stage(browser):
+    made = render(agari())
+    assert "From stage to stage" in made.text
+    said = [line.split()[-2:] for line in made.text.splitlines() if line.endswith(" fewer")]
+    assert said == [["12393", "fewer"], ["12393", "fewer"], ["272949", "fewer"]]
+    browser.show(made.html, width=900)
+    widths = browser.evaluate(
+        "[...document.querySelectorAll('.bar td:not(.empty)')].map(e => Math.round(e.getBoundingClientRect().width))"
+    )
+    assert len(widths) == 3 and widths[0] > widths[1] == widths[2] > 100, "a quarter of a percent is none"
+    assert "From stage to stage" not in render(ledger(well(3))).text + render(ledger(well(3))).html
+    empty = ledger([row("x", {"Regions": 7, "Provinces": None})])
+    silent = evolve(empty, results=(summary(Outcome.UNMEASURED),))
+    assert "From stage to stage" not in render(silent).text
+    assert "7 fewer" in render(empty).text
 
 
 def test_promises_stand_below_the_ledger_and_look_as_they_do_alone(browser):

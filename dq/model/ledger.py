@@ -50,12 +50,14 @@ class Column:
         name: the stage or the explained loss.
         heading: for people.
         derived: an explained loss that is derived from the same stages and so explains nothing by itself.
+        measure: of a count, what is counted, e.g. ``"count(*)"``; empty: not known.
     """
 
     kind: str
     name: str
     heading: str
     derived: bool = False
+    measure: str = ""
 
 
 @frozen(kw_only=True)

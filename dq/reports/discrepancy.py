@@ -61,6 +61,16 @@ class _Line:
     rest: bool = False
 
 
+@frozen(kw_only=True)
+class _Step:
+    """A stage of the waterfall in words; ``bar``: its share of the greatest in percent."""
+
+    name: str
+    number: str
+    change: str
+    bar: int
+
+
 def render(
     ledger: Ledger,
     *,
@@ -252,6 +262,36 @@ def _older(ledger: Ledger) -> list[str]:
     return [*lines, *_more(ledger.still_bad)]
 
 
+def _steps(ledger: Ledger) -> list[_Step]:
+    """Return the sum of all orgs at each stage that counts what the baseline counts; none where nothing differs."""
+    baseline = ledger.columns[0]
+    compared = {column.name for column in ledger.columns if column.kind == "discrepancy"}
+    unmeasured = {result.check for result in ledger.results if result.outcome is Outcome.UNMEASURED}
+    sums: list[tuple[Column, Count]] = []
+    for column in ledger.columns:
+        if column.kind == "count" and (column.measure == baseline.measure or column.name in compared):
+            total = _sum(row.counts.get(column.name) for row in ledger.rows)
+            if total is not None or column.name in compared - unmeasured:
+                sums.append((column, total or 0))
+    greatest = max((_size(total) for _, total in sums), default=0)
+    if len({total for _, total in sums}) < 2:
+        return []
+    first = sums[0][1]
+    return [
+        _Step(
+            name=clean(column.heading, _NAME),
+            number=count_text(total),
+            change=_change(total - first),
+            bar=round(100 * Fraction(_size(total)) / Fraction(greatest)),
+        )
+        for column, total in sums
+    ]
+
+
+def _change(more: Count) -> str:
+    return f"{count_text(_size(more))} {'more' if more > 0 else 'fewer'}" if more else ""
+
+
 def _losses(ledger: Ledger) -> list[str]:
     return [*map(loss_text, ledger.losses[:_MANY]), *_more(ledger.losses)]
 
@@ -301,6 +341,7 @@ def _html(
         checks=_checks(ledger),
         older=_older(ledger),
         losses=_losses(ledger),
+        steps=_steps(ledger),
         legend=_LEGEND,
         derived=_DERIVED if _has_derived(ledger) else "",
         foot=foot,
@@ -323,12 +364,19 @@ def _text(ledger: Ledger, said: Verdict, lines: Sequence[_Line], foot: str, link
         _text_table(ledger, lines),
         _listed("Notes", ((line.notes if line.rest else f"{line.org}: {line.notes}") for line in lines if line.notes)),
         _listed("Still wrong in older partitions", _older(ledger)),
+        _step_table(ledger),
         _listed("Known losses", _losses(ledger)),
         _listed("Stages", (f"{word}: {sentence}" for word, sentence in _checks(ledger))),
         [f"{text}: {url}" for text, url in _safe(links)],
         wrap(" ".join(filter(None, (_LEGEND, _DERIVED if _has_derived(ledger) else "", foot)))),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _step_table(ledger: Ledger) -> list[str]:
+    steps = _steps(ledger)
+    rows = [[clean(s.name, _TEXT_NAME), s.number, "#" * round(s.bar / 4), s.change or "-"] for s in steps]
+    return ["From stage to stage:", *table(("Stage", "All orgs", "", "Than the first"), rows, left=1)] if steps else []
 
 
 def _text_table(ledger: Ledger, lines: Sequence[_Line]) -> list[str]:
