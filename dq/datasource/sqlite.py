@@ -14,6 +14,7 @@ from urllib.parse import quote
 from dq.datasource.address import Address
 from dq.datasource.columns import Column, columns_sql, no_table
 from dq.datasource.session import Settings, batches, opening
+from dq.sql.canonical import HASH_FUNCTION, TEXT_FUNCTION, hash_of, text_of
 
 
 def open_driver(_place: str, address: Address, _url: str, _password: str | None, settings: Settings) -> SQLite:
@@ -41,6 +42,7 @@ class SQLite:
         regexp = _Regexp()
         connection.create_function("regexp", 2, regexp, deterministic=True)
         connection.create_function("floor", 1, _floor, deterministic=True)
+        add_functions(connection)
         for statement in opening(self.dialect, self._settings, write=write):
             connection.execute(statement)
         return Session(connection, regexp)
@@ -67,6 +69,12 @@ class SQLite:
 
     def close(self) -> None:
         """There is nothing that sessions share."""
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Give a connection the functions by which keys are compared: SQLite has no MD5, and a type per value."""
+    connection.create_function(TEXT_FUNCTION, 2, text_of, deterministic=True)
+    connection.create_function(HASH_FUNCTION, -1, hash_of, deterministic=True)
 
 
 def _floor(number: object) -> int | None:

@@ -26,7 +26,7 @@ from dq.model.errors import DeclarationError
 from dq.model.group import By, Group
 from dq.model.severity import Severity
 from dq.model.sla import Sla
-from dq.model.table import Table, words
+from dq.model.table import Table, is_text, words
 from dq.model.thresholds import Tolerance, ladder
 
 NORMALISED = ("strip", "upper", "lower", "no leading zeros")
@@ -55,6 +55,10 @@ class Stage:
         compare: whether it is held against the baseline; False: it is counted and shown only.
         after: the stage that feeds it, where a branch begins; None: the one before it in the list.
         info, warning, error, critical: what is allowed here, in the place of what the reconciliation allows.
+        key: the columns that name a record here, or expressions; by default those of the reconciliation, or the key of
+            the table.
+        values: columns or expressions that are equal at all stages for records of one key; by default those of the
+            reconciliation.
     """
 
     name: str
@@ -73,6 +77,8 @@ class Stage:
     warning: object = field(default=None, kw_only=True)
     error: object = field(default=None, kw_only=True)
     critical: object = field(default=None, kw_only=True)
+    key: tuple[str, ...] = field(default=(), converter=words, kw_only=True)
+    values: tuple[str, ...] = field(default=(), converter=words, kw_only=True)
 
     @property
     def rungs(self) -> dict[Severity, object]:
@@ -237,6 +243,7 @@ class Reconciliation(Judged):
         by: the org column and who is expected. An org that has fewer records than its ``min_rows`` at the baseline and
             at the stage is not judged there; what is found of one with an owner of its own belongs to that owner.
         stages: in order; the first is the baseline.
+        key, values: of every stage that declares none of its own; see :class:`Stage`.
         explained: known losses.
         totals: named numbers above the table.
         info, warning, error, critical: allowed per org: a count, a share of the baseline, or a pair (both must be
@@ -255,6 +262,8 @@ class Reconciliation(Judged):
     name: str
     by: By = field(converter=_by, kw_only=True)
     stages: tuple[Stage, ...] = field(converter=_stages, kw_only=True)
+    key: tuple[str, ...] = field(default=(), converter=words, kw_only=True)
+    values: tuple[str, ...] = field(default=(), converter=words, kw_only=True)
     explained: tuple[Explained, ...] = field(default=(), converter=_losses, kw_only=True)
     totals: tuple[Total, ...] = field(default=(), converter=_totals, kw_only=True)
     info: object = field(default=None, kw_only=True)
@@ -297,6 +306,7 @@ class Reconciliation(Judged):
             width = len(self.by_of(stage).columns) if stage.org is None else 1
             if width != len(self.by.columns):
                 yield f"stage {stage.name!r}: it has {width} org columns where the others have {len(self.by.columns)}"
+        yield from self._problems_of_keys()
         yield from self._problems_of_losses(names)
         for total in self.totals:
             if (total.query is None) is (total.sum_of is None) or (total.query is None) is not (
@@ -364,6 +374,18 @@ class Reconciliation(Judged):
             yield f"confidence={self.confidence!r} is not between 0.5 and 1"
         elif all(allowed.share is None for rungs in ladders for _, allowed in rungs):
             yield "confidence= says how sure a share is, and there is none among its thresholds"
+
+    def _problems_of_keys(self) -> Iterator[str]:
+        for what in ("key", "values"):
+            declared = {stage.name: getattr(stage, what) or getattr(self, what) for stage in self.stages}
+            for name, texts in declared.items():
+                for one in texts:
+                    if not is_text(one):
+                        yield f"stage {name!r}: its {what} has {one!r}, which is neither a column nor an expression"
+            widths = {len(texts): name for name, texts in reversed(declared.items()) if texts}
+            if len(widths) > 1:
+                spelled = " and ".join(f"{name!r} has {width}" for width, name in widths.items())
+                yield f"stages are compared by {what} of as many parts: {spelled}"
 
     def _problems_of_losses(self, stages: Collection[str]) -> Iterator[str]:
         for known in self.explained:
@@ -456,3 +478,11 @@ class Reconciliation(Judged):
     def by_of(self, stage: Stage) -> By:
         """Return the org column of ``stage``."""
         return stage.by or self.by
+
+    def key_of(self, stage: Stage) -> tuple[str, ...]:
+        """Return the columns or expressions that name a record at ``stage``; none: it has no key."""
+        return stage.key or self.key or stage.table.key
+
+    def values_of(self, stage: Stage) -> tuple[str, ...]:
+        """Return what is equal at all stages for records of one key."""
+        return stage.values or self.values

@@ -22,7 +22,7 @@ from sqlglot.errors import ErrorLevel, SqlglotError
 from dq.model.errors import GuardError
 from dq.sql.refused import REFUSED_FUNCTIONS, is_refused_table, why_refused
 
-__all__ = ["REFUSED_FUNCTIONS", "guard_aggregate", "guard_predicate", "guard_query"]
+__all__ = ["REFUSED_FUNCTIONS", "guard_aggregate", "guard_predicate", "guard_query", "guard_value"]
 
 # sqlglot warns on its own logger about syntax it keeps as a Command; the guard refuses that in its own words.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -90,6 +90,15 @@ def guard_aggregate(text: str, dialect: str, refused: Collection[str] = ()) -> e
     return _let_through(_aggregate, text, dialect, frozenset(refused)).copy()
 
 
+def guard_value(text: str, dialect: str, refused: Collection[str] = ()) -> exp.Expression:
+    """Return the parsed expression ``text``, which is a value of one row, e.g. ``lower(code)``.
+
+    Raises:
+        GuardError: when it is not one expression, or holds what a predicate may not hold.
+    """
+    return _let_through(_value, text, dialect, frozenset(refused)).copy()
+
+
 def guard_query(text: str, dialect: str, refused: Collection[str] = ()) -> exp.Expression:
     """Return the parsed query ``text``.
 
@@ -135,6 +144,18 @@ def _predicate(sql: str, text: str, dialect: str) -> exp.Expression:
     _refuse_several(predicate, text)
     _refuse_nodes(predicate, text)
     return predicate
+
+
+def _value(sql: str, text: str, dialect: str) -> exp.Expression:
+    select = _select(f"SELECT {sql}\n", text, dialect)
+    if _other_args(select, "expressions") or len(select.expressions) != 1:
+        raise GuardError(f"{_quote(text)} is not one expression")
+    value: exp.Expression = select.expressions[0]
+    if isinstance(value, exp.Alias) or any(value.find_all(exp.Query, exp.AggFunc, exp.Window)):
+        raise GuardError(f"{_quote(text)} is not a value of one row, such as lower(code)")
+    _refuse_several(value, text)
+    _refuse_nodes(value, text)
+    return value
 
 
 def _aggregate(sql: str, text: str, dialect: str) -> exp.Expression:

@@ -290,6 +290,14 @@ class Compiler:
         """
         return str(_user().predicate(self.render(text), self.engine.glot, frozenset(self.refused)))
 
+    def user_value(self, text: str) -> str:
+        """Return an expression of the user that is a value of one row, guarded.
+
+        Raises:
+            GuardError: when it is refused.
+        """
+        return str(_user().value(self.render(text), self.engine.glot, frozenset(self.refused)))
+
     def _violated(self, text: str) -> str:
         return str(_user().violated(self.render(text), self.engine.glot, frozenset(self.refused)))
 

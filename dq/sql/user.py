@@ -11,10 +11,10 @@ from functools import lru_cache
 from sqlglot import exp
 
 from dq.sql import dialects
-from dq.sql.guard import guard_aggregate, guard_predicate, guard_query
+from dq.sql.guard import guard_aggregate, guard_predicate, guard_query, guard_value
 from dq.sql.negation import not_true
 
-__all__ = ["aggregate", "dialects", "predicate", "query", "violated"]
+__all__ = ["aggregate", "dialects", "predicate", "query", "value", "violated"]
 
 
 @lru_cache(maxsize=4096)
@@ -39,6 +39,16 @@ def violated(text: str, glot: str, refused: frozenset[str]) -> str:
         return f"(CASE WHEN {_emit(tree, glot)} THEN 1 ELSE 0 END = 0)"
     turned = not_true(tree)
     return f"({_emit(tree, glot)}) IS NOT TRUE" if turned is None else f"({_emit(turned, glot)})"
+
+
+@lru_cache(maxsize=1024)
+def value(text: str, glot: str, refused: frozenset[str]) -> str:
+    """Return an expression that is a value of one row.
+
+    Raises:
+        GuardError: when it is refused.
+    """
+    return _emit(guard_value(text, glot, refused), glot)
 
 
 @lru_cache(maxsize=1024)
