@@ -5,6 +5,7 @@ decides on the report in one transaction; the pump speaks to the world outside o
 
     session    the project, the clock, the store's transactions, the datasources
     measuring  run, scan, reconcile
+    comparing  compare_keys: which records a stage lacks
     closing    due, close, gate, pump
     watching   Watcher: a round of looking, judging and telling from outside of Airflow; looking: what it sees
     keeping    what is due, late and kept; known outages; whether a dataset is there
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from dq.app.attributing import why
     from dq.app.backtesting import backtests
     from dq.app.closing import close, due, gate, pump
+    from dq.app.comparing import compare_keys
     from dq.app.diagnosing import Finding, doctor, doctor_of
     from dq.app.explaining import Statement, explain
     from dq.app.functions import judge_answer
@@ -98,6 +100,7 @@ __all__ = [
     "backtests",
     "channel_types",
     "close",
+    "compare_keys",
     "dataset_status",
     "digest",
     "doctor",
@@ -178,6 +181,7 @@ __getattr__ = lazy(
         "attributing": ("why",),
         "backtesting": ("backtests",),
         "closing": ("close", "due", "gate", "pump"),
+        "comparing": ("compare_keys",),
         "diagnosing": ("Finding", "doctor", "doctor_of"),
         "explaining": ("Statement", "explain"),
         "functions": ("judge_answer",),

@@ -148,6 +148,8 @@ class Alchemy:
             version, modes = session.run("SELECT version(), @@sql_mode")[0]
             kind = "mariadb" if "mariadb" in str(version).lower() else "mysql"
             session.tell(plain_modes(str(modes)))
+        if kind == "sqlite":
+            session.add_functions()
         for statement in opening(kind, self._settings, write=write):
             session.tell(statement)
         return session
@@ -192,6 +194,10 @@ class Session:
         """Execute a statement about the session itself."""
         self._execute(statement)
         self._connection.commit()
+
+    def add_functions(self) -> None:
+        """Give a connection of SQLite the functions of dq."""
+        import_module("dq.datasource.sqlite").add_functions(self._connection.connection.driver_connection)
 
     def stream(self, sql: str, size: int) -> Iterator[list[Sequence[Any]]]:
         """Yield the rows in lists, by a server-side cursor where the dialect has one."""
