@@ -8,7 +8,6 @@ that is what takes the time.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -133,8 +132,8 @@ def compare(baseline: Side, stage: Side, *, limit: int | None = None, bounds: Bo
 
 
 def segment_bits(rows: int, most: int = MOST_BITS) -> int:
-    """Return how many bits of a hash name a segment, for so many records."""
-    return max(1, min(most, math.ceil(math.log2(math.sqrt(32 * rows)))))
+    """Return how many bits of a hash name a segment: those of the square root of 32 times the records."""
+    return max(1, min(most, ((32 * rows).bit_length() + 1) // 2))
 
 
 Sums = Mapping[int, tuple[int, int]]
@@ -254,6 +253,7 @@ def compare_stage(
     org: str | None = None,
     distinct: bool = False,
     limit: int | None = None,
+    bounds: Bounds | None = None,
 ) -> KeyComparison:
     """Return the keys of the baseline that ``stage`` has not, those that only it has, and those that differ.
 
@@ -268,6 +268,7 @@ def compare_stage(
         org: the only org that is looked at, as the ledger shows it; None: all.
         distinct: records that are equal in key and values count once.
         limit: how many keys are listed of each kind; None: all.
+        bounds: how much may be read.
 
     Raises:
         UsageError: when a stage has no key, a column does not exist, or the org has no records at either stage.
@@ -280,7 +281,7 @@ def compare_stage(
         one.side(keys[number], values[number], None if org is None else one.only(org), distinct=distinct)
         for number, one in enumerate(opened)
     ]
-    found = compare(*sides, limit=limit)
+    found = compare(*sides, limit=limit, bounds=bounds)
     if org is not None and found.rows == (0, 0):
         both = f"{declared.baseline.name} or {stage.name}"
         raise UsageError(f"reconciliation {declared.name!r}: {both} has no org {org!r} in {context.interval}")
