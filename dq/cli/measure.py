@@ -189,6 +189,7 @@ dq reconcile pipeline --from 2026-11-01       many days at once
 dq reconcile pipeline --why                   where they are lost, and how
 dq reconcile pipeline --html report.html      and the discrepancy e-mail
 dq reconcile pipeline --json > ledger.json    one JSON document, every org
+dq reconcile pipeline --keys --org 14         which records are missing there
 """,
         EXIT_CODES,
     ),
@@ -205,6 +206,10 @@ dq reconcile pipeline --json > ledger.json    one JSON document, every org
     is_flag=True,
     help="Count the days around again, and say at which hop records are lost, what became of them, and since when.",
 )
+@click.option("--keys", is_flag=True, help="List the keys that stages do not share. Nothing is recorded.")
+@click.option("--org", help="With --keys: only this org, as the ledger shows it.")
+@click.option("--stage", "stages", multiple=True, metavar="STAGE", help="With --keys: this stage. Default: each.")
+@click.option("--distinct", is_flag=True, help="With --keys: equal rows of one stage count once.")
 @telling_options
 @project_option
 def reconcile(
@@ -219,6 +224,10 @@ def reconcile(
     eml: Path | None,
     limit: int,
     wants_why: bool,
+    keys: bool,
+    org: str | None,
+    stages: tuple[str, ...],
+    distinct: bool,
     no_store: bool,
     no_alert: bool,
     project_path: Path | None,
@@ -226,14 +235,28 @@ def reconcile(
     """Count records per org at every stage of NAME, judge what is missing or too much, print the ledger, worst first.
 
     Several days are one comparison, day by day; it looks back, so it pages nobody.
+
+    With --keys: list the keys that only the baseline or only a stage has, those that one of them has more often, and
+    those with other values; exit with 1 when there are any.
     """
     from dq import app
 
     wanted = list(dict.fromkeys(names))
+    if not keys and (org is not None or stages or distinct):
+        raise click.UsageError("--org, --stage and --distinct say which keys are compared; give --keys too.")
+    if keys and (len(wanted) > 1 or html or eml):
+        raise click.UsageError("--keys lists the keys of one reconciliation; it writes no report.")
     if len(wanted) > 1 and (html or eml):
         raise click.UsageError("--html and --eml write one report; name one reconciliation.")
     interval = wanted_days(day, first, last, app.judgement_time().date())
     project = open_project(project_path, wanted)
+    if keys:
+        from dq.cli.keys import compare_keys
+
+        name = wanted[0]
+        return compare_keys(
+            project, name, interval, org=org, stages=stages, distinct=distinct, limit=limit, as_json=as_json
+        )
     level = severity(stop_at)
     alert = not (no_store or no_alert)
     found: list[tuple[Run, Ledger]] = []

@@ -382,10 +382,11 @@ class Reconciliation(Judged):
                 for one in texts:
                     if not is_text(one):
                         yield f"stage {name!r}: its {what} has {one!r}, which is neither a column nor an expression"
-            widths = {len(texts): name for name, texts in reversed(declared.items()) if texts}
-            if len(widths) > 1:
-                spelled = " and ".join(f"{name!r} has {width}" for width, name in widths.items())
-                yield f"stages are compared by {what} of as many parts: {spelled}"
+            widths = {name: len(texts) for name, texts in declared.items() if texts}
+            for name, width in widths.items():
+                first = next(iter(widths))
+                if width != widths[first]:
+                    yield f"stage {name!r}: its {what} has {width} parts, and that of {first!r} has {widths[first]}"
 
     def _problems_of_losses(self, stages: Collection[str]) -> Iterator[str]:
         for known in self.explained:
