@@ -16,8 +16,11 @@ from dq.sql.statements import Compiler
 
 _HALF = 1 << (HASH_BITS // 2)
 
-_FENCE = {"postgres": " OFFSET 0", "strictsqlite": " LIMIT -1"}
-"""What keeps an engine from putting the expressions of a sub-query in each place where they are named."""
+_FENCE = {"postgres": " LIMIT ALL", "strictsqlite": " LIMIT -1"}
+"""What keeps an engine from putting the expressions of a sub-query in each place where they are named.
+
+PostgreSQL takes OFFSET 0 for a limit that may be one, and then does not share the work among processes.
+"""
 
 
 @frozen
