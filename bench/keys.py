@@ -36,7 +36,7 @@ ORDERS = """
 # The copy lacks 50 and has 30 of its own; 20 it has twice.
 EDITS = (
     "DELETE FROM orders WHERE order_id % ({rows} / 50) = 7",
-    "INSERT INTO orders SELECT -1 - order_id, day, org_id, amount FROM orders WHERE order_id % ({rows} / 40) = 9 LIMIT 30",
+    "INSERT INTO orders SELECT -order_id, day, org_id, amount FROM orders WHERE order_id % ({rows} / 40) = 9 LIMIT 30",
     "INSERT INTO orders SELECT * FROM orders WHERE order_id > 0 AND order_id % ({rows} / 20) = 13 LIMIT 20",
 )
 DECLARED = Reconciliation(

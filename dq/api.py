@@ -1,9 +1,9 @@
-"""``dq.run``, ``dq.reconcile`` and ``dq.api.silence``: the command line's own path, from a notebook or a test."""
+"""The command line's own path from a notebook or a test: ``dq.run``, ``dq.reconcile``, and what this module has more."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import evolve
@@ -13,6 +13,7 @@ from dq.model.check import Suite
 from dq.model.duration import parse_duration
 from dq.model.errors import ConfigError, UsageError
 from dq.model.interval import Interval
+from dq.model.keys import KeyComparison
 from dq.model.ledger import Ledger
 from dq.model.reconciliation import Reconciliation
 from dq.model.result import Run
@@ -82,6 +83,42 @@ def reconcile(
     interval = first if to is None else Interval(first.start, _interval(to, None).end)
     found = _project(project, datasources)
     return app.reconcile(found, reconciliation, interval, origin="python", store=store or alert, alert=alert)[1]
+
+
+def compare_keys(
+    reconciliation: str | Reconciliation,
+    date: Date | None = None,
+    *,
+    to: Date | None = None,
+    org: str | None = None,
+    stages: Sequence[str] = (),
+    distinct: bool = False,
+    limit: int | None = 50,
+    project: Project | str | Path | None = None,
+    datasources: Datasources | None = None,
+) -> tuple[KeyComparison, ...]:
+    """Return which records stages of a reconciliation do not share with its baseline, stage by stage.
+
+    Nothing is stored and nobody is told.
+
+    Args:
+        reconciliation: the declaration, or the name of one in the project.
+        date: the first UTC day; yesterday by default.
+        to: the last UTC day; ``date`` by default. Several days are compared as one.
+        org: the only org that is looked at, as the ledger shows it; None: all.
+        stages: the names of the stages; by default all that are held against the baseline and have a key.
+        distinct: records that are equal in key and values count once.
+        limit: how many keys are listed of each kind; None: all.
+        project, datasources: as for ``run``.
+
+    Raises:
+        UsageError: when the declaration, a date, a stage, a key, an org or the configuration is refused.
+        MeasureError: when a database cannot be asked.
+    """
+    first = _interval(date, None)
+    interval = first if to is None else Interval(first.start, _interval(to, None).end)
+    found = _project(project, datasources)
+    return app.compare_keys(found, reconciliation, interval, org=org, stages=stages, distinct=distinct, limit=limit)
 
 
 def silence(

@@ -21,6 +21,7 @@ import yaml
 import dq
 from dq.alerting.channels import build
 from dq.alerting.config import parse_alerting
+from dq.api import compare_keys
 from dq.cli.entry import cli
 from dq.model.check import Check, Suite
 from dq.model.errors import ConfigError, DqError
@@ -189,6 +190,8 @@ def test_the_examples_of_declare_run_on_every_engine(shop_url: str, make_project
     by_org = {row.org.values[0]: row for row in ledger.rows}
     assert by_org["2"].explained == {"Rejected": 1} and by_org["2"].discrepancy == {"invoiced": 1, "fast": 2}
     assert by_org["1"].discrepancy["invoiced"] == 0 and by_org["3" if "3" in by_org else "1"].severity is None
+    (keys,) = compare_keys(names["records"], "2026-11-20", org="2", **where)
+    assert [(one.kind, one.key) for one in keys.differences] == [("missing", ("206",)), ("missing", ("208",))]
 
 
 def test_what_declare_says_of_the_guard_is_so() -> None:

@@ -80,6 +80,22 @@ With `--why` the document has `why[]`, the greatest difference first: `org`, `fr
 it explains nothing by itself. A count is null where the stage does not have the org; a share is null where the baseline
 is zero and the discrepancy is not.
 
+`dq reconcile NAME --keys --json` writes `exit_code`, `reconciliation`, `environment`, `interval` and `comparisons[]`,
+one per stage:
+
+| field | meaning |
+|---|---|
+| `stage`, `baseline` | the names of the two stages |
+| `org` | the only org that was looked at; null: all |
+| `key[]`, `values[]` | the columns or expressions, as the baseline has them |
+| `rows` | at the `baseline`, at the `stage`, and `equal`: those of the baseline that the stage has, too |
+| `found` | how many keys are `missing`, `extra`, `duplicated`, `changed` |
+| `differences[]` | of each kind as many as `--limit` says: `kind`, `key[]`, and by stage `rows` and `values` |
+| `unread` | rows that may differ and were not read, because there are too many; what is found is then a part |
+| `travelled` | `checksums` and `rows` that were fetched, of both stages together |
+
+Keys and values are texts, masked by tag; null is NULL. `values` is null where no values are compared.
+
 `dq backtest SUITE --json` writes `exit_code`, `environment`, `suite` and `checks[]`: `check`, `thresholds` and `fired`
 by severity, `partitions`, `judged`, and `firings[]`: `partition`, `group`, `outcome`, `severity`, `observed`,
 `threshold`, `sentence`, and `then`, the `outcome` and `severity` of that day.
