@@ -1,4 +1,4 @@
-"""The command line's own path from a notebook or a test: ``dq.run``, ``dq.reconcile``, and what this module has more."""
+"""The command line from a notebook or a test: ``dq.run``, ``dq.reconcile``, and what this module has more."""
 
 from __future__ import annotations
 
