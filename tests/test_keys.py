@@ -542,6 +542,16 @@ def test_an_org_of_two_columns_as_the_ledger_shows_it(shop: Pair) -> None:
         shop.compare(made, org="14")
 
 
+def test_an_org_is_itself_whatever_the_collation(live: Live) -> None:
+    live.load(
+        "t", {"id": "bigint", "org": OWN.get((live.name, "varchar(200)"), "text")}, enumerate(("a", "A", "a ", "ä", ""))
+    )
+    sources = {"x": live.datasource()}
+    made = Reconciliation("r", by="org", stages=[Stage(name, Table("x", "t")) for name in "ab"], key="id")
+    for org in ("a", "A", "a ", "ä", "(empty)"):
+        assert compare_stage(made, made.stages[1], sources.__getitem__, CONTEXT, "test", org=org).rows == (1, 1)
+
+
 def test_a_stage_that_is_one_org(shop: Pair) -> None:
     made = orders(b={"org": "14"}, b_by=None)
     assert shop.compare(made, org="14").rows == (2, 4)
@@ -579,6 +589,8 @@ def test_the_key_of_the_table_is_the_last_that_holds(shop: Pair) -> None:
     stages = [Stage("a", Table("a", "a", key="id")), Stage("b", Table("b", "b", key=("code", "at")), key="customer")]
     made = Reconciliation("orders", by="org", stages=stages)
     assert [made.key_of(stage) for stage in stages] == [("id",), ("customer",)]
+    common = Reconciliation("orders", by="org", stages=stages, key="at")
+    assert [common.key_of(stage) for stage in stages] == [("at",), ("customer",)]
     stages = [Stage("a", Table("a", "a", key="id")), Stage("b", Table("b", "b", key=("code", "at")))]
     with pytest.raises(UsageError, match="its key has 2 parts, and that of a has 1"):
         shop.compare(Reconciliation("orders", by="org", stages=stages))
