@@ -25,7 +25,7 @@ from dq.cli.entry import main
 from dq.context import Context
 from dq.datasource import SqlDatasource
 from dq.keys import Bounds, chosen, compare_stage, differences, segment_bits
-from dq.model.errors import DeclarationError, DqError, GuardError, UsageError
+from dq.model.errors import DeclarationError, DqError, GuardError, MeasureError, UsageError
 from dq.model.interval import Interval
 from dq.model.keys import KeyComparison
 from dq.sql.canonical import canonical, hash_of, hashed, text_of, type_of
@@ -60,7 +60,9 @@ TEXTS: dict[str, dict[Any, str]] = {
     "timestamp": dict(
         zip(MOMENTS, ("2026-11-20 00:00:00", "2026-11-20 06:00:00.5", "1999-01-02 03:04:10"), strict=True)
     ),
-    "varchar(200)": {text: text for text in ("", "a", "A", "a ", "añ🎉", "x'y\\z", "1.00", "7:x")},
+    "varchar(200)": {
+        text: text for text in ("", "a", "A", "a ", "añ🎉", "e\u0301", "👩‍👩‍👧", "x'y\\z", "1.00", "7:x", "\n")
+    },
     "uuid": {UUID("abcdef00-0000-0000-0000-0000000000ff"): "abcdef00-0000-0000-0000-0000000000ff"},
     "blob": {b"\x00\xffa": "00ff61"},
 }  # fmt: skip
@@ -609,6 +611,16 @@ def test_values_of_tagged_columns_are_masked(shop: Pair) -> None:
         Stage("a", Table("a", "a", tags={"Email": "personal"}), key="id", values="lower(email)"), made.stages[1],
     ])  # fmt: skip
     assert "@" not in json.dumps(shop.compare(made).to_json()), "an expression shows what it names"
+
+
+def test_a_database_that_breaks_is_one_sentence(pair: Pair) -> None:
+    """The text of a row stands in no error."""
+    pair.live["a"].load("a", {"id": "text"}, [("x",)])
+    pair.live["b"].run("CREATE TABLE b (id TEXT)", "INSERT INTO b VALUES (CAST(x'61626366ff' AS TEXT))")
+    for bounds in (Bounds(), Bounds(whole=-1)):
+        with pytest.raises(MeasureError, match="datasource 'live': ") as error:
+            pair.compare(declared(), bounds=bounds)
+        assert "abcf" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["orders per day", "x`y", 'quo"te'])
