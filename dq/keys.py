@@ -113,7 +113,7 @@ def compare(baseline: Side, stage: Side, *, limit: int | None = None, bounds: Bo
         found = dict.fromkeys(KINDS, 0)
         listed: dict[Kind, list[KeyDifference]] = {kind: [] for kind in KINDS}
         unequal = 0
-        for difference in differences(*reading, distinct=baseline.keyed.distinct):
+        for difference in differences(*reading):
             kind = difference.kind
             found[kind] += 1
             unequal += difference.counts[0]
@@ -169,7 +169,7 @@ def chosen(ours: Sums, theirs: Sums, bits: int, most: int) -> Chosen:
     return Chosen(bits, tuple(differing[:end]), (sum(mine for mine, _ in unread), sum(other for _, other in unread)))
 
 
-def differences(ours: Iterable[Hashed], theirs: Iterable[Hashed], *, distinct: bool = False) -> Iterator[KeyDifference]:
+def differences(ours: Iterable[Hashed], theirs: Iterable[Hashed]) -> Iterator[KeyDifference]:
     """Yield the keys of which two sides have other records; each side comes in the order of the hashes.
 
     It holds the records of one hash at a time. Keys with the same hash are told apart.
@@ -177,13 +177,12 @@ def differences(ours: Iterable[Hashed], theirs: Iterable[Hashed], *, distinct: b
     Args:
         ours: of the baseline.
         theirs: of the stage.
-        distinct: equal records of one side count once.
     """
     tagged = merge(((row, 0) for row in ours), ((row, 1) for row in theirs), key=lambda pair: pair[0][0])
     for _, group in groupby(tagged, key=lambda pair: pair[0][0]):
         keys: dict[Cells, tuple[Counter[Cells], Counter[Cells]]] = {}
         for (_, key, values, count), side in group:
-            keys.setdefault(key, (Counter(), Counter()))[side][values] += 1 if distinct else count
+            keys.setdefault(key, (Counter(), Counter()))[side][values] += count
         for key, (mine, other) in keys.items():
             if mine != other:
                 yield KeyDifference(_kind(mine.total(), other.total()), key, dict(mine), dict(other))

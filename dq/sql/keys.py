@@ -69,7 +69,8 @@ class Keyed:
     def rows(self, bits: int = 0, segments: Sequence[int] = ()) -> str:
         """Return the statement that lists the records of some segments, in the order of the hashes of their keys.
 
-        Its columns: the hash of the key, the texts of key and values, and how many records are equal in these.
+        Its columns: the hash of the key, the texts of key and values, and how many records are equal in these, as far
+        as these count.
 
         Args:
             bits: there are ``2**bits`` segments; 0: all records are listed.
@@ -78,7 +79,7 @@ class Keyed:
         texts = self._names()
         row = "dq_key, dq_row" if self.values else "dq_key"
         where = f" WHERE {_segment(bits)} IN ({', '.join(map(str, segments))})" if bits else ""
-        listed = ", ".join(["dq_key", *(f"MIN({text})" for text in texts), "COUNT(*)"])
+        listed = ", ".join(["dq_key", *(f"MIN({text})" for text in texts), "1" if self.distinct else "COUNT(*)"])
         return f"SELECT {listed} FROM ({self._hashes(texts)}) dq_h{where} GROUP BY {row} ORDER BY dq_key"
 
     def _hashes(self, listed: Sequence[str]) -> str:
