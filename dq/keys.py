@@ -21,7 +21,7 @@ from attrs import define, evolve, field, frozen
 from dq.context import Context
 from dq.datasource import Datasource, Row
 from dq.masking import Masks, masked
-from dq.model.errors import DqError, UsageError
+from dq.model.errors import DqError, GuardError, UsageError
 from dq.model.failing import Masking
 from dq.model.group import Group
 from dq.model.keys import KINDS, Cells, KeyComparison, KeyDifference, Kind
@@ -342,9 +342,11 @@ class _Stage:
         return [self._part(text, what) for text in of[what](self.stage)]
 
     def _part(self, text: str, what: str) -> _Part:
-        engine = self.compiler.engine
-        if text in self.types:
-            return engine.identifier(text), self.types[text]
+        # Most engines take names as the same whatever their case.
+        alike = (name for name in self.types if name.casefold() == text.casefold())
+        column = text if text in self.types else next(alike, None)
+        if column is not None:
+            return self.compiler.engine.identifier(column), self.types[column]
         if re.fullmatch(r"\w+", text):
             known = suggest(text, tuple(self.types))
             raise UsageError(f"{self.place}: {self.stage.table.name} has no column {text!r} for its {what}; {known}")
@@ -361,6 +363,13 @@ class _Stage:
         rows = self.source.fetch(engine.limited([sql], rest, 1))
         return type_of_value(rows[0][0]) if rows else "text"
 
+    def text(self, part: _Part, other: _Part) -> str:
+        """Return the canonical text of a part as SQL, held against that of the other side."""
+        try:
+            return canonical(self.compiler.engine, part[0], part[1], other[1])
+        except GuardError as error:
+            raise UsageError(f"{self.place}: {error}") from None
+
     def only(self, org: str) -> str:
         """Return the condition of the records of one org."""
         wanted = _org_values(org, self.declared)
@@ -371,12 +380,13 @@ class _Stage:
 
     def _is(self, column: str, value: str | None) -> str:
         engine = self.compiler.engine
-        sql, own = self._part(column, "org")
+        part = self._part(column, "org")
+        sql, own = part
         if value is None:
             return f"{sql} IS NULL"
         if own == "integer" and re.fullmatch(r"-?\d{1,18}", value):
             return f"{sql} = {value}"  # an index can answer it
-        texts = canonical(engine, sql, own, own), engine.literal(label_text(value, own))
+        texts = self.text(part, part), engine.literal(label_text(value, own))
         return " = ".join(map(engine.exact, texts))
 
     def side(self, key: Sequence[str], values: Sequence[str], also: str | None, *, distinct: bool) -> Side:
@@ -387,9 +397,7 @@ class _Stage:
         tags = self.stage.table.tags
         masks = Masks.of(tags, self.context.masking)
         parts = (*self.declared.key_of(self.stage), *self.declared.values_of(self.stage))
-        # An expression shows something of each column that it names.
-        named = [[column for column in tags if column.casefold() in part.casefold()] for part in parts]
-        return [_strictest(["keep", *map(masks.how, columns)]) for columns in named]
+        return [_strictest(["keep", *(masks.how(column) for column in tags if _names(part, column))]) for part in parts]
 
 
 def _paired(opened: Sequence[_Stage], what: str) -> list[list[str]]:
@@ -408,7 +416,7 @@ def _paired(opened: Sequence[_Stage], what: str) -> list[list[str]]:
             f"{stage.place}: its {what} has {len(theirs)} parts, and that of {baseline.stage.name} has {len(ours)}"
         )
     return [
-        [canonical(one.compiler.engine, sql, own, other) for (sql, own), (_, other) in zip(parts, others, strict=True)]
+        [one.text(part, other) for part, other in zip(parts, others, strict=True)]
         for one, parts, others in ((baseline, ours, theirs), (stage, theirs, ours))
     ]
 
@@ -424,6 +432,11 @@ def _org_values(org: str, declared: Reconciliation) -> tuple[str | None, ...]:
     return tuple(
         None if word == f"(no {column})" else shown.get(word, word) for word, column in zip(words, columns, strict=True)
     )
+
+
+def _names(part: str, column: str) -> bool:
+    """Return whether a column or an expression shows something of ``column``."""
+    return re.search(rf"(?<!\w){re.escape(column)}(?!\w)", part, re.IGNORECASE) is not None
 
 
 def _strictest(how: Iterable[Masking]) -> Masking:

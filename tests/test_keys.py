@@ -615,6 +615,8 @@ def test_values_of_tagged_columns_are_masked(shop: Pair) -> None:
         Stage("a", Table("a", "a", tags={"Email": "personal"}), key="id", values="lower(email)"), made.stages[1],
     ])  # fmt: skip
     assert "@" not in json.dumps(shop.compare(made).to_json()), "an expression shows what it names"
+    another = orders(a={"tags": {"i": "personal"}})
+    assert told(shop.compare(another)) == [("missing", "2"), ("extra", "9")], "a part of a name is no name"
 
 
 def test_a_database_that_breaks_is_one_sentence(pair: Pair) -> None:
@@ -625,6 +627,20 @@ def test_a_database_that_breaks_is_one_sentence(pair: Pair) -> None:
         with pytest.raises(MeasureError, match="datasource 'live': ") as error:
             pair.compare(declared(), bounds=bounds)
         assert "abcf" not in str(error.value)
+
+
+def test_names_in_other_letters_are_those_of_the_database(shop: Pair) -> None:
+    assert shop.compare(orders(by="ORG", b_by="Customer", values="AMOUNT"), org="15").found["changed"] == 1
+
+
+def test_an_engine_that_is_not_known_is_told_with_its_stage(shop: Pair) -> None:
+    class Other(Counting):
+        dialect = "snowflake"
+
+    sources = {"a": shop.live["a"].datasource(), "b": Other(shop.live["b"].datasource(), [])}
+    made = declared(a={"key": "id"}, b={"key": "code"})
+    with pytest.raises(UsageError, match="stage 'b': keys are compared on DuckDB, .* not on snowflake"):
+        compare_stage(made, made.stages[1], sources.__getitem__, CONTEXT, "test")
 
 
 @pytest.mark.parametrize("name", ["orders per day", "x`y", 'quo"te'])
