@@ -639,7 +639,7 @@ def test_an_engine_that_is_not_known_is_told_with_its_stage(shop: Pair) -> None:
 
     sources = {"a": shop.live["a"].datasource(), "b": Other(shop.live["b"].datasource(), [])}
     made = declared(a={"key": "id"}, b={"key": "code"})
-    with pytest.raises(UsageError, match="stage 'b': keys are compared on DuckDB, .* not on snowflake"):
+    with pytest.raises(UsageError, match=r"stage 'b': keys are compared on DuckDB, .* not on snowflake"):
         compare_stage(made, made.stages[1], sources.__getitem__, CONTEXT, "test")
 
 
