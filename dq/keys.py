@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from heapq import merge
 from itertools import accumulate, chain, groupby
 
@@ -37,6 +37,10 @@ READ_WHOLE = 1_000
 
 MOST_READ = 2_000_000
 """So many records, of both sides together, are read at most; the rest of the segments that differ is counted only."""
+
+AT_ONCE = 200_000
+"""Up to so many records, of both sides together, are fetched and not streamed: PostgreSQL shares the work of a
+statement among processes only where it has no cursor."""
 
 MOST_BITS = 18
 """There are at most ``2**18`` segments."""
@@ -97,18 +101,16 @@ def compare(baseline: Side, stage: Side, *, limit: int | None = None, bounds: Bo
     # The pool is left first: a stream must not be closed while a thread asks for its next rows.
     with ExitStack() as streams, ThreadPoolExecutor(len(sides)) as pool:
         ours, theirs = pool.map(lambda side: int(side.source.fetch(side.keyed.counted())[0][0]), sides)
-        where = Chosen(0, (), (0, 0))
+        wanted = Chosen(0, (), ours + theirs, (0, 0))
         sums: list[Sums] = []
         if ours + theirs > bounds.whole:
             bits = segment_bits(max(ours, theirs), bounds.bits)
             sums = [*pool.map(lambda side: _checksums(side.source.fetch(side.keyed.checksums(bits))), sides)]
-            where = chosen(sums[0], sums[1], bits, bounds.most)
+            wanted = chosen(sums[0], sums[1], bits, bounds.most)
         counted = _Counted(len(baseline.keyed.key))
         reading: list[Iterator[Hashed]] = [iter(()), iter(())]
-        if where.bits == 0 or where.segments:
-            lists = [side.source.stream(side.keyed.rows(where.bits, where.segments)) for side in sides]
-            for one in lists:
-                streams.callback(one.close)  # type: ignore[attr-defined]  # they are generators
+        if wanted.rows:
+            lists = [streams.enter_context(closing(_lists(side, wanted))) for side in sides]
             reading = [counted.read(_ahead(pool, one), number) for number, one in enumerate(lists)]
         found = dict.fromkeys(KINDS, 0)
         listed: dict[Kind, list[KeyDifference]] = {kind: [] for kind in KINDS}
@@ -124,8 +126,8 @@ def compare(baseline: Side, stage: Side, *, limit: int | None = None, bounds: Bo
         rows=(ours, theirs),
         found=found,
         differences=tuple(one for kind in KINDS for one in sorted(listed[kind], key=_by_key)),
-        equal=all_ours - unequal - where.unread[0],
-        unread=sum(where.unread),
+        equal=all_ours - unequal - wanted.unread[0],
+        unread=sum(wanted.unread),
         read=counted.rows,
         checksums=sum(map(len, sums)),
     )
@@ -147,11 +149,13 @@ class Chosen:
     Attributes:
         bits: there are ``2**bits`` segments; 0: all records are read.
         segments: their numbers.
+        rows: how many records they have, of both sides together.
         unread: the records of the baseline, and of the stage, in segments that differ and are not read.
     """
 
     bits: int
     segments: tuple[int, ...]
+    rows: int
     unread: tuple[int, int]
 
 
@@ -165,8 +169,8 @@ def chosen(ours: Sums, theirs: Sums, bits: int, most: int) -> Chosen:
     rows = [(ours.get(one, nothing)[0], theirs.get(one, nothing)[0]) for one in differing]
     totals = accumulate(map(sum, rows))
     end = next((max(number, 1) for number, total in enumerate(totals) if total > most), len(rows))
-    unread = rows[end:]
-    return Chosen(bits, tuple(differing[:end]), (sum(mine for mine, _ in unread), sum(other for _, other in unread)))
+    unread = sum(mine for mine, _ in rows[end:]), sum(other for _, other in rows[end:])
+    return Chosen(bits, tuple(differing[:end]), sum(map(sum, rows[:end])), unread)
 
 
 def differences(ours: Iterable[Hashed], theirs: Iterable[Hashed]) -> Iterator[KeyDifference]:
@@ -198,6 +202,14 @@ def _kind(ours: int, theirs: int) -> Kind:
 
 def _by_key(one: KeyDifference) -> tuple[object, ...]:
     return Group((), one.key).sort_key
+
+
+def _lists(side: Side, wanted: Chosen) -> Generator[list[Row], None, None]:
+    sql = side.keyed.rows(wanted.bits, wanted.segments)
+    if wanted.rows <= AT_ONCE:
+        yield side.source.fetch(sql)
+    else:
+        yield from side.source.stream(sql)
 
 
 def _ahead(pool: Executor, lists: Iterator[list[Row]]) -> Iterator[Row]:

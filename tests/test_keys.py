@@ -244,9 +244,9 @@ def test_segments_are_read_up_to_the_bound() -> None:
     ours = {1: (10, 5), 2: (20, 6), 3: (30, 7), 4: (1, 1)}
     theirs = {1: (10, 5), 2: (20, 9), 3: (29, 7), 9: (4, 4)}
     every = chosen(ours, theirs, 4, 1_000)
-    assert (every.segments, every.unread) == ((2, 3, 4, 9), (0, 0))
+    assert (every.segments, every.rows, every.unread) == ((2, 3, 4, 9), 104, (0, 0))
     some = chosen(ours, theirs, 4, 99)
-    assert (some.segments, some.unread) == ((2, 3), (1, 4))
+    assert (some.segments, some.rows, some.unread) == ((2, 3), 99, (1, 4))
     assert chosen(ours, theirs, 4, 1).segments == (2,), "one at least"
 
 
@@ -423,6 +423,18 @@ class Counting:
         for rows in self._source.stream(sql):
             self._fetched.append(len(rows))
             yield rows
+
+
+def test_much_is_streamed_and_not_held(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dq.keys.AT_ONCE", 5_000)
+    big(pair, 20_000, "DELETE FROM b WHERE id % 3 = 0")
+    fetched: list[int] = []
+    sources = {name: Counting(one.datasource(), fetched) for name, one in pair.live.items()}
+    made = declared()
+    found = compare_stage(made, made.stages[1], sources.__getitem__, CONTEXT, "test", limit=3)
+    assert found.found["missing"] == 6_667
+    assert max(fetched) <= 10_000, "the lists of a stream"
+    assert sum(fetched) > found.read > 30_000
 
 
 def test_of_much_that_differs_some_is_read_and_the_rest_is_estimated(pair: Pair) -> None:
