@@ -21,11 +21,12 @@ from attrs import define, evolve, field, frozen
 from dq.context import Context
 from dq.datasource import Datasource, Row
 from dq.masking import Masks, masked
-from dq.model.errors import DqError, GuardError, UsageError
+from dq.model.errors import DqError, GuardError, MeasureError, UsageError
 from dq.model.failing import Masking
 from dq.model.group import Group
 from dq.model.keys import KINDS, Cells, KeyComparison, KeyDifference, Kind
 from dq.model.reconciliation import Reconciliation, Stage
+from dq.orgs import Org, names_of_orgs
 from dq.plugins import suggest
 from dq.sql.canonical import Type, canonical, label_text, type_of, type_of_value
 from dq.sql.keys import Keyed, checksum
@@ -385,10 +386,23 @@ class _Stage:
     def only(self, org: str) -> str:
         """Return the condition of the records of one org."""
         wanted = _org_values(org, self.declared)
-        if self.stage.org is not None:
-            return "1 = 1" if self.declared.by.group((self.stage.org,)).values == wanted else "1 = 0"
-        columns = self.declared.by_of(self.stage).columns
-        return " AND ".join(self._is(column, value) for column, value in zip(columns, wanted, strict=True))
+        stage, by = self.stage, self.declared.by
+        columns = self.declared.by_of(stage).columns
+        if stage.org is None and not stage.normalise and not stage.mapping:
+            return self._of_org(columns, wanted)
+        compiler = self.context.compiler(self.source.dialect, stage.table, columns if stage.org is None else ())
+        try:
+            called = names_of_orgs(self.declared, stage, self.source, compiler)
+            if stage.org is not None:
+                return "1 = 1" if called((stage.org,)) == wanted else "1 = 0"
+            rows = self.source.fetch(compiler.count_by("count(*)", stage.where, by_day=False))
+        except MeasureError as error:
+            raise MeasureError(f"{self.place}: {error}") from None
+        here = dict.fromkeys(by.group(row[:-1]).values for row in rows if called(row[:-1]) == wanted)
+        return f"({' OR '.join(self._of_org(columns, values) for values in here)})" if here else "1 = 0"
+
+    def _of_org(self, columns: Sequence[str], values: Org) -> str:
+        return " AND ".join(self._is(column, value) for column, value in zip(columns, values, strict=True))
 
     def _is(self, column: str, value: str | None) -> str:
         engine = self.compiler.engine
@@ -433,7 +447,7 @@ def _paired(opened: Sequence[_Stage], what: str) -> list[list[str]]:
     ]
 
 
-def _org_values(org: str, declared: Reconciliation) -> tuple[str | None, ...]:
+def _org_values(org: str, declared: Reconciliation) -> Org:
     """Return the values of the org columns that the ledger shows as ``org``."""
     columns = declared.by.columns
     words = org.split(" / ") if len(columns) > 1 else [org]

@@ -48,8 +48,8 @@ from dq.model.reconciliation import Allowance, Explained, Ladder, Reconciliation
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
 from dq.model.table import Table
+from dq.orgs import names_of_orgs
 from dq.sql.names import date_of
-from dq.sql.statements import Compiler
 
 STAGES_AT_ONCE = 8
 """How many stages are counted side by side; each lies in a database of its own as a rule."""
@@ -141,7 +141,7 @@ def _count(declared: Reconciliation, stage: Stage, sample: str | None, connect: 
         rows = datasource.fetch(compiler.count_by(stage.measure, stage.where, by_day=by_day, sample=sample))
         counts: dict[_Key, Count] = {}
         null_sums: set[_Key] = set()
-        called = _called(declared, stage, datasource, compiler)
+        called = names_of_orgs(declared, stage, datasource, compiler)
         for row in rows:
             org = called(row[: len(columns)] if stage.org is None else (stage.org,))
             day = Interval.of_day(date_of(row[len(columns)])) if by_day else context.interval
@@ -166,47 +166,6 @@ def _count(declared: Reconciliation, stage: Stage, sample: str | None, connect: 
     except ValueError as error:
         return _Counted(error=f"stage {stage.name!r}: {error}")
     return _Counted(counts, frozenset(null_sums), max(samples, default=(0, ""))[1])
-
-
-def _called(
-    declared: Reconciliation, stage: Stage, datasource: Datasource, compiler: Compiler
-) -> Callable[[Sequence[object]], _Org]:
-    """Return what gives the name that the other stages have for an org of this one.
-
-    Raises:
-        DqError: when the query of its ``mapping`` is refused or breaks, or gives an org two names.
-    """
-    by, width = declared.by, len(declared.by.columns)
-
-    def normal(values: Sequence[object]) -> _Org:
-        return tuple(_normal(value, stage.normalise) for value in by.group(values).values)
-
-    if isinstance(stage.mapping, str):
-        pairs = datasource.fetch(compiler.total(stage.mapping))
-        if pairs and len(pairs[0]) != 2 * width:
-            raise MeasureError(f"its mapping returns {len(pairs[0])} columns instead of {2 * width}")
-        known = [(normal(pair[:width]), by.group(pair[width:]).values) for pair in pairs]
-    else:
-        known = [(by.key(old).values, by.key(new).values) for old, new in stage.mapping.items()]
-    names = dict(known)
-    for old, new in known:
-        if names[old] != new:
-            labels = (Group(by.columns, org).label for org in (old, names[old], new))
-            raise MeasureError("its mapping calls {} both {} and {}".format(*labels))
-
-    def called(values: Sequence[object]) -> _Org:
-        org = normal(values)
-        return names.get(org, org)
-
-    return called
-
-
-def _normal(value: str | None, how: Sequence[str]) -> str | None:
-    if value is None:
-        return None
-    for one in how:
-        value = re.sub(r"^0+(?=.)", "", value) if one == "no leading zeros" else str(getattr(value, one)())
-    return value
 
 
 def _number(value: object) -> Count:

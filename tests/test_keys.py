@@ -17,6 +17,7 @@ from uuid import UUID
 
 import duckdb
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -560,6 +561,27 @@ def test_an_org_of_two_columns_as_the_ledger_shows_it(shop: Pair) -> None:
         shop.compare(made, org="14")
 
 
+def test_orgs_that_are_called_otherwise_at_a_stage(shop: Pair) -> None:
+    shop.live["b"].run("UPDATE b SET customer = 1014 WHERE code = 'ID-9'")
+
+    def mapped(mapping: Any, **more: Any) -> Reconciliation:
+        made = orders(b=more)
+        stage = evolve(made.stages[1], mapping=mapping)
+        return evolve(made, stages=(made.stages[0], stage))
+
+    assert told(shop.compare(orders(), org="14")) == [("missing", "2")]
+    assert told(shop.compare(mapped({1014: 14}), org="14")) == [("missing", "2"), ("extra", "9")]
+    assert told(shop.compare(mapped("SELECT 1014, 14"), org="14")) == [("missing", "2"), ("extra", "9")]
+    assert shop.compare(mapped({14: "fourteen"}), org="fourteen").rows == (0, 1)
+    assert shop.compare(mapped({15: "14"}, where="code <> 'ID-1'"), org="14").rows == (2, 1)
+    with pytest.raises(MeasureError, match="stage 'b': its mapping returns 1 columns instead of 2"):
+        shop.compare(mapped("SELECT 1014"), org="14")
+    shop.live["a"].run("UPDATE a SET org = '014' WHERE org = '14'")
+    made = orders()
+    normal = evolve(made, stages=(evolve(made.stages[0], normalise=("no leading zeros",)), made.stages[1]))
+    assert told(shop.compare(normal, org="14")) == [("missing", "2")]
+
+
 def test_an_org_is_itself_whatever_the_collation(live: Live) -> None:
     live.load(
         "t", {"id": "bigint", "org": OWN.get((live.name, "varchar(200)"), "text")}, enumerate(("a", "A", "a ", "ä", ""))
@@ -779,7 +801,8 @@ def test_values_are_printed_beside_each_other(run: Callable[..., Any]) -> None:
         (["--org", "3"], "give --keys too"),
         (["--stage", "lake"], "give --keys too"),
         (["--distinct"], "give --keys too"),
-        (["--keys", "--html", "x.html"], "it writes no report"),
+        (["--keys", "--html", "x.html"], "without a ledger or a report"),
+        (["--keys", "--why"], "without a ledger or a report"),
         (["--keys", "--stage", "lak"], "did you mean 'lake'?"),
         (["--keys", "--stage", "shop"], "no stage 'shop' is held against shop"),
         (["--keys", "--org", "77"], "shop or lake has no org '77' in 2026-11-20"),

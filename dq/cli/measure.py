@@ -244,8 +244,8 @@ def reconcile(
     wanted = list(dict.fromkeys(names))
     if not keys and (org is not None or stages or distinct):
         raise click.UsageError("--org, --stage and --distinct say which keys are compared; give --keys too.")
-    if keys and (len(wanted) > 1 or html or eml):
-        raise click.UsageError("--keys lists the keys of one reconciliation; it writes no report.")
+    if keys and (len(wanted) > 1 or html or eml or wants_why):
+        raise click.UsageError("--keys lists the keys of one reconciliation, without a ledger or a report.")
     if len(wanted) > 1 and (html or eml):
         raise click.UsageError("--html and --eml write one report; name one reconciliation.")
     interval = wanted_days(day, first, last, app.judgement_time().date())
