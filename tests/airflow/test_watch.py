@@ -44,6 +44,8 @@ with DAG(
     start_date=datetime.fromisoformat(os.environ["SINCE"]),
     catchup=True,
     max_active_runs=2,
+    # What is killed with the scheduler is tried again: else its data never comes, and nothing resolves.
+    default_args={"retries": 5, "retry_delay": timedelta(seconds=5)},
 ):
     collect()
 """
@@ -152,6 +154,7 @@ def test_a_dead_scheduler_pages_within_a_minute_of_what_was_promised_and_it_reso
     looking = threading.Thread(target=look)
     looking.start()
     try:
+        components.wait_for(lambda: set(components.runs("collect").values()) == {"success"}, 60, "no run is under way")
         components.kill("scheduler")
         watchers.kill()
         with turned_away(store):
