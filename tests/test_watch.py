@@ -580,6 +580,10 @@ def test_a_budget_that_is_spent_is_an_incident_and_the_report_says_so(world: Wor
     assert world.open()["raw/budget: in time"] == "error"
     told = " ".join(json.dumps(post) for post in world.receivers.slack.posts)
     assert "1 of 2 partitions in time in 28d (50%, promised 60%)" in told
+    _, said, _ = dq(world, "sla", "status")
+    assert ["raw", "-25%"] in [[line.split()[0], line.split()[-2]] for line in said.splitlines() if line.strip()]
+    document = json.loads(dq(world, "sla", "status", "raw", "--json")[1])
+    assert document["promises"][0]["budgets"] == [{"what": "on_time", "goal": 0.6, "left": -0.25, "state": "spent"}]
     code, said, _ = dq(world, "sla", "report", "--html", str(tmp_path / "sla.html"))
     assert code == 1
     assert "raw: error: 1 of 2 partitions in time in 28d (50%, promised 60%)" in said

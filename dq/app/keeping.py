@@ -13,6 +13,7 @@ from dq import events
 from dq.alerting.silences import a_name
 from dq.app.overdue import kind_of_promise, promised_by
 from dq.app.session import Promising, all_promised, in_transaction, judgement_time, transaction
+from dq.model.budget import Budget
 from dq.model.errors import UsageError
 from dq.model.interval import Interval
 from dq.model.kept import Answer, Kept
@@ -46,6 +47,7 @@ class Standing:
         open: what is due or late and has not come, the one that was due first at the front.
         last: the newest of which it is known what came of it; None: none yet.
         next_due: when the next partition is due that has not ended yet, UTC; None: nobody can say.
+        budgets: its error budgets.
     """
 
     kind: str
@@ -55,6 +57,7 @@ class Standing:
     open: tuple[Kept, ...]
     last: Kept | None
     next_due: datetime | None
+    budgets: tuple[Budget, ...]
 
 
 def standings(project: Project, names: Iterable[str] = (), now: datetime | None = None) -> tuple[Standing, ...]:
@@ -71,8 +74,9 @@ def standings(project: Project, names: Iterable[str] = (), now: datetime | None 
     """
     now = now or judgement_time()
     promised = promised_of(project, names, now)
+    longest = max([PAST, *(subject.sla.window for subject, _ in promised.values())])
     by_subject: dict[Key, list[Kept]] = {}
-    for one in kept(project, now - PAST, [name for _, name in promised] if names else ()):
+    for one in kept(project, now - longest, [name for _, name in promised] if names else ()):
         by_subject.setdefault((one.kind, one.subject), []).append(one)
     found = [_standing(subject, by_subject.get(key, ()), now) for key, (subject, _) in promised.items()]
     first = {s.subject: s.open[0].due_at if s.open else s.next_due or now for s in found}
@@ -94,6 +98,7 @@ def _standing(subject: Subject, mine: Sequence[Kept], now: datetime) -> Standing
         open=tuple(one for one in mine if one.answer.waits or one.answer.overdue),
         last=ended[-1] if ended else None,
         next_due=subject.sla.deadline(ahead) if subject.sla.promises(ahead) else None,
+        budgets=budgets(mine, subject.sla, now, subject.cadence),
     )
 
 

@@ -27,6 +27,7 @@ from dq.model.duration import format_duration
 
 if TYPE_CHECKING:
     from dq.app import DatasetStatus, Standing
+    from dq.model.budget import Budget
     from dq.model.kept import Kept
     from dq.project import Project
     from dq.sla.evaluate import SlaVerdict
@@ -133,6 +134,8 @@ dq sla status --json
 def status(*, names: Sequence[str], as_json: bool, project_path: Path | None) -> int:
     """Show how each promise stands, as it was last judged: late ones first, then what is due next. Nothing is judged.
 
+    Of several error budgets of a promise the one of which least is left is shown.
+
     Below it: who watches, and when each watcher was last heard of. Without a watcher nothing is judged but what runs.
     """
     from dq import app
@@ -153,7 +156,8 @@ def status(*, names: Sequence[str], as_json: bool, project_path: Path | None) ->
         )
         return code
     if found:
-        table(("of", "promise", "now", "since or due", "owner"), [_standing_line(one) for one in found])
+        heads = ("of", "promise", "now", "since or due", "budget left", "owner")
+        table(heads, [_standing_line(one) for one in found])
     else:
         say("nothing is promised: nothing that loads has an sla=")
     for sign in watchers:
@@ -166,15 +170,31 @@ def status(*, names: Sequence[str], as_json: bool, project_path: Path | None) ->
 
 
 def _standing_line(one: Standing) -> tuple[object, ...]:
+    now, at = _stands(one)
+    return one.subject, one.promise, now, at, _left(one.budgets), one.owner
+
+
+def _left(budgets: Sequence[Budget]) -> str:
+    """Return how much of the budget of which least is left, in whole percent; ``none``: nothing may be missed."""
+    left = [budget.left for budget in budgets if budget.left is not None]
+    if left:
+        return f"{min(left) * 100 // 1}%"
+    if any(budget.valid for budget in budgets):
+        return "broken" if any(budget.good < budget.valid for budget in budgets) else "none"
+    return ""
+
+
+def _stands(one: Standing) -> tuple[str, str]:
+    """Return how it stands, and since when, or when it is due."""
     first = one.open[0] if one.open else None
     if first is not None and first.answer.overdue:
         others = sum(kept.answer.overdue for kept in one.open) - 1
         more = f", and {others} more" if others else ""
-        return one.subject, one.promise, f"{first.answer}: {first.part}{more}", clock(first.due_at), one.owner
+        return f"{first.answer}: {first.part}{more}", clock(first.due_at) or ""
     if first is not None:
-        return one.subject, one.promise, f"{first.answer}: {first.part}", clock(first.due_at), one.owner
+        return f"{first.answer}: {first.part}", clock(first.due_at) or ""
     last = "nothing yet" if one.last is None else f"{one.last.answer}: {one.last.part}"
-    return one.subject, one.promise, last, clock(one.next_due) or "", one.owner
+    return last, clock(one.next_due) or ""
 
 
 def _standing_json(one: Standing) -> dict[str, Any]:
@@ -186,6 +206,15 @@ def _standing_json(one: Standing) -> dict[str, Any]:
         "open": [_kept_json(kept) for kept in one.open],
         "last": None if one.last is None else _kept_json(one.last),
         "next_due": _iso(one.next_due),
+        "budgets": [
+            {
+                "what": budget.what,
+                "goal": float(budget.goal),
+                "left": None if budget.left is None else float(budget.left),
+                "state": str(budget.state),
+            }
+            for budget in one.budgets
+        ],
     }
 
 

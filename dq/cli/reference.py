@@ -125,7 +125,8 @@ NULL is allowed).
 to know), `sentence`.
 
 `dq sla status --json` writes `exit_code`, `environment`, `watchers[]` (`name`, `started_at`, `seen_at`) and
-`promises[]`: `kind`, `name`, `owner`, `promise` (in words), `next_due`, `last` and `open[]`, each with `part`,
+`promises[]`: `kind`, `name`, `owner`, `promise` (in words), `next_due`, `budgets[]` (`what`, `goal`, `left` as a share,
+`state`), `last` and `open[]`, each with `part`,
 `interval`, `due_at`, `answer`, `arrived_at`, `late_seconds`, `wrong`, `excuse`, `cause`.
 
 `dq sla report --json` writes `exit_code`, `environment`, `made_at`, `total`, `datasets[]`, `owners[]`, `misses[]`,
