@@ -118,5 +118,5 @@ def test_what_a_run_promises_is_written_down_early_where_it_warns(airflow, line)
         assert found["laid out"] == ["10:00:00", "10:30:00"]
     else:
         assert found["laid out"] == ["dq: a run is made", "dq: due within 10h", "dq: due within 10h30m"]
-        assert "run 1 of shop.never_due is not promised: the calendar (on 1 days of its own) has no day" in told
+        assert "run 1 of shop.never_due is not promised: the calendar (1 named day) has no day" in told
         assert told.endswith("it waits until the grace is over\n")
