@@ -190,6 +190,9 @@ OVERDUE = {
 MISSED = ("met_after_miss", "late_but_done", *OVERDUE.values())
 
 
+LONG_AFTER = timedelta(days=366)
+
+
 def truth(life: Life, outages: Iterable[Outage], at: datetime) -> tuple[str, datetime | None]:
     """What is true of a partition at a moment, as far as it was seen: the answer, and when it was there."""
     p, seen = life.of, [s for s in life.seen if s.at <= at]
@@ -291,7 +294,8 @@ def live_through(life: Life, outages: Sequence[Outage], looks: Sequence[Look], m
             found.tell()
         if found.at_rest:
             break
-    if found.answer in MISSED and any(outage.covers(life, looks[-1].at) for outage in outages):
+    asked = looks[-1].at + LONG_AFTER
+    if found.answer in MISSED and any(outage.covers(life, asked) for outage in outages):
         found.answer = "excused"  # whoever asks later is told what is known then
     return found
 
