@@ -206,13 +206,23 @@ def truth(life: Life, outages: Iterable[Outage], at: datetime) -> tuple[str, dat
             return "excused", first
         return ("late_but_done" if p.severity(first - life.due) is None else "met_after_miss"), first
     says = [s.state for s in seen if s.source == "airflow"][-1:]
-    speaks = says[0] if says and says != ["unreachable"] else seen[-1].state if seen else "waiting"
+    speaks = says[0] if says and says != ["unreachable"] else newest_word(seen)
     if excused or speaks == "skipped":
         return "excused", None
     if at - life.due <= p.grace:
         risk = p.warn is not None and (life.due - at <= p.warn or speaks in ("failed", "paused"))
         return ("at_risk" if risk else "pending"), None
     return OVERDUE[speaks], None
+
+
+def newest_word(seen: Sequence[Sight]) -> str:
+    """Return what was seen last; who only says the same again says nothing."""
+    words: dict[str, str] = {}
+    newest = "waiting"
+    for sight in seen:
+        if words.get(sight.source) != sight.state:
+            words[sight.source] = newest = sight.state
+    return newest
 
 
 @define
