@@ -283,6 +283,25 @@ def test_messages_that_do_not_leave_are_told_by_another_way_until_they_do(world:
     assert {(alert.opens, alert.resolves) for alert in world.receivers.pagerduty.alerts.values()} == {(1, 0), (1, 1)}
 
 
+def test_when_nobody_hears_that_messages_are_stuck_the_switch_is_not_called(world: World, monkeypatch) -> None:
+    world.receivers.slack.fail_next(503, times=1_000)
+    world.receivers.pagerduty.fail_next(503, times=1_000)
+    monkeypatch.setattr("dq.app.watching.STUCK", timedelta(0))
+    monkeypatch.setattr("dq.app.watching.PING_EVERY", 0.0)
+    for clock in ("01:31", "01:32", "01:33"):  # raw is late; that the team has not heard of it is decided in the last
+        world.another().round(at(clock))
+    assert world.open()["outbox/team"] == "error"
+    world.ping.calls.clear()
+    done = world.another().round(at("01:34"))
+    assert done.judged and done.told and not world.ping.calls
+    world.receivers.slack.fail_no_more()
+    world.receivers.pagerduty.fail_no_more()
+    app.retry_now(app.open_project(world.root), "ann")
+    world.another().round(at("01:35"))
+    world.another().round(at("01:36"))
+    assert world.ping.calls
+
+
 def test_an_airflow_that_is_watched_no_more_is_no_incident(world: World) -> None:
     world.airflow.stop()
     world.round("00:20")

@@ -15,7 +15,7 @@ What is told about an Airflow, and about what cannot be told:
 
 What is open of these and was found by a watcher that is no more ends with the first round of the next one; so does what
 is about an Airflow that ``dq.toml`` no longer names. Where nothing can be told, because ``alerting/routes.toml`` is
-refused, the dead-man's switch is not called.
+refused or the word that messages have not left has not left itself, the dead-man's switch is not called.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from datetime import UTC, datetime, timedelta
 from attrs import define, field, frozen
 
 from dq.alerting.fold import News
-from dq.alerting.incidents import open_keys
+from dq.alerting.incidents import group_key, open_keys
+from dq.alerting.undelivered import Undelivered
 from dq.app.closing import pump
 from dq.app.folding import fold_news
 from dq.app.looking import Eyes, Looked, look
@@ -111,6 +112,7 @@ class Watcher:
         problems: list[str] = []
         looked = nothing = Looked()
         judged, told, sent, undelivered = False, False, 0, 0
+        stuck: tuple[Undelivered, ...] = ()
         verdicts: tuple[SlaVerdict, ...] = ()
         with _told(problems):
             self._reload()
@@ -122,23 +124,23 @@ class Watcher:
             judged = True
         if looked is not nothing:  # else all would seem well
             with _told(problems):
-                undelivered = self._tell_of_others(looked, now)
+                stuck = self._tell_of_others(looked, now)
         with _told(problems):
             report = pump(self.project)
-            told, sent, undelivered = True, report.sent, max(undelivered, report.waiting + report.dead)
+            told, sent, undelivered = True, report.sent, report.waiting + report.dead
             problems += (*report.problems, *report.reasons)
         if judged:
             with _told(problems):
                 lives = self.project.environment, self.name, self.started_at, datetime.now(UTC)
                 in_transaction(self.project, watchers.lives, *lives)
-                if told:
+                if told and not any(self._is_word_of_it(one) for one in stuck):
                     self._ping()
         return Round(
             at=now,
             looked=looked,
             verdicts=verdicts,
             sent=sent,
-            undelivered=undelivered,
+            undelivered=max(undelivered, len(stuck)),
             judged=judged,
             told=told,
             whole=not (self._refused or self.project.failures or looked.unjudged),
@@ -161,10 +163,10 @@ class Watcher:
             self._files, self._refused = files, False
             self._eyes.airflows.clear()
 
-    def _tell_of_others(self, looked: Looked, now: datetime) -> int:
-        """Tell of Airflows, channels and declarations that are not well; return how many messages are stuck."""
+    def _tell_of_others(self, looked: Looked, now: datetime) -> tuple[Undelivered, ...]:
+        """Tell of Airflows, channels and declarations that are not well; return the messages that are stuck."""
         long_ago = datetime.now(UTC) - STUCK  # delivery goes by the real clock
-        stuck = [one for one in waiting(self.project) if one.channel and one.since and one.since <= long_ago]
+        stuck = tuple(one for one in waiting(self.project) if one.channel and one.since and one.since <= long_ago)
         bad: dict[IncidentKey, str] = {}
         for name, why in looked.down.items():
             bad[self._key("airflow", name, "API")] = why
@@ -190,7 +192,11 @@ class Watcher:
             known = open_keys(connection, self.project.environment, "airflow", "watch")
         if bad or known:
             in_transaction(self.project, fold_news, self._news(bad, known, looked.down, now), now)
-        return len(stuck)
+        return stuck
+
+    def _is_word_of_it(self, one: Undelivered) -> bool:
+        """Return whether it is the word that messages have not left."""
+        return one.kind == "state" and one.row.group_key == group_key(self._key("watch", "outbox", ""))
 
     def _key(self, kind: SubjectKind, subject: str, part: str) -> IncidentKey:
         return IncidentKey(self.project.environment, kind, subject, part)
