@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from dq.model.check import (
     LONGEST_PART,
@@ -89,6 +90,10 @@ class Stage:
     def heading(self) -> str:
         """The heading of its column in reports."""
         return self.title or self.name
+
+
+def _stages(value: Iterable[Stage]) -> tuple[Stage, ...]:
+    return tuple(value)
 
 
 @frozen
@@ -199,6 +204,46 @@ Ladder = tuple[tuple[Severity, Allowance], ...]
 """What is allowed, from mild to severe."""
 
 
+@frozen
+class Level:
+    """A coarser level at which the numbers are judged, too: those of the orgs that it takes together are added up.
+
+    Attributes:
+        by: org columns of the reconciliation, those that are left apart; none: all orgs together.
+        stages: what is counted at this level only, with an org column per column of ``by``, and held against the sum of
+            the baseline as well; so it is at every level that is coarser still.
+        info, warning, error, critical: what is allowed here; by default what the reconciliation allows.
+    """
+
+    by: tuple[str, ...] = field(default=(), converter=words)
+    stages: tuple[Stage, ...] = field(default=(), converter=_stages, kw_only=True)
+    info: object = field(default=None, kw_only=True)
+    warning: object = field(default=None, kw_only=True)
+    error: object = field(default=None, kw_only=True)
+    critical: object = field(default=None, kw_only=True)
+
+    @property
+    def title(self) -> str:
+        """How it is called: ``"by region"``, ``"of all"``."""
+        return f"by {', '.join(self.by)}" if self.by else f"of {ALL}"
+
+    @property
+    def rungs(self) -> dict[Severity, object]:
+        """What is declared to be allowed here, by severity."""
+        return _declared(self.info, self.warning, self.error, self.critical)
+
+    def check(self, stage: Stage) -> str:
+        """Return the name of the check that a stage is at this level."""
+        return f"{stage.name} {self.title}"
+
+
+ALL = "all"
+"""What all orgs together are called, as an org."""
+
+_NOTHING: dict[str, Any] = dict.fromkeys(map(str, Severity))
+"""No thresholds."""
+
+
 def _declared(*rungs: object) -> dict[Severity, object]:
     return {severity: value for severity, value in zip(Severity, rungs, strict=True) if value is not None}
 
@@ -219,15 +264,15 @@ def _ladder(declared: Mapping[Severity, object]) -> Ladder:
     return rungs
 
 
-def _stages(value: Iterable[Stage]) -> tuple[Stage, ...]:
-    return tuple(value)
-
-
 def _losses(value: Iterable[Explained]) -> tuple[Explained, ...]:
     return tuple(value)
 
 
 def _totals(value: Iterable[Total]) -> tuple[Total, ...]:
+    return tuple(value)
+
+
+def _levels(value: Iterable[Level]) -> tuple[Level, ...]:
     return tuple(value)
 
 
@@ -244,6 +289,8 @@ class Reconciliation(Judged):
             at the stage is not judged there; what is found of one with an owner of its own belongs to that owner.
         stages: in order; the first is the baseline.
         key, values: of every stage that declares none of its own; see :class:`Stage`.
+        levels: coarser levels that are judged, too, such as regions of provinces and the nation of regions, from fine
+            to coarse. Each compared stage is a check of its own there.
         explained: known losses.
         totals: named numbers above the table.
         info, warning, error, critical: allowed per org: a count, a share of the baseline, or a pair (both must be
@@ -264,6 +311,7 @@ class Reconciliation(Judged):
     stages: tuple[Stage, ...] = field(converter=_stages, kw_only=True)
     key: tuple[str, ...] = field(default=(), converter=words, kw_only=True)
     values: tuple[str, ...] = field(default=(), converter=words, kw_only=True)
+    levels: tuple[Level, ...] = field(default=(), converter=_levels, kw_only=True)
     explained: tuple[Explained, ...] = field(default=(), converter=_losses, kw_only=True)
     totals: tuple[Total, ...] = field(default=(), converter=_totals, kw_only=True)
     info: object = field(default=None, kw_only=True)
@@ -315,6 +363,7 @@ class Reconciliation(Judged):
                 yield f"total {total.name!r}: give either datasource= and query=, or sum_of="
             if total.sum_of is not None and total.sum_of not in names:
                 yield f"total {total.name!r}: there is no stage {total.sum_of!r}"
+        yield from self._problems_of_levels(names)
         yield from self._problems_of_thresholds()
         try:
             on_empty = None if self.on_empty == "ok" else self.on_empty
@@ -387,6 +436,27 @@ class Reconciliation(Judged):
                 first = next(iter(widths))
                 if width != widths[first]:
                     yield f"stage {name!r}: its {what} has {width} parts, and that of {first!r} has {widths[first]}"
+
+    def _problems_of_levels(self, names: Sequence[str]) -> Iterator[str]:
+        names = [*names, *(stage.name for level in self.levels for stage in level.stages)]
+        for place, level in enumerate(self.levels):
+            if not set(level.by) < set(self.by.columns) or len(set(level.by)) < len(level.by):
+                yield f"level {level.title}: by= names some, and not all, of the org columns {', '.join(self.by.columns)}"
+                return
+            if any(set(level.by) == set(other.by) for other in self.levels[:place]):
+                yield f"level {level.title}: it is declared twice"
+            if place and not set(level.by) < set(self.levels[place - 1].by):
+                yield f"level {level.title}: it is not coarser than the level before it, {self.levels[place - 1].title}"
+            for stage in level.stages:
+                if names.count(stage.name) > 1:
+                    yield f"level {level.title}: stage {stage.name!r}: the name is declared twice"
+                if stage.after is not None:
+                    yield f"level {level.title}: stage {stage.name!r}: after= is for stages of the reconciliation"
+        for level in self.levels:
+            try:
+                self.at(level)
+            except DeclarationError as error:
+                yield f"level {level.title}: {str(error).removeprefix(f'reconciliation {self.name!r}: ')}"
 
     def _problems_of_losses(self, stages: Collection[str]) -> Iterator[str]:
         for known in self.explained:
@@ -470,6 +540,41 @@ class Reconciliation(Judged):
     def parts(self) -> tuple[Stage | Explained, ...]:
         """What is judged: the compared stages, and the known losses of which not any number may be lost."""
         return (*self.compared, *(known for known in self.explained if known.is_judged))
+
+    def at(self, level: Level) -> Reconciliation:
+        """Return what is judged at ``level``: the sums of the stages, and what is counted there or at a finer level.
+
+        Raises:
+            DeclarationError: when what is declared of the level is refused.
+        """
+        by = By(level.by or (ALL,))
+        place = self.levels.index(level)
+        stages = [*self.stages, *(stage for one in self.levels[: place + 1] for stage in one.stages)]
+        allowed = level.rungs or self._rungs
+        shares = any(one.share is not None for _, one in _ladder(allowed))
+        return evolve(
+            self,
+            by=by,
+            stages=[self._at(level, stage) for stage in stages],
+            explained=[
+                evolve(known, **_NOTHING, counted=known.counted and self._at(level, known.counted))
+                for known in self.explained
+            ],
+            levels=(),
+            totals=(),
+            orgs={},
+            notes={},
+            confidence=self.confidence if shares else None,
+            **(_NOTHING | {str(severity): value for severity, value in allowed.items()}),
+        )
+
+    def _at(self, level: Level, stage: Stage) -> Stage:
+        """Return a stage as it is at ``level``, with the thresholds of that, where that has any."""
+        own = level.by and stage in level.stages
+        as_is: dict[str, Any] = {"by": None, "mapping": {}, "normalise": (), "org": None if level.by else ALL}
+        called = {} if own else as_is
+        allowed = _NOTHING if level.rungs and stage not in level.stages else {}
+        return evolve(stage, **called, **allowed)
 
     @property
     def title(self) -> str:
