@@ -71,7 +71,7 @@ from dq.model.check import Check, Suite
 from dq.model.dataset import Dataset
 from dq.model.failing import ShowRows
 from dq.model.group import By
-from dq.model.reconciliation import Explained, Reconciliation, Stage, Total
+from dq.model.reconciliation import Explained, Level, Reconciliation, Stage, Total
 from dq.model.sla import Sla
 from dq.model.table import Table
 from dq.model.thresholds import above, at_least, at_most, below, between, exactly, outside
@@ -103,6 +103,7 @@ __all__ = [
     "HasLength",
     "Increasing",
     "IsNull",
+    "Level",
     "Like",
     "Matches",
     "Max",

@@ -32,7 +32,7 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from fractions import Fraction
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from dq.checks.confidence import lower_bound
 from dq.checks.judge import name_worst
@@ -44,7 +44,7 @@ from dq.model.errors import DqError, MeasureError
 from dq.model.group import By, Group
 from dq.model.interval import Interval
 from dq.model.ledger import Column, Count, KnownLoss, Ledger, LedgerRow
-from dq.model.reconciliation import Allowance, Explained, Ladder, Reconciliation, Stage, Total
+from dq.model.reconciliation import ALL, Allowance, Explained, Ladder, Reconciliation, Stage, Total
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
 from dq.model.table import Table
@@ -56,9 +56,6 @@ STAGES_AT_ONCE = 8
 
 _COUNTS = re.compile(r"\s*count\s*\(", re.IGNORECASE)
 """What counts records, of which a share can be drawn."""
-
-_ADDS_UP = re.compile(r"\s*(count|sum)\s*\((?!\s*distinct\b)", re.IGNORECASE)
-"""What of several orgs is that of all of them when it is added up."""
 
 _Org = tuple[str | None, ...]
 _Key = tuple[Interval, _Org]
@@ -98,11 +95,16 @@ def reconcile(
         counting = [
             pool.submit(_count, declared, stage, sample, connect, context) for stage, sample in declared.counted
         ]
+        at_levels = {
+            stage.name: pool.submit(_count, here, stage, None, connect, context)
+            for here, stage in declared.counted_at_levels
+        }
         totalling = [
             pool.submit(_total, total, connect, context) for total in declared.totals if total.query is not None
         ]
         counted = [future.result() for future in counting]
         queried = iter([future.result() for future in totalling])
+        of_levels = {name: future.result() for name, future in at_levels.items()}
     stages = dict(zip((s.name for s in declared.stages), counted, strict=False))
     losses = dict(zip((k.name for k in declared.explained if k.counted), counted[len(declared.stages) :], strict=True))
     rows = tuple(_rows(declared, stages, losses))
@@ -112,6 +114,8 @@ def reconcile(
         *_judge(declared, stages, losses, rows, expected, None if by_day else context.interval, keep),
         *_judge_losses(declared, stages, losses, lost),
     )
+    levels = tuple(_levels(declared, stages | of_levels, losses, expected, context, environment))
+    results = (*results, *(result for level in levels for result in level.results))
     totals = tuple(
         (total.name, *(_sum_of(stages[total.sum_of]) if total.sum_of is not None else next(queried)))
         for total in declared.totals
@@ -128,7 +132,62 @@ def reconcile(
         severity=max((r.severity for r in results if r.severity is not None), default=None),
         still_bad=still_bad,
         losses=tuple(known for known in lost.values() if known.count),
+        levels=levels,
     )
+
+
+def _levels(
+    declared: Reconciliation,
+    stages: Mapping[str, _Counted],
+    losses: Mapping[str, _Counted],
+    expected: tuple[Group, ...] | str,
+    context: Context,
+    environment: str,
+) -> Iterator[Ledger]:
+    """Yield what the counts come to at each coarser level."""
+    columns = dict.fromkeys(stages, declared.by.columns)
+    columns |= {stage.name: level.by for level in declared.levels for stage in level.stages}
+    for level in declared.levels:
+        here = declared.at(level)
+        added = {s.name: _added_up(stages[s.name], columns[s.name], level.by) for s in here.stages}
+        lost = {name: _added_up(counted, declared.by.columns, level.by) for name, counted in losses.items()}
+        wanted = expected
+        if not isinstance(expected, str):
+            parts = dict.fromkeys(_part(org.values, org.columns, level.by) for org in expected)
+            wanted = tuple(here.by.group(org) for org in parts)
+        rows = tuple(_rows(here, added, lost))
+        single = None if context.by_day else context.interval
+        names = {stage.name: level.check(stage) for stage in here.stages}
+        results = [
+            evolve(result, check=names[result.check]) for result in _judge(here, added, lost, rows, wanted, single, ())
+        ]
+        yield Ledger(
+            reconciliation=declared.name,
+            pipeline=f"{declared.title} {level.title}",
+            environment=environment,
+            interval=context.interval,
+            columns=tuple(_columns(here)),
+            rows=tuple(sorted(rows, key=_worst_first)),
+            totals=(),
+            results=tuple(results),
+            severity=max((r.severity for r in results if r.severity is not None), default=None),
+        )
+
+
+def _part(org: _Org, columns: Sequence[str], wanted: Sequence[str]) -> _Org:
+    """Return the values that an org has of some of its columns; of none: that all are meant."""
+    return tuple(org[columns.index(name)] for name in wanted) or (ALL,)
+
+
+def _added_up(counted: _Counted, columns: Sequence[str], wanted: Sequence[str]) -> _Counted:
+    """Return the counts of the orgs that have the same values in the wanted columns."""
+    if tuple(columns) == tuple(wanted):
+        return counted
+    counts: dict[_Key, Count] = {}
+    for (interval, org), count in counted.counts.items():
+        key = (interval, _part(org, columns, wanted))
+        counts[key] = counts.get(key, 0) + count
+    return _Counted(counts, error=counted.error)
 
 
 def _count(declared: Reconciliation, stage: Stage, sample: str | None, connect: _Connect, context: Context) -> _Counted:
@@ -146,7 +205,7 @@ def _count(declared: Reconciliation, stage: Stage, sample: str | None, connect: 
             org = called(row[: len(columns)] if stage.org is None else (stage.org,))
             day = Interval.of_day(date_of(row[len(columns)])) if by_day else context.interval
             key = (day, org)
-            if key in counts and not _ADDS_UP.match(stage.measure):
+            if key in counts and not stage.adds_up:
                 name = Group(by.columns, org).label
                 raise MeasureError(f"several orgs are called {name}, and their {stage.measure} cannot be added up")
             if row[-1] is None:

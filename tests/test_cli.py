@@ -531,6 +531,35 @@ def test_the_json_document_of_a_reconciliation(dq: Dq) -> None:
     assert all(row["severity"] is None for row in others)
 
 
+@pytest.mark.slow
+def test_a_coarser_level_is_judged_shown_and_gone_when_it_is_declared_no_more(dq: Dq, project: Path) -> None:
+    file = project / "reports/pipeline.py"
+    bought = 'Stage("bought", Table("shop", "messages", partition="day"), measure="sum(msgs) + 7")'
+    levels = f'    levels=[Level(stages=[{bought}], critical=5)],\n    error="70%"'
+    was = file.read_text()
+    file.write_text(was.replace('    error="10%"', levels).replace("Explained, ", "Explained, Level, "))
+    assert dq("lint").returncode == 0
+    asked = dq("explain", "pipeline").stdout
+    assert "stage bought" in asked and "SUM(msgs) + 7" in asked
+    done = dq("reconcile", "pipeline")
+    assert done.returncode == 1, done.stderr
+    assert "bought of all: fail: 1 of 1 orgs differs: all" in done.stdout
+    assert "lake of all: fail: 1 of 1 orgs differs: all" in done.stdout
+    said = done.stdout[done.stdout.index("Shop to lake of all:") :].splitlines()
+    assert said[2].split()[:10] == ["2026-11-20", "all", "157", "127", "30", "19.1", "164", "-7", "-4.5", "30"]
+    document = json.loads(dq("reconcile", "pipeline", "--json").stdout)
+    (level,) = document["ledger"]["levels"]
+    assert level["title"] == "Shop to lake of all"
+    assert [row["discrepancy"] for row in level["rows"]] == [{"lake": 30, "bought": -7}]
+    assert {r["check"]: r["outcome"] for r in document["results"]} == {
+        "lake": "pass", "lake of all": "fail", "bought of all": "fail",
+    }  # fmt: skip
+    assert "of all" in dq("alerts").stdout
+    file.write_text(was)
+    dq("reconcile", "pipeline")
+    assert "of all" not in dq("alerts").stdout
+
+
 def test_run_takes_a_reconciliation_too(dq: Dq) -> None:
     document = json.loads(dq("run", "pipeline", "--date", "2026-11-19", "--json").stdout)
     assert (document["kind"], document["exit_code"]) == ("reconciliation", 0)

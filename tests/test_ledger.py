@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dq import By, Explained, Reconciliation, Stage, Table
+from dq import By, Explained, Level, Reconciliation, Stage, Table
 from dq.context import Context
 from dq.datasource import Datasource, Row, SqlDatasource
 from dq.ledger import reconcile
@@ -127,6 +127,40 @@ def test_nation_against_regions_shows_no_difference(
     assert len(ledger.rows) == 1_781
     assert ledger.severity is None
     assert not any(row.discrepancy["regions"] for row in ledger.rows)
+
+
+@pytest.mark.slow
+def test_provinces_regions_and_the_nation_are_held_against_each_other(connect: Callable[[str], Datasource]) -> None:
+    def table(datasource: str, name: str) -> Table:
+        return Table(datasource, name, partition="report_date")
+
+    cases = "sum(totale_casi)"
+    italy = Reconciliation(
+        "italy",
+        by=By(("region_name", "province_name")),
+        stages=[Stage("provinces", table("archive", "province_daily"), measure=cases)],
+        levels=[
+            Level("region_name", stages=[Stage("regions", table("warehouse", "region_daily"), measure=cases)]),
+            Level(stages=[Stage("nation", table("warehouse", "nation_daily"), measure=cases)]),
+        ],
+        critical=0,
+    )
+    ledger = whole_period(connect, italy)
+    regions, nation = ledger.levels
+    found = {(str(row.interval), row.org.label): row.discrepancy["regions"] for row in regions.rows if row.severity}
+    with (ROOT / "tests/data/truth_region_vs_province.csv").open(encoding="utf-8") as file:
+        truth = {(row["report_date"], row["region_name"]): int(row["diff"]) for row in csv.DictReader(file)}
+    assert found == truth
+    assert len(nation.rows) == 1_781 and {row.org.label for row in nation.rows} == {"all"}
+    by_day: dict[str, int] = {}
+    for (day, _), count in truth.items():
+        by_day[day] = by_day.get(day, 0) + count
+    of_nation = {str(row.interval): row.discrepancy for row in nation.rows if row.severity}
+    assert {day: {"regions": n, "nation": n} for day, n in by_day.items() if n} == of_nation
+    assert {r.check for r in ledger.results} == set(italy.checks)
+    assert italy.checks == ("regions by region_name", "regions of all", "nation of all")
+    assert ledger.severity is Severity.CRITICAL
+    assert ledger_from_json(ledger_to_json(ledger)) == ledger
 
 
 def test_one_day_is_judged_per_org(connect: Callable[[str], Datasource], declared: dict[str, Reconciliation]) -> None:
@@ -555,3 +589,67 @@ def test_nothing_is_lost_in_the_ledger(a: dict[str, int], b: dict[str, int]) -> 
     assert sum(row.discrepancy["b"] for row in ledger.rows) == sum(a.values()) - sum(b.values())
     if a and b:
         assert (ledger.severity is None) is (a == b or all(a.get(k, 0) == b.get(k, 0) for k in a.keys() | b.keys()))
+
+
+TOWNS = By(("region", "town"))
+
+
+def test_what_is_a_little_everywhere_is_much_at_a_coarser_level() -> None:
+    """Missing and too many cancel at a coarser level, too: each level says what is true there."""
+    settings = {"critical": 5, "levels": [Level("region", warning=5, critical=8), Level(critical=8)]}
+    ledger = ledger_of(
+        by=TOWNS,
+        settings=settings,
+        a=[("n", "x", 10), ("n", "y", 10), ("n", "z", 10), ("s", "x", 10), ("s", "y", 10)],
+        b=[("n", "x", 7), ("n", "y", 7), ("n", "z", 7), ("s", "x", 6), ("s", "y", 14)],
+    )
+    checks = {(r.check, r.group and r.group.label): (r.severity, r.observed) for r in ledger.results}
+    assert checks == {
+        ("b", None): (None, 9),
+        ("b by region", None): (Severity.CRITICAL, 9),
+        ("b by region", "n"): (Severity.CRITICAL, 9),
+        ("b of all", None): (Severity.CRITICAL, 9),
+        ("b of all", "all"): (Severity.CRITICAL, 9),
+    }
+    region, whole = ledger.levels
+    assert shown(region) == {"n": (30, 21, 9, Fraction(9, 30), ()), "s": (20, 20, 0, 0, ())}
+    assert shown(whole) == {"all": (50, 41, 9, Fraction(9, 50), ())}
+
+
+def test_losses_expected_orgs_and_errors_at_a_coarser_level() -> None:
+    by = By(("region", "town"), expected=[("n", "x"), ("w", "x")])
+    dead = (Explained("dead", counted=Stage("dead", Table("dead", "t", partition="day"))),)
+    settings = {"critical": 0, "levels": [Level("region")]}
+    a = [("n", "x", 10), ("n", "y", 5)]
+    lost = [("n", "x", 2), ("n", "y", 1)]
+    ledger = ledger_of(by=by, settings=settings, explained=dead, a=a, b=[("n", "x", 8), ("n", "y", 4)], dead=lost)
+    (region,) = ledger.levels
+    (row,) = region.rows
+    assert (row.counts, row.explained, row.severity) == ({"a": 15, "b": 12}, {"dead": 3}, None)
+    assert [(r.outcome, r.group and r.group.label) for r in region.results] == [
+        (Outcome.NO_DATA, None),
+        (Outcome.NO_DATA, "w"),
+    ]
+    for b, outcome in ((None, Outcome.UNMEASURED), ([], Outcome.NO_DATA)):
+        ledger = ledger_of(by=by, settings=settings, explained=dead, a=a, b=b, dead=lost)
+        assert [(r.check, r.outcome) for r in ledger.results] == [("b", outcome), ("b by region", outcome)]
+
+
+@pytest.mark.parametrize(
+    ("levels", "of_b", "words"),
+    [
+        ([Level(("town", "other"))], {}, "level by town, other: by= names some, not all, of the org columns"),
+        ([Level(("region", "town"))], {}, "level by region, town: by= names some, not all"),
+        ([Level(), Level("region")], {}, "level by region: it is not coarser than the level before it, of all"),
+        ([Level("region"), Level("region")], {}, "level by region: it is declared twice"),
+        ([Level("region", stages=[Stage("a", Table("a", "t"))])], {}, "region: stage 'a': the name is declared"),
+        ([Level("region", stages=[Stage("c", Table("a", "t"), after="b")])], {}, "'c': after= is for stages of the"),
+        ([Level("region", stages=[Stage("c", Table("a", "t"), by=TOWNS)])], {}, "'c': it has 2 org columns where the"),
+        ([Level("region", warning="1%", error=3)], {}, "level by region: the thresholds mix counts"),
+        ([Level("region")], {"measure": "count(DISTINCT x)"}, "stage 'b': count(DISTINCT x) of several orgs cannot be"),
+    ],
+)  # fmt: skip
+def test_levels_that_mean_nothing_are_refused(levels: list[Level], of_b: dict[str, Any], words: str) -> None:
+    with pytest.raises(DeclarationError) as refused:
+        ledger_of(by=TOWNS, settings={"critical": 0, "levels": levels}, of_stages={"b": of_b}, a=[], b=[])
+    assert words in str(refused.value)

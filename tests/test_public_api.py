@@ -16,8 +16,8 @@ from dq.model.errors import UsageError
 WORDS = {
     "AddUp", "Aggregate", "Between", "By", "Calendar", "Change", "Check", "ColumnCount", "Compare",
     "ConsistentCasing", "Count", "Dataset", "Decreasing", "DistinctCount", "DistinctShare", "Distribution",
-    "DuplicateCount", "Explained", "Freshness", "Gaps", "HasLength", "Increasing", "IsNull", "Like", "Matches", "Max",
-    "Mean", "Median", "Min", "MostCommon", "NoOverlap", "NoneOf", "NotBetween", "NotIn", "NotLike", "NotMatches",
+    "DuplicateCount", "Explained", "Freshness", "Gaps", "HasLength", "Increasing", "IsNull", "Level", "Like", "Matches",
+    "Max", "Mean", "Median", "Min", "MostCommon", "NoOverlap", "NoneOf", "NotBetween", "NotIn", "NotLike", "NotMatches",
     "NotNull", "OneOf", "Quantile", "Query", "QueryValue", "Ratio", "Reconciliation", "Reference", "RowCount", "Rows",
     "SameAs", "Schema", "Sequential", "Share", "ShowRows", "Sla", "Stage", "StdDev", "Suite", "Sum", "Table",
     "TextLength", "TogetherOneOf", "Total", "Unique", "UniqueCount", "UniqueShare", "UniqueWithinRow", "ValidJson",

@@ -185,12 +185,12 @@ def _unmeasured(declared: Declared, scan_id: str, why: str) -> list[Result]:
     if isinstance(declared, Reconciliation):
         return [
             Result(
-                check=part.name,
+                check=name,
                 outcome=Outcome.UNMEASURED,
                 severity=declared.error_severity,
                 sentence=f"could not be measured: {why}",
             )
-            for part in declared.parts
+            for name in declared.checks
         ]
     scan = find_scan(declared, scan_id)
     return [] if scan is None else [unmeasured(check, why) for check in scan.checks]

@@ -167,10 +167,11 @@ class _Explained:
 def _reconciliation_statements(
     declared: Reconciliation, context: Context, dialect_of: Callable[[str], str]
 ) -> Iterator[Statement]:
-    for stage, sample in declared.counted:
+    counted = [(declared, stage, sample) for stage, sample in declared.counted]
+    for of, stage, sample in [*counted, *((here, stage, None) for here, stage in declared.counted_at_levels)]:
         source = stage.table.datasource
         dialect = dialect_of(source)
-        columns = declared.by_of(stage).columns if stage.org is None else ()
+        columns = of.by_of(stage).columns if stage.org is None else ()
         compiler = context.compiler(dialect, stage.table, columns)
         sql = compiler.count_by(stage.measure, stage.where, by_day=context.by_day, sample=sample)
         yield Statement(source, f"{source} ({dialect}), stage {stage.name}", sql, (stage.name,))

@@ -307,8 +307,9 @@ class _Compilers:
                 for check in scan.checks:
                     yield "check", check.name, partial(self._check, declared, check, scan.columns)
             return
-        for stage, _ in declared.counted:
-            yield "stage", stage.name, partial(self._stage, declared, stage)
+        counted = [*((declared, stage) for stage, _ in declared.counted), *declared.counted_at_levels]
+        for of, stage in counted:
+            yield "stage", stage.name, partial(self._stage, of, stage)
         yield "", None, partial(self._expected, declared.by, declared.baseline.table)
         for total in declared.totals:
             yield "total", total.name, partial(self._total, declared, total)

@@ -234,13 +234,18 @@ def _labels(declared: Suite | Check) -> Iterator[str]:
 
 
 def _reconciliation_in_force(declared: Reconciliation) -> Iterator[str]:
-    yield f"baseline: {declared.baseline.name}; compared: {', '.join(stage.name for stage in declared.compared)}"
+    compared = ", ".join(stage.name for stage in declared.compared)
+    yield f"baseline: {declared.baseline.name}; compared: {compared or 'at coarser levels only'}"
     yield f"allowed per org: {_rungs(declared.ladder)}; {_defaults(declared)}; {_who(declared.by)}"
     for stage in declared.compared:
         if stage.rungs:
             yield f"allowed per org at {stage.name}: {_rungs(declared.ladder_of(stage))}"
     for org, rungs in declared.ladders_of_orgs.items():
         yield f"allowed of org {org.label}: {_rungs(rungs)}"
+    for level in declared.levels:
+        here = declared.at(level)
+        compared = ", ".join(stage.name for stage in here.compared)
+        yield f"level {level.title}: compared: {compared}; allowed: {_rungs(here.ladder)}"
     if declared.confidence is not None:
         yield f"a share is exceeded at a confidence of {declared.confidence}"
     for known in declared.explained:

@@ -311,9 +311,28 @@ def _ledger_table(ledger: Ledger, done: Run, level: Severity, limit: int) -> Non
     table([*headings, "severity", "notes"], rows, right=range(names, len(headings)))
     if len(shown) < len(every):
         out(f"and {len(every) - len(shown)} rows that are no worse; --limit 0 shows all")
+    for coarser in ledger.levels:
+        _level_table(coarser, limit)
     for interval, sentence in ledger.still_bad:
         out(f"still not good: {interval}: {sentence}")
     out("")
+
+
+def _level_table(ledger: Ledger, limit: int) -> None:
+    """Show what is not well at a coarser level."""
+    from dq.reports.discrepancy import all_rows
+
+    every = [row for row in all_rows(ledger) if row.severity is not None]
+    shown = every[:limit] if limit else every
+    if not every:
+        return
+    out("")
+    out(f"{ledger.pipeline}:")
+    headings = ["day", "org", *(column.heading for column in ledger.columns), "severity", "notes"]
+    rows = [(row.interval, row.org.label, *_cells(ledger, row)) for row in shown]
+    table(headings, rows, right=range(2, len(headings) - 2))
+    if len(shown) < len(every):
+        out(f"and {len(every) - len(shown)} more that are not well; --limit 0 shows all")
 
 
 def _reasons(reasons: Sequence[Attribution], limit: int) -> None:
@@ -381,15 +400,24 @@ def _cells(ledger: Ledger, row: LedgerRow) -> Iterator[str | None]:
 
 def ledger_json(ledger: Ledger) -> dict[str, Any]:
     """Return the documented JSON form of a ledger."""
+    return {
+        "pipeline": ledger.pipeline,
+        **_rows_json(ledger),
+        "totals": [
+            {"name": name, "count": _number(count), "problem": why or None} for name, count, why in ledger.totals
+        ],
+        "levels": [{"title": level.pipeline, **_rows_json(level)} for level in ledger.levels],
+        "losses": [{"name": k.name, "count": _number(k.count), "sample": k.sample or None} for k in ledger.losses],
+        "still_bad": [{"partition": interval.to_json(), "sentence": text} for interval, text in ledger.still_bad],
+    }
+
+
+def _rows_json(ledger: Ledger) -> dict[str, Any]:
     from dq.reports.discrepancy import all_rows
 
     return {
-        "pipeline": ledger.pipeline,
         "columns": [
             {"kind": c.kind, "name": c.name, "heading": c.heading, "derived": c.derived} for c in ledger.columns
-        ],
-        "totals": [
-            {"name": name, "count": _number(count), "problem": why or None} for name, count, why in ledger.totals
         ],
         "rows": [
             {
@@ -404,8 +432,6 @@ def ledger_json(ledger: Ledger) -> dict[str, Any]:
             }
             for row in all_rows(ledger)
         ],
-        "losses": [{"name": k.name, "count": _number(k.count), "sample": k.sample or None} for k in ledger.losses],
-        "still_bad": [{"partition": interval.to_json(), "sentence": text} for interval, text in ledger.still_bad],
     }
 
 

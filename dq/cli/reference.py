@@ -69,6 +69,7 @@ with an exit code of its own; so does `dq history --json`.
 | `rows[]` | worst first: `partition`, `org`, `severity`, `notes`, and the numbers, below |
 | `rows[].counts`, `.discrepancy`, `.share` | by stage |
 | `rows[].explained` | by known loss |
+| `levels[]` | coarser levels: `title`, and `columns` and `rows` as above |
 | `losses[]` | what was counted of known losses: `name`, `count`, and `sample`, a text of one of them |
 | `still_bad[]` | older partitions whose latest run was not good: `partition`, `sentence` |
 

@@ -91,6 +91,7 @@ class Ledger:
         severity: the worst of them; None: all is well.
         still_bad: older partitions with what is still wrong there, newest first.
         losses: what was counted of known losses, where there is any.
+        levels: what the same counts come to at coarser levels, each with its own results, which are among ``results``.
     """
 
     reconciliation: str
@@ -104,3 +105,10 @@ class Ledger:
     severity: Severity | None
     still_bad: tuple[tuple[Interval, str], ...] = ()
     losses: tuple[KnownLoss, ...] = ()
+    levels: tuple[Ledger, ...] = ()
+
+    @property
+    def own(self) -> tuple[Result, ...]:
+        """The results of its own rows, without those of the coarser levels."""
+        of_levels = {result.check for level in self.levels for result in level.results}
+        return tuple(result for result in self.results if result.check not in of_levels)

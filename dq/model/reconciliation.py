@@ -30,6 +30,8 @@ from dq.model.sla import Sla
 from dq.model.table import Table, is_text, words
 from dq.model.thresholds import Tolerance, ladder
 
+_ADDS_UP = re.compile(r"\s*(count|sum)\s*\((?!\s*distinct\b)", re.IGNORECASE)
+
 NORMALISED = ("strip", "upper", "lower", "no leading zeros")
 """What can be done with the values of org columns, see ``Stage.normalise``."""
 
@@ -85,6 +87,11 @@ class Stage:
     def rungs(self) -> dict[Severity, object]:
         """What is declared to be allowed here, by severity; nothing: what the reconciliation allows."""
         return _declared(self.info, self.warning, self.error, self.critical)
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether what is counted of several orgs is that of all of them when it is added up."""
+        return _ADDS_UP.match(self.measure) is not None
 
     @property
     def heading(self) -> str:
@@ -346,7 +353,7 @@ class Reconciliation(Judged):
             yield f'its sla is {self.sla!r}; write e.g. Sla(due="06:00")'
         yield from for_runs_problems(self.for_runs)
         yield from upstream_problems(self.name, self.upstream)
-        if not self.compared:
+        if not self.compared and not self.levels:
             yield "it needs a baseline and at least one stage to hold against it"
         names = [stage.name for stage in self.stages]
         yield from self._problems_of_stages(names)
@@ -441,7 +448,7 @@ class Reconciliation(Judged):
         names = [*names, *(stage.name for level in self.levels for stage in level.stages)]
         for place, level in enumerate(self.levels):
             if not set(level.by) < set(self.by.columns) or len(set(level.by)) < len(level.by):
-                yield f"level {level.title}: by= names some, and not all, of the org columns {', '.join(self.by.columns)}"
+                yield f"level {level.title}: by= names some, not all, of the org columns {', '.join(self.by.columns)}"
                 return
             if any(set(level.by) == set(other.by) for other in self.levels[:place]):
                 yield f"level {level.title}: it is declared twice"
@@ -452,6 +459,9 @@ class Reconciliation(Judged):
                     yield f"level {level.title}: stage {stage.name!r}: the name is declared twice"
                 if stage.after is not None:
                     yield f"level {level.title}: stage {stage.name!r}: after= is for stages of the reconciliation"
+        for stage in self.stages if self.levels else ():
+            if not stage.adds_up:
+                yield f"stage {stage.name!r}: {stage.measure} of several orgs cannot be added up, as levels= asks for"
         for level in self.levels:
             try:
                 self.at(level)
@@ -537,9 +547,16 @@ class Reconciliation(Judged):
         return tuple(stages)
 
     @property
-    def parts(self) -> tuple[Stage | Explained, ...]:
-        """What is judged: the compared stages, and the known losses of which not any number may be lost."""
-        return (*self.compared, *(known for known in self.explained if known.is_judged))
+    def counted_at_levels(self) -> tuple[tuple[Reconciliation, Stage], ...]:
+        """What is counted at coarser levels only, each with what is judged there."""
+        return tuple((self.at(level), self._at(level, stage)) for level in self.levels for stage in level.stages)
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """What is judged, by name: compared stages, known losses of which not any number may be lost, levels."""
+        losses = (known.name for known in self.explained if known.is_judged)
+        levels = (level.check(stage) for level in self.levels for stage in self.at(level).compared)
+        return (*(stage.name for stage in self.compared), *losses, *levels)
 
     def at(self, level: Level) -> Reconciliation:
         """Return what is judged at ``level``: the sums of the stages, and what is counted there or at a finer level.

@@ -135,7 +135,7 @@ def _absent(ledger: Ledger) -> Iterator[LedgerRow]:
     """Yield a row for each expected org that no stage has: there are Results of it only."""
     seen = {row.org for row in ledger.rows}
     found: dict[Group, list[Result]] = {}
-    for result in ledger.results:
+    for result in ledger.own:
         if result.group is not None and result.outcome is Outcome.NO_DATA and result.group not in seen:
             found.setdefault(result.group, []).append(result)
     nowhere = {column.name: None for column in ledger.columns if column.kind == "count"}

@@ -17,7 +17,7 @@ Nothing is said to agree of which a part is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
@@ -54,11 +54,13 @@ def verdict(ledger: Ledger, rows: Sequence[LedgerRow], worst: str) -> Verdict:
     unmeasured, empty = _stages(ledger, Outcome.UNMEASURED), _stages(ledger, Outcome.NO_DATA)
     unknown = [_unmeasured(ledger, unmeasured)] if unmeasured else []
     unknown += [_empty(ledger, empty)] if empty else []
-    severity = max(bad, default=ledger.severity)
+    severity = max((*bad, *(level.severity for level in ledger.levels if level.severity)), default=ledger.severity)
     differ = _differ(len(bad), len(rows), unit)
-    said = ([f"{differ} ({severity})"] if bad else []) + unknown
-    if not said:
-        said = [_agreement(rows, unit) if severity is None else f"not well ({severity})"]
+    said = ([f"{differ} ({max(bad)})"] if bad else []) + unknown
+    coarser = list(_coarser(ledger))
+    if not said and not (coarser and not ledger.own):
+        said = [_agreement(rows, unit) if severity is None or coarser else f"not well ({severity})"]
+    said += coarser
     sentences = [f"{differ.capitalize()} by more than is allowed; the worst is {worst}."] if bad else []
     sentences += [_sentence(result.sentence) for result in (*unmeasured, *empty)]
     if bad or not unknown:
@@ -66,6 +68,17 @@ def verdict(ledger: Ledger, rows: Sequence[LedgerRow], worst: str) -> Verdict:
     else:
         word = "unmeasured" if unmeasured else "no data"
     return Verdict(word=word, short=", ".join(said), sentence=" ".join(sentences) or _sentence(said[0]))
+
+
+def _coarser(ledger: Ledger) -> Iterator[str]:
+    """Yield what is not well at coarser levels, those of which nothing is known among them."""
+    for level in ledger.levels:
+        title = level.pipeline.removeprefix(ledger.pipeline).strip()
+        bad = sum(row.severity is not None for row in level.rows)
+        if bad:
+            yield f"{title} {_differ(bad, len(level.rows), 'org')} ({level.severity})"
+        elif level.severity is not None:
+            yield f"{title} {next(r.sentence for r in level.results if r.severity is level.severity)}"
 
 
 def _agreement(rows: Sequence[LedgerRow], unit: str) -> str:
@@ -85,11 +98,11 @@ def by_day(ledger: Ledger) -> bool:
 
 def _stages(ledger: Ledger, outcome: Outcome) -> tuple[Result, ...]:
     """Return the stages of which that is true as a whole; a stage that lacks an org only has measured others."""
-    return tuple(r for r in ledger.results if r.group is None and r.outcome is outcome and not r.orgs)
+    return tuple(r for r in ledger.own if r.group is None and r.outcome is outcome and not r.orgs)
 
 
 def _unmeasured(ledger: Ledger, results: Sequence[Result]) -> str:
-    if len(results) == sum(r.group is None for r in ledger.results):
+    if len(results) == sum(r.group is None for r in ledger.own):
         return "could not be measured"
     return f"{_headings(ledger, results)} could not be measured"
 
