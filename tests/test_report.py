@@ -137,6 +137,7 @@ UNMEASURED = summary(Outcome.UNMEASURED, Severity.ERROR)
 NRT_LOST = summary(Outcome.UNMEASURED, Severity.ERROR, check="NRT")
 EMPTY = summary(Outcome.NO_DATA, Severity.CRITICAL, orgs=0)
 GOOD = summary(Outcome.PASS, orgs=21)
+BAD = summary(Outcome.FAIL, Severity.CRITICAL, orgs=1)
 OFF = row("off", {"Regions": 100, "Provinces": 99})
 MISSING = Result(
     check="Provinces",
@@ -179,6 +180,40 @@ def test_the_subject_tells_environment_pipeline_day_and_verdict(rows, results, w
     assert f" {word} " in Page(made.html).text
     if results is not None:
         assert "agree" not in made.subject, "a part is unknown"
+
+
+def level(title, rows, results):
+    worst = max((r.severity for r in results if r.severity is not None), default=None)
+    return evolve(ledger(rows, results=results), pipeline=f"covid regions {title}", severity=worst)
+
+
+@pytest.mark.parametrize(
+    ("rows", "levels", "word", "verdict"),
+    [
+        (well(9), [level("of all", well(1), [GOOD])], "ok", "all 9 orgs agree"),
+        (well(9), [level("of all", bad(1), [BAD])], "critical", "all 9 orgs agree, of all the one org differs (critical)"),
+        (
+            bad(1, Severity.ERROR),
+            [level("by region", [*bad(1), *well(1)], [BAD]), level("of all", well(1), [GOOD])],
+            "critical",
+            "the one org differs (error), by region 1 of 2 orgs differs (critical)",
+        ),
+        (well(9), [level("of all", [], [UNMEASURED])], "error", "all 9 orgs agree, of all could not be measured"),
+    ],
+)
+def test_the_subject_tells_of_coarser_levels(rows, levels, word, verdict):
+    """Their checks are called otherwise than those of the orgs."""
+    levels = [
+        evolve(one, results=tuple(evolve(r, check=f"{r.check} {one.pipeline[14:]}") for r in one.results))
+        for one in levels
+    ]
+    own = (evolve(GOOD, orgs=len(rows)),)
+    results = (*own, *(r for one in levels for r in one.results))
+    worst = max((r.severity for r in (*rows, *results) if r.severity is not None), default=None)
+    made = render(ledger(rows, results=results, severity=worst, levels=tuple(levels)))
+    assert made.subject == f"EP_PROD - covid regions - 2024-06-26: {verdict}"
+    assert f"\n{word.upper()}: " in made.text
+    assert all(r.check in made.text for r in results)
 
 
 def test_why_it_could_not_be_measured_is_told():

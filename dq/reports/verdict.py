@@ -77,8 +77,10 @@ def _coarser(ledger: Ledger) -> Iterator[str]:
         bad = sum(row.severity is not None for row in level.rows)
         if bad:
             yield f"{title} {_differ(bad, len(level.rows), 'org')} ({level.severity})"
-        elif level.severity is not None:
-            yield f"{title} {next(r.sentence for r in level.results if r.severity is level.severity)}"
+        if _stages(level, Outcome.UNMEASURED):
+            yield f"{title} could not be measured"
+        elif _stages(level, Outcome.NO_DATA):
+            yield f"{title} nothing to compare"
 
 
 def _agreement(rows: Sequence[LedgerRow], unit: str) -> str:
