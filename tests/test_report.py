@@ -191,7 +191,12 @@ def level(title, rows, results):
     ("rows", "levels", "word", "verdict"),
     [
         (well(9), [level("of all", well(1), [GOOD])], "ok", "all 9 orgs agree"),
-        (well(9), [level("of all", bad(1), [BAD])], "critical", "all 9 orgs agree, of all the one org differs (critical)"),
+        (
+            well(2),
+            [level("of all", bad(1), [BAD])],
+            "critical",
+            "all 2 orgs agree, of all the one org differs (critical)",
+        ),
         (
             bad(1, Severity.ERROR),
             [level("by region", [*bad(1), *well(1)], [BAD]), level("of all", well(1), [GOOD])],
