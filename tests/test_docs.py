@@ -190,6 +190,11 @@ def test_the_examples_of_declare_run_on_every_engine(shop_url: str, make_project
     by_org = {row.org.values[0]: row for row in ledger.rows}
     assert by_org["2"].explained == {"Rejected": 1} and by_org["2"].discrepancy == {"invoiced": 1, "fast": 2}
     assert by_org["1"].discrepancy["invoiced"] == 0 and by_org["3" if "3" in by_org else "1"].severity is None
+    by_org_id, whole = dq.reconcile(names["added_up"], "2026-11-20", **where).levels
+    assert {row.org.label: row.discrepancy["invoiced"] for row in by_org_id.rows}["2"] == 2
+    (row,) = whole.rows
+    assert row.discrepancy["invoiced"] == row.discrepancy["booked"] > 0
+    assert {r.check for r in whole.results} == {"invoiced of all", "booked of all"}
     (keys,) = compare_keys(names["records"], "2026-11-20", org="2", **where)
     assert [(one.kind, one.key) for one in keys.differences] == [("missing", ("206",)), ("missing", ("208",))]
 
