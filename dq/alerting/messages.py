@@ -18,8 +18,9 @@ from dq.alerting.fold import ORGS, RUN
 from dq.alerting.incidents import worst_first
 from dq.alerting.reason import State
 from dq.model.duration import format_duration
-from dq.model.incident import BUDGET, EARLY, LOSS, NOT_THERE, UNWATCHED, Incident
+from dq.model.incident import ACCEPTED, BUDGET, EARLY, LOSS, NOT_THERE, UNWATCHED, Incident
 from dq.model.message import CHANGED, Message
+from dq.model.names import first_of
 from dq.model.severity import Outcome, Severity
 
 WORST_NAMED = 10
@@ -57,6 +58,7 @@ _NOT_THERE = {
     "excused": ("is excused", "are excused"),
     "pending": ("is no longer at risk", "are no longer at risk"),
 }
+_IS_ACCEPTED = "is accepted", "are accepted"
 _FAILS = {
     "suite": ("fails", "fail"),
     "reconciliation": ("differs", "differ"),
@@ -180,6 +182,8 @@ def resolved(
         facts.append(("Came and went", _some(passed)))
     if vanished := sorted({i.key.part for i in gone if i.ended == "vanished"}):
         facts.append(("No longer declared", ", ".join(vanished)))
+    if accepted := list(dict.fromkeys(_accepted(i) for i in gone if ACCEPTED in i.labels)):
+        facts.append(("Not told any more", first_of(accepted, CHANGED_NAMED)))
     if owner := _owner(known):
         facts.append(("Owner", owner))
     return Message(
@@ -376,6 +380,8 @@ def _well_again(ended: Sequence[Incident]) -> str:
 
 
 def _words_of_well(incident: Incident) -> tuple[str, str]:
+    if ACCEPTED in incident.labels:
+        return _IS_ACCEPTED
     return _NOT_THERE.get(incident.labels.get(NOT_THERE, ""), _WELL.get(_words(incident), _IS_WELL))
 
 
@@ -436,7 +442,8 @@ def _changed(told: State, shown: Sequence[Incident], gone: Sequence[Incident], p
         ("new", [i for i in shown if i.id not in told]),
         ("worse", [i for i in both if i.severity > told[i.id]]),
         ("milder", [i for i in both if i.severity < told[i.id]]),
-        ("recovered", [i for i in gone if i.ended == "recovered"]),
+        ("recovered", [i for i in gone if i.ended == "recovered" and ACCEPTED not in i.labels]),
+        ("accepted", [i for i in gone if i.ended == "recovered" and ACCEPTED in i.labels]),
         ("no longer declared", [i for i in gone if i.ended == "vanished"]),
         ("no longer told here", [i for i in gone if i.ended_at is None]),
         ("came and went", list(passed)),
@@ -448,6 +455,11 @@ def _some(incidents: Sequence[Incident]) -> str:
     names = [f"{i.key.part} (org {i.labels.get('org', i.key.org)})" if i.key.org else i.key.part for i in incidents]
     others = len(names) - CHANGED_NAMED
     return ", ".join(names[:CHANGED_NAMED]) + (f" and {others} other{'s' * (others > 1)}" if others > 0 else "")
+
+
+def _accepted(incident: Incident) -> str:
+    org = f" (org {incident.labels.get('org', incident.key.org)})" if incident.key.org else ""
+    return f"{incident.key.part}{org}: {incident.labels[ACCEPTED]}"
 
 
 def _lasted(since: datetime, until: datetime) -> str:

@@ -12,6 +12,7 @@ decides on the report in one transaction; the pump speaks to the world outside o
     overdue    sla_check; promise, observe, open_promises: what DAG runs promise, and what is seen
     telling    deliver: what was decided leaves
     mailing    report, send_report: the discrepancy e-mail
+    accepting  accept, accepted, end_acceptance: discrepancies that somebody is content with
     alerting   what is open; silences, acknowledgements; outbox: what is not delivered
     announcing what is told once, to channels by name: announce, digest
     routes     which routes take an incident, and why; proving: whether each of them fires
@@ -32,6 +33,7 @@ from dq.checks.plan import scan_ids as scans
 from dq.lazy import lazy
 
 if TYPE_CHECKING:
+    from dq.app.accepting import accept, accepted, end_acceptance
     from dq.app.alerting import (
         Alert,
         acknowledge,
@@ -93,6 +95,8 @@ __all__ = [
     "Statement",
     "Suggestion",
     "Watcher",
+    "accept",
+    "accepted",
     "acknowledge",
     "alerts",
     "announce",
@@ -106,6 +110,7 @@ __all__ = [
     "doctor",
     "doctor_of",
     "due",
+    "end_acceptance",
     "excuse",
     "excused",
     "expire_silences",
@@ -167,6 +172,7 @@ __all__ = [
 __getattr__ = lazy(
     __name__,
     {
+        "accepting": ("accept", "accepted", "end_acceptance"),
         "alerting": (
             "Alert",
             "acknowledge",

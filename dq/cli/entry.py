@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from dq.cli.accept import accept
 from dq.cli.alerts import alerts
 from dq.cli.announcing import announce
 from dq.cli.assist import selfcheck, suggest
@@ -60,7 +61,7 @@ def cli(context: click.Context) -> None:
 
 
 _PROJECT = (init, suggest, lint, explain)
-_RUNS = (run, reconcile, report, history, backtest, reference)
+_RUNS = (run, reconcile, accept, report, history, backtest, reference)
 for _command in (*_PROJECT, *_RUNS, dataset, sla, watch, alerts, announce, db, doctor, selfcheck):
     cli.add_command(_command)
 

@@ -400,6 +400,7 @@ def ledger_json(ledger: Ledger) -> dict[str, Any]:
                 "discrepancy": {name: _number(count) for name, count in row.discrepancy.items()},
                 "share": {name: None if share is None else float(share) for name, share in row.share.items()},
                 "severity": None if row.severity is None else str(row.severity),
+                "accepted": row.accepted,
                 "notes": list(row.notes),
             }
             for row in all_rows(ledger)

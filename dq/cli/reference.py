@@ -66,7 +66,8 @@ with an exit code of its own; so does `dq history --json`.
 | `pipeline` | the name in titles |
 | `columns[]` | what the report shows, in order: `kind`, `name`, `heading`, `derived` |
 | `totals[]` | `name`, `count`; `problem` says why a count is null |
-| `rows[]` | worst first: `partition`, `org`, `severity`, `notes`, and the numbers, below |
+| `rows[]` | worst first: `partition`, `org`, `severity`, `notes`, `accepted`, and the numbers, below |
+| `rows[].accepted` | it would be not well, or worse, but for what is accepted (`dq accept`) |
 | `rows[].counts`, `.discrepancy`, `.share` | by stage |
 | `rows[].explained` | by known loss |
 | `losses[]` | what was counted of known losses: `name`, `count`, and `sample`, a text of one of them |
@@ -95,6 +96,10 @@ one per stage:
 | `travelled` | `checksums` and `rows` that were fetched, of both stages together |
 
 Keys and values are texts, masked by tag; null is NULL. `values` is null where no values are compared.
+
+`dq accept list --json` writes `exit_code`, `environment` and `acceptances[]`: `id`, `state` (`holds`, `expired`, `ended`,
+`replaced`, `used up`), `reconciliation`, `org`, `stage`, `partition` (null: all), `at_most` `of` `records` or `share`,
+`too_many`, `reason`, `by`, `created_at`, `until`, `ended_at`.
 
 `dq backtest SUITE --json` writes `exit_code`, `environment`, `suite` and `checks[]`: `check`, `thresholds` and `fired`
 by severity, `partitions`, `judged`, and `firings[]`: `partition`, `group`, `outcome`, `severity`, `observed`,
