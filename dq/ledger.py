@@ -483,6 +483,7 @@ def _judge_losses(
             observed=count,
             threshold=str((broken or known.ladder[0])[1]),
             sentence=f"{count} {'record is' if count == 1 else 'records are'} lost{more}{example}",
+            detail={"sample": sample} if example else None,
         )
 
 

@@ -2,6 +2,17 @@
 
 What is wrong, since when, how bad (observed against threshold), for which orgs, what changed, who owns it and who is on
 it, what to do, how to reproduce it.
+
+The title of what is open of one reconciliation says how its run ended:
+
+    of its parts                         the title says
+    -----------------------------------  ---------------------------------------------------------------------------
+    one as a whole could not be          what fails, as any other: nobody can say that it is completed
+    measured or has no data
+    a stage differs, error or worse      Completed with High Discrepancies: db differs for 8 orgs of 10
+    a stage differs, milder              Completed with Discrepancies: db differs for 8 orgs of 10
+    known losses only                    completed with 1 DLQs: what one of them says
+    both                                 both: ... 8 orgs of 10; 1 DLQs: what one of them says
 """
 
 from __future__ import annotations
@@ -13,12 +24,13 @@ from typing import Any
 
 from attrs import asdict
 
+from dq.alerting.channels.truncate import characters, line
 from dq.alerting.dags import THE_DEADLINE, THE_RUN
 from dq.alerting.fold import ORGS, RUN
 from dq.alerting.incidents import worst_first
 from dq.alerting.reason import State
 from dq.model.duration import format_duration
-from dq.model.incident import ACCEPTED, BUDGET, EARLY, LOSS, NOT_THERE, UNWATCHED, Incident
+from dq.model.incident import ACCEPTED, BUDGET, EARLY, LOSS, NOT_THERE, SAMPLE, UNWATCHED, Incident
 from dq.model.message import CHANGED, Message
 from dq.model.names import first_of
 from dq.model.severity import Outcome, Severity
@@ -31,6 +43,9 @@ ACTION = "Airflow requires an action: "
 
 CHANGED_NAMED = 5
 """How many incidents each clause of what changed names before it counts the others."""
+
+SAMPLE_TOLD = 120
+"""Characters of what one of the lost records says that a title has room for."""
 
 _DECLARATIONS, _BUDGETS, _LOSSES = "declarations", "budgets", "losses"
 """What words are chosen by, beside the kinds of incidents."""
@@ -343,6 +358,32 @@ def _verb(incident: Incident, count: int) -> str:
 
 
 def _what(parts: Mapping[str, Sequence[Incident]], orgs: Sequence[str]) -> str:
+    every = [incident for incidents in parts.values() for incident in incidents]
+    if {(i.key.kind, i.key.subject) for i in every} == {("reconciliation", every[0].key.subject)}:
+        return _how_completed(parts, orgs)
+    return _what_fails(parts, orgs)
+
+
+def _how_completed(parts: Mapping[str, Sequence[Incident]], orgs: Sequence[str]) -> str:
+    """Return how the run of a reconciliation ended; the table above."""
+    every = [incident for incidents in parts.values() for incident in incidents]
+    if any(incident.outcome is not Outcome.FAIL and not incident.key.org for incident in every):
+        return _what_fails(parts, orgs)
+    stages = {part: incidents for part, incidents in parts.items() if LOSS not in incidents[0].labels}
+    lost = "; ".join(_lost(incidents[0]) for part, incidents in parts.items() if part not in stages)
+    if not stages:
+        return f"completed with {lost}"
+    high = "High " if any(i.severity >= Severity.ERROR for some in stages.values() for i in some) else ""
+    return f"Completed with {high}Discrepancies: {_what_fails(stages, orgs)}{f'; {lost}' if lost else ''}"
+
+
+def _lost(incident: Incident) -> str:
+    """Return how many records are lost in a known way, and what one of them says."""
+    sample = characters(line(incident.labels.get(SAMPLE, "")), SAMPLE_TOLD)
+    return f"{incident.observed} {incident.key.part}{f': {sample}' if sample else ''}"
+
+
+def _what_fails(parts: Mapping[str, Sequence[Incident]], orgs: Sequence[str]) -> str:
     first = next(iter(parts.values()))[0]
     if len(parts) == 1:
         words = f"{first.key.part} {_verb(first, 1)}"

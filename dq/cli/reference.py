@@ -97,9 +97,9 @@ one per stage:
 
 Keys and values are texts, masked by tag; null is NULL. `values` is null where no values are compared.
 
-`dq accept list --json` writes `exit_code`, `environment` and `acceptances[]`: `id`, `state` (`holds`, `expired`, `ended`,
-`replaced`, `used up`), `reconciliation`, `org`, `stage`, `partition` (null: all), `at_most` `of` `records` or `share`,
-`too_many`, `reason`, `by`, `created_at`, `until`, `ended_at`.
+`dq accept list --json` writes `exit_code`, `environment` and `acceptances[]`: `id`, `state` (`holds`, `expired`,
+`ended`, `replaced`, `used up`), `reconciliation`, `org`, `stage`, `partition` (null: all), `at_most` and what it is
+`of` (`records`, `share`), `too_many`, `reason`, `by`, `created_at`, `until`, `ended_at`.
 
 `dq backtest SUITE --json` writes `exit_code`, `environment`, `suite` and `checks[]`: `check`, `thresholds` and `fired`
 by severity, `partitions`, `judged`, and `firings[]`: `partition`, `group`, `outcome`, `severity`, `observed`,

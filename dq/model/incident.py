@@ -23,6 +23,9 @@ ACCEPTED = "_accepted"
 LOSS = "_loss"
 """The label of what is about a known loss of a reconciliation, and no stage."""
 
+SAMPLE = "_sample"
+"""The label of what one of the records of a known loss says, e.g. the text of an exception."""
+
 BUDGET = "_budget"
 """The label of what is about an error budget, and no partition."""
 
