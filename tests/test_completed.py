@@ -1,4 +1,4 @@
-"""The message of a reconciliation that ended badly, at real receivers: one group per run, and no text that does harm."""
+"""The message of a reconciliation that ended badly, at real receivers: one group per run, and no harmful text."""
 
 from __future__ import annotations
 

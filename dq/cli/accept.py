@@ -42,7 +42,8 @@ def accept() -> None:
     short_help="Accept what an org lacks, or has too many.",
     epilog=teach(
         """
-dq accept add pipeline --org 14 --until 2026-12-31 --reason "collector restarts"
+dq accept add pipeline --org 14 --until 2026-12-31 \\
+    --reason "collector restarts"
 dq accept add pipeline --org 14 --stage invoiced --at-most 120 \\
     --until 2026-12-31 --reason "collector restarts" --by ann
 dq accept add pipeline --org 14 --date 2026-11-20 \\

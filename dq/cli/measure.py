@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dq.cli.deploys import deploy_json
 from dq.cli.options import (
     EXIT_CODES,
     date_option,
@@ -318,14 +319,14 @@ def _ledger_table(ledger: Ledger, done: Run, level: Severity, limit: int) -> Non
 
 def _reasons(reasons: Sequence[Attribution], limit: int) -> None:
     shown = reasons[:limit] if limit else reasons
-    rows = [
-        (r.difference.org.label, f"{r.difference.start} to {r.difference.stage}", *_became(r), r.since, _scope(r))
-        for r in shown
-    ]
+    hops = [(r.difference.org.label, f"{r.difference.start} to {r.difference.stage}") for r in shown]
+    rows = [(*hop, *_became(r), _since(r), _scope(r), _near(r)) for hop, r in zip(hops, shown, strict=True)]
     if not rows:
         out("no org differs at any hop")
         return
-    table(("org", "hop", "records", "became", "since", "orgs"), rows)
+    heads = ("org", "hop", "records", "became", "since", "orgs", "changed")
+    marked = any(r.near for r in shown)
+    table(heads if marked else heads[:-1], rows if marked else [row[:-1] for row in rows])
     if len(shown) < len(reasons):
         out(f"and {len(reasons) - len(shown)} smaller ones; --limit 0 shows all")
     out("")
@@ -344,6 +345,14 @@ def _became(reason: Attribution) -> tuple[str, str]:
     return f"{count_text(missing if lost else -missing)} {'missing' if lost else 'too many'}", f"{reason.kind}{where}"
 
 
+def _since(reason: Attribution) -> str:
+    return f"{reason.since}{' or longer' if reason.or_longer else ''}"
+
+
+def _near(reason: Attribution) -> str:
+    return "; ".join(map(str, reason.near))
+
+
 def _scope(reason: Attribution) -> str:
     return "all" if 1 < reason.of_orgs <= reason.orgs else f"{reason.orgs} of {reason.of_orgs}"
 
@@ -359,8 +368,10 @@ def _reason_json(reason: Attribution) -> dict[str, Any]:
         "other_org": None if reason.org is None else dict(zip(reason.org.columns, reason.org.values, strict=True)),
         "other_partition": None if reason.day is None else reason.day.to_json(),
         "since": reason.since.to_json(),
+        "or_longer": reason.or_longer,
         "orgs": reason.orgs,
         "of_orgs": reason.of_orgs,
+        "deploys": [{**deploy_json(one.deploy), "inside": one.inside} for one in reason.near],
     }
 
 

@@ -75,7 +75,9 @@ with an exit code of its own; so does `dq history --json`.
 
 With `--why` the document has `why[]`, the greatest difference first: `org`, `from` and `to` (the hop, by stages),
 `missing` (negative: too many), `kind` (`missing`, `late`, `duplicated`, `restated`, `shifted`, `re-keyed`,
-`cannot tell`), `other_org`, `other_partition`, `since`, and in how many `orgs` of `of_orgs` it differs there.
+`cannot tell`), `other_org`, `other_partition`, `since`, `or_longer` (nobody looked at what was before), in how many
+`orgs` of `of_orgs` it differs there, and `deploys[]`: the markers near that, as `dq deploys list --json` has them, and
+whether they fall `inside` of the partition `since`, or stand before it.
 
 `kind` is `count`, `discrepancy`, `share` or `explained`; a loss that is `derived` is computed from the same stages, so
 it explains nothing by itself. A count is null where the stage does not have the org; a share is null where the baseline
@@ -100,6 +102,9 @@ Keys and values are texts, masked by tag; null is NULL. `values` is null where n
 `dq accept list --json` writes `exit_code`, `environment` and `acceptances[]`: `id`, `state` (`holds`, `expired`,
 `ended`, `replaced`, `used up`), `reconciliation`, `org`, `stage`, `partition` (null: all), `at_most` and what it is
 `of` (`records`, `share`), `too_many`, `reason`, `by`, `created_at`, `until`, `ended_at`.
+
+`dq deploys list --json` writes `exit_code`, `environment` and `deploys[]`, newest first: `at`, `version`, `text`,
+`dag`, `subject`, `source` (`cli`, `git`, `announce`), `by`.
 
 `dq backtest SUITE --json` writes `exit_code`, `environment`, `suite` and `checks[]`: `check`, `thresholds` and `fired`
 by severity, `partitions`, `judged`, and `firings[]`: `partition`, `group`, `outcome`, `severity`, `observed`,
