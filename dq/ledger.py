@@ -265,7 +265,7 @@ def _rows(
                 severity = max(severity or broken[0], broken[0])
                 where += _where(declared, stage, ways[stage.name], counts, explained)
             spared += allows.spares(stage, org, missing, baseline, there)
-            if accepted.by_place:
+            if accepted.by_place and stages[stage.name].counts:
                 spared += accepted.notes(stage.name, org, interval, missing, baseline, _at(declared, stage))
         notes = [
             f"absent at {stage.heading}"

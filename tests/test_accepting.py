@@ -88,7 +88,7 @@ def test_it_shrinks_to_what_is_found_never_grows_and_is_used_up(pipeline: Pipeli
     pipeline.load(D1, {"14": (1000, 1000, 1000)})
     assert pipeline.reconcile(D1)["exit_code"] == 0
     assert pipeline.rows("SELECT at_most FROM dq_acceptance") == [("100",)], "a back-fill says nothing of now"
-    pipeline.load(D3, {"14": (0, 0, 0), "2": (3, 3, 3)})
+    pipeline.load(D3, {"14": (0, 0, 5), "2": (3, 3, 3)})
     pipeline.reconcile(D3)
     assert pipeline.rows("SELECT ended FROM dq_acceptance") == [(None,)], "no records are no proof"
     pipeline.load(D3, {"14": (1000, 1000, 1000)})
@@ -125,6 +125,39 @@ def test_of_one_partition_only(pipeline: Pipeline) -> None:
     assert pipeline.reconcile(D1, at=D2)["exit_code"] == 0
     assert pipeline.reconcile(D2)["exit_code"] == 1
     assert "accepted" not in pipeline.notes(D2)["14"]
+
+
+def test_runs_of_other_partitions_leave_it_as_it_is(pipeline: Pipeline) -> None:
+    for day, stored in ((D1, 880), (D2, 700)):
+        pipeline.load(day, {"14": (1000, stored, 1000)})
+        pipeline.reconcile(day)
+    pipeline.dq(*ADD, "--date", str(D1))
+    pipeline.reconcile(D2)
+    pipeline.load(D1, {"14": (1000, 950, 1000)})
+    pipeline.reconcile(D1, at=D2)
+    assert pipeline.rows("SELECT at_most FROM dq_acceptance") == [("50",)], "its own partition was run again"
+
+
+def test_a_run_that_found_more_makes_older_partitions_say_nothing_of_now(pipeline: Pipeline) -> None:
+    pipeline.load(D1, {"14": (1000, 880, 1000)})
+    pipeline.reconcile(D1)
+    pipeline.dq(*ADD)
+    for day, stored in ((D3, 700), (D2, 950)):
+        pipeline.load(day, {"14": (1000, stored, 1000)})
+        pipeline.reconcile(day)
+    assert pipeline.rows("SELECT at_most FROM dq_acceptance") == [("120",)]
+
+
+def test_an_org_that_is_too_small_to_be_judged_leaves_it_as_it_is(pipeline: Pipeline) -> None:
+    declared = pipeline.root / "reports" / "pipe.py"
+    declared.write_text(declared.read_text().replace('by="org"', 'by=By("org", min_rows=100)'))
+    pipeline.load(D1, {"14": (1000, 880, 1000)})
+    pipeline.reconcile(D1)
+    pipeline.dq(*ADD)
+    pipeline.load(D2, {"14": (10, 9, 10)})
+    assert "not judged: fewer than 100 records" in pipeline.notes(D2)["14"]
+    assert pipeline.rows("SELECT at_most FROM dq_acceptance") == [("120",)]
+    assert pipeline.open == [("db", '["14"]')], "nothing was said of it"
 
 
 def test_it_expires_and_a_note_says_so_for_a_week(pipeline: Pipeline) -> None:
@@ -180,7 +213,10 @@ def test_what_could_not_be_measured_or_has_no_data_is_never_accepted_away(pipeli
     pipeline.reconcile(D1)
     pipeline.dq(*ADD, "--at-most", "100000")
     pipeline.load(D2, {"14": (1000, 0, 1000)})
-    found = {one["check"]: one for one in pipeline.reconcile(D2)["results"] if one["group"] is None}
+    document = pipeline.reconcile(D2)
+    (row,) = document["ledger"]["rows"]
+    assert (row["severity"], row["accepted"], row["notes"]) == (None, False, ["absent at Database"])
+    found = {one["check"]: one for one in document["results"] if one["group"] is None}
     assert (found["db"]["outcome"], found["db"]["severity"]) == ("no_data", "error")
     declared = pipeline.root / "reports" / "pipe.py"
     whole = declared.read_text()
