@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from dq import app
+from dq.alerting.steps import Ended, Step
+from dq.model.interval import Interval
 from tests.pipelines import D1, D2, PIPE, Pipeline, running
 
 SAMPLE = 'ValueError: <!channel> & <b>no</b> "country" *x* `y`'
@@ -78,6 +81,44 @@ def test_a_run_is_one_group_whatever_is_wrong_and_the_next_good_one_ends_it(pipe
     assert told.pagerduty.open_keys == told.victorops.open_keys == set()
     assert [event["event_action"] for event in told.pagerduty.events] == ["trigger", "resolve"]
     assert len(told.slack.posts) == 2
+
+
+def test_the_message_that_a_pipeline_ended_says_with_what(pipeline: Pipeline) -> None:
+    """It goes to channels by name; the incidents of the same run go by the routes."""
+
+    def ended(day: Interval, run: str, *, good: bool = True) -> tuple[str, dict[str, str]]:
+        app.run(project, "pipe", day, origin=f"airflow:load:{run}", now=day.end, alert=False)
+        made = Ended(dag="load", run=run, good=good, steps=(Step(name="x", state="finished" if good else "failed"),))
+        assert app.tell_ended(project, made, to=["team"]) == 1
+        assert app.tell_ended(project, made, to=["team"]) == 0
+        app.pump(project)
+        post = pipeline.receivers.slack.posts[-1]
+        fields = [field["text"] for block in post["blocks"] for field in block.get("fields", ())]
+        title = post["blocks"][0]["text"]["text"].partition(" ")[2]
+        return title, dict(text.split("\n", 1) for text in fields)  # type: ignore[misc]  # two words each
+
+    project = app.open_project(pipeline.root)
+    pipeline.load(D1, {f"{n}": (50, 50 - n, 50) for n in range(8)})
+    title, facts = ended(D1, "r1")
+    assert title == "EP_TEST - DAG load: pipeline completed with High Discrepancies"
+    assert facts["*pipe*"] == "db: org 7 (7), org 6 (6), org 5 (5), org 4 (4), org 3 (3) and 2 more"
+    title, facts = ended(D1, "r2", good=False)
+    assert title == "EP_TEST - DAG load: pipeline failed at 1/1 x"
+    assert "*pipe*" in facts
+    pipeline.load(D1, {"2": (50, 50, 49)})
+    fail_with(pipeline, SAMPLE)
+    title, facts = ended(D1, "r1")
+    assert title == f"EP_TEST - DAG load: pipeline completed with 1 DLQs: {SAMPLE}", "it was run again"
+    assert facts["*pipe*"] == f"1 DLQs: {ESCAPED}"
+    pipeline.load(D2, {"2": (50, 50, 50)})
+    title, facts = ended(D2, "r3")
+    assert (title, "*pipe*" in facts) == ("EP_TEST - DAG load: pipeline completed", False)
+    pipeline.load(D2, {"2": (50, 50, 0)})
+    title, facts = ended(D2, "r4")
+    assert (title, facts["*pipe*"]) == (
+        "EP_TEST - DAG load: pipeline completed",
+        "nrt: no rows at nrt, while collected has 50",
+    )
 
 
 def test_one_stage_is_named_with_how_many_orgs_differ(pipeline: Pipeline) -> None:

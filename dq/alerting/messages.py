@@ -24,11 +24,11 @@ from typing import Any
 
 from attrs import asdict
 
-from dq.alerting.channels.truncate import characters, line
 from dq.alerting.dags import THE_DEADLINE, THE_RUN
 from dq.alerting.fold import ORGS, RUN
 from dq.alerting.incidents import worst_first
 from dq.alerting.reason import State
+from dq.alerting.steps import loss
 from dq.model.duration import format_duration
 from dq.model.incident import ACCEPTED, BUDGET, EARLY, LOSS, NOT_THERE, SAMPLE, UNWATCHED, Incident
 from dq.model.message import CHANGED, Message
@@ -43,9 +43,6 @@ ACTION = "Airflow requires an action: "
 
 CHANGED_NAMED = 5
 """How many incidents each clause of what changed names before it counts the others."""
-
-SAMPLE_TOLD = 120
-"""Characters of what one of the lost records says that a title has room for."""
 
 _DECLARATIONS, _BUDGETS, _LOSSES = "declarations", "budgets", "losses"
 """What words are chosen by, beside the kinds of incidents."""
@@ -370,17 +367,12 @@ def _how_completed(parts: Mapping[str, Sequence[Incident]], orgs: Sequence[str])
     if any(incident.outcome is not Outcome.FAIL and not incident.key.org for incident in every):
         return _what_fails(parts, orgs)
     stages = {part: incidents for part, incidents in parts.items() if LOSS not in incidents[0].labels}
-    lost = "; ".join(_lost(incidents[0]) for part, incidents in parts.items() if part not in stages)
+    losses = [incidents[0] for part, incidents in parts.items() if part not in stages]
+    lost = "; ".join(loss(one.observed, one.key.part, one.labels.get(SAMPLE, "")) for one in losses)
     if not stages:
         return f"completed with {lost}"
     high = "High " if any(i.severity >= Severity.ERROR for some in stages.values() for i in some) else ""
     return f"Completed with {high}Discrepancies: {_what_fails(stages, orgs)}{f'; {lost}' if lost else ''}"
-
-
-def _lost(incident: Incident) -> str:
-    """Return how many records are lost in a known way, and what one of them says."""
-    sample = characters(line(incident.labels.get(SAMPLE, "")), SAMPLE_TOLD)
-    return f"{incident.observed} {incident.key.part}{f': {sample}' if sample else ''}"
 
 
 def _what_fails(parts: Mapping[str, Sequence[Incident]], orgs: Sequence[str]) -> str:

@@ -265,6 +265,14 @@ def _latest(connection: Connection, environment: str, suite: str, interval: Inte
     return found
 
 
+def of_origin(connection: Connection, environment: str, origin: str) -> tuple[Run, ...]:
+    """Return what one DAG run, say, measured of reconciliations, with its results, in the order in which it began."""
+    c = t.run.c
+    mine = (c.environment == environment, c.origin == origin, c.kind == "reconciliation", c.version > 0)
+    rows = connection.execute(select(t.run).where(*mine).order_by(c.started_at, c.id)).all()
+    return tuple(with_results(connection, _run(row)) for row in rows)
+
+
 def dags_of(connection: Connection, environment: str, suite: str, limit: int = 50) -> frozenset[str]:
     """Return the ids of the DAGs that made the newest runs of a suite or reconciliation."""
     c = t.run.c
