@@ -231,5 +231,5 @@ def test_why_names_the_marker_before_the_first_day(pipeline: Pipeline) -> None:
     said = [" ".join(line.split()) for line in out.splitlines()]
     assert "org hop records became since orgs changed" in said
     before = "deploy 2.4.1 of 2024-06-24 14:02 stands just before"
-    assert f"14 collected to db 20 missing missing 2024-06-25 all {before}" in said
-    assert "2 collected to db 10 missing missing 2024-06-23 or longer all" in said
+    assert f"14 collected to db 20 missing missing 2024-06-25 all 2 {before}" in said
+    assert "2 collected to db 10 missing missing 2024-06-23 or longer all 2" in said

@@ -354,7 +354,9 @@ def _near(reason: Attribution) -> str:
 
 
 def _scope(reason: Attribution) -> str:
-    return "all" if 1 < reason.of_orgs <= reason.orgs else f"{reason.orgs} of {reason.of_orgs}"
+    if 1 < reason.of_orgs <= reason.orgs:
+        return f"all {reason.of_orgs}"
+    return f"{'only this one' if reason.orgs == 1 else reason.orgs} of {reason.of_orgs}"
 
 
 def _reason_json(reason: Attribution) -> dict[str, Any]:
