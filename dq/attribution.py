@@ -30,6 +30,7 @@ from enum import StrEnum
 
 from attrs import frozen
 
+from dq.deploys import Near
 from dq.hops import Loss, gaps
 from dq.model.group import Group
 from dq.model.interval import Interval
@@ -88,8 +89,10 @@ class Attribution:
         org: the other org, of what is re-keyed; None: none.
         day: the other day, of what is shifted; None: none.
         since: the first of the days without a gap that have a difference of the same sign there.
+        or_longer: that is the first day that was counted, so nobody knows whether it began before.
         orgs: how many orgs have one on this day.
         of_orgs: how many there are at the stage before the hop.
+        near: deploy markers near the first of the days, where it is known.
     """
 
     difference: Difference
@@ -97,8 +100,10 @@ class Attribution:
     org: Group | None = None
     day: Interval | None = None
     since: Interval
+    or_longer: bool = False
     orgs: int
     of_orgs: int
+    near: tuple[Near, ...] = ()
 
 
 def differences(declared: Reconciliation, rows: Iterable[LedgerRow]) -> tuple[Difference, ...]:
@@ -169,12 +174,14 @@ class _Seen:
 
     def attributed(self, one: Difference) -> Attribution:
         kind, org, day = self._kind(one)
+        since = self._since(one)
         return Attribution(
             difference=one,
             kind=kind,
             org=org,
             day=day,
-            since=self._since(one),
+            since=since,
+            or_longer=since != one.interval and since == self.days[0],
             orgs=sum(_same_sign(missing, one.missing) for missing in self.at[one.place].values()),
             of_orgs=self.orgs[one.start, one.interval],
         )

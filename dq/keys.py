@@ -26,7 +26,7 @@ from dq.model.failing import Masking
 from dq.model.group import Group
 from dq.model.keys import KINDS, Cells, KeyComparison, KeyDifference, Kind
 from dq.model.reconciliation import Reconciliation, Stage
-from dq.orgs import Org, names_of_orgs
+from dq.orgs import Org, names_of_orgs, org_called
 from dq.plugins import suggest
 from dq.sql.canonical import Type, canonical, label_text, type_of, type_of_value
 from dq.sql.keys import Keyed, checksum
@@ -385,7 +385,7 @@ class _Stage:
 
     def only(self, org: str) -> str:
         """Return the condition of the records of one org."""
-        wanted = _org_values(org, self.declared)
+        wanted = org_called(self.declared, org).values
         stage, by = self.stage, self.declared.by
         columns = self.declared.by_of(stage).columns
         if stage.org is None and not stage.normalise and not stage.mapping:
@@ -445,19 +445,6 @@ def _paired(opened: Sequence[_Stage], what: str) -> list[list[str]]:
         [one.text(part, other) for part, other in zip(parts, others, strict=True)]
         for one, parts, others in ((baseline, ours, theirs), (stage, theirs, ours))
     ]
-
-
-def _org_values(org: str, declared: Reconciliation) -> Org:
-    """Return the values of the org columns that the ledger shows as ``org``."""
-    columns = declared.by.columns
-    words = org.split(" / ") if len(columns) > 1 else [org]
-    if len(words) != len(columns):
-        place, spelled = f"reconciliation {declared.name!r}", " / ".join(columns)
-        raise UsageError(f"{place}: {org!r} is no org; write {spelled}, as the ledger shows it")
-    shown = {"(empty)": ""}
-    return tuple(
-        None if word == f"(no {column})" else shown.get(word, word) for word, column in zip(words, columns, strict=True)
-    )
 
 
 def _names(part: str, column: str) -> bool:

@@ -22,6 +22,8 @@ reconciliation says. Of a discrepancy that is not 0:
                                                   of records that are missing
     else                            -             each part is exceeded: what is too many is no share of the baseline
                                                   that was drawn, and a sum has no number of records
+
+What is broken so and accepted by somebody is judged as well: ``dq.acceptance``.
 """
 
 from __future__ import annotations
@@ -34,12 +36,14 @@ from fractions import Fraction
 
 from attrs import evolve, field, frozen
 
+from dq.acceptance import Accepted, words
 from dq.checks.confidence import lower_bound
 from dq.checks.judge import name_worst
 from dq.context import Context, expected_groups
 from dq.datasource import Datasource
 from dq.hops import Loss, gaps
 from dq.masking import Masks, masked, told_error
+from dq.model.acceptance import Acceptance
 from dq.model.errors import DqError, MeasureError
 from dq.model.group import By, Group
 from dq.model.interval import Interval
@@ -77,6 +81,7 @@ def reconcile(
     environment: str,
     still_bad: tuple[tuple[Interval, str], ...] = (),
     keep: Collection[Group] = (),
+    acceptances: Collection[Acceptance] = (),
 ) -> Ledger:
     """Return the judged ledger of ``declared`` for the interval of ``context``.
 
@@ -89,7 +94,10 @@ def reconcile(
         environment: e.g. ``prod``.
         still_bad: older partitions that are known to be wrong still, for the report.
         keep: orgs of which something is open: they have a Result also where they are too small to be judged.
+        acceptances: what is accepted of this reconciliation; the orgs of those that hold have a Result where they are
+            well, too.
     """
+    accepted = Accepted.of(acceptances, context.now)
     by_day = context.by_day
     with ThreadPoolExecutor(STAGES_AT_ONCE) as pool:
         counting = [
@@ -107,11 +115,11 @@ def reconcile(
         of_levels = {name: future.result() for name, future in at_levels.items()}
     stages = dict(zip((s.name for s in declared.stages), counted, strict=False))
     losses = dict(zip((k.name for k in declared.explained if k.counted), counted[len(declared.stages) :], strict=True))
-    rows = tuple(_rows(declared, stages, losses))
+    rows = tuple(_rows(declared, stages, losses, accepted))
     lost = {name: KnownLoss(name=name, count=_sum_of(c)[0] or 0, sample=c.sample) for name, c in losses.items()}
     expected = _expected(declared, connect, context)
     results = (
-        *_judge(declared, stages, losses, rows, expected, None if by_day else context.interval, keep),
+        *_judge(declared, stages, losses, rows, expected, None if by_day else context.interval, keep, accepted),
         *_judge_losses(declared, stages, losses, lost),
     )
     levels = tuple(_levels(declared, stages | of_levels, losses, expected, context, environment))
@@ -272,7 +280,7 @@ def _expected(declared: Reconciliation, connect: _Connect, context: Context) -> 
 
 
 def _rows(
-    declared: Reconciliation, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]
+    declared: Reconciliation, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted], accepted: Accepted
 ) -> Iterator[LedgerRow]:
     allows, measured = _Allows.of(declared), tuple(_measured(declared, stages, losses))
     ways = {
@@ -295,6 +303,7 @@ def _rows(
         severity: Severity | None = None
         spared: list[str] = []
         where: list[str] = []
+        is_accepted = False
         for stage in measured:
             missing = (
                 baseline
@@ -307,10 +316,16 @@ def _rows(
             )
             there = counts[stage.name] or 0
             broken = allows.broken(stage, org, missing, baseline, there)
-            if broken is not None and stages[stage.name].counts:
+            if not stages[stage.name].counts:
+                broken = None  # there is nothing to compare, which is told of the whole
+            elif broken is not None and accepted.admits(stage.name, org, interval, missing, baseline) is not None:
+                broken, is_accepted = None, True
+            if broken is not None:
                 severity = max(severity or broken[0], broken[0])
                 where += _where(declared, stage, ways[stage.name], counts, explained)
             spared += allows.spares(stage, org, missing, baseline, there)
+            if accepted.by_place and stages[stage.name].counts:
+                spared += accepted.notes(stage.name, org, interval, missing, baseline, _at(declared, stage))
         notes = [
             f"absent at {stage.heading}"
             for stage in declared.stages
@@ -330,7 +345,13 @@ def _rows(
             share=share,
             severity=severity,
             notes=tuple(notes),
+            accepted=is_accepted,
         )
+
+
+def _at(declared: Reconciliation, stage: Stage) -> str:
+    """Return the heading of a stage where there are several that are compared."""
+    return stage.heading if len(declared.compared) > 1 else ""
 
 
 def _where(
@@ -449,6 +470,7 @@ def _judge(
     expected: tuple[Group, ...] | str,
     single: Interval | None,
     keep: Collection[Group],
+    accepted: Accepted,
 ) -> Iterator[Result]:
     """Yield the summary of each compared stage, and a Result per org (and day) that is not well there."""
     for stage in declared.compared:
@@ -481,7 +503,7 @@ def _judge(
                 )
                 break
         else:
-            yield from _judge_stage(declared, stage, rows, expected, single, keep)
+            yield from _judge_stage(declared, stage, rows, expected, single, keep, accepted)
 
 
 def _judge_losses(
@@ -520,6 +542,7 @@ def _judge_losses(
             observed=count,
             threshold=str((broken or known.ladder[0])[1]),
             sentence=f"{count} {'record is' if count == 1 else 'records are'} lost{more}{example}",
+            detail={"sample": sample} if example else None,
         )
 
 
@@ -530,27 +553,28 @@ def _judge_stage(
     expected: tuple[Group, ...],
     single: Interval | None,
     keep: Collection[Group],
+    accepted: Accepted,
 ) -> Iterator[Result]:
     bad: list[Result] = []
     small: list[Result] = []
+    well: list[Result] = []
     few = 0
     allows = _Allows.of(declared)
     for row in rows:
         missing = row.discrepancy[stage.name]
         baseline, there = row.counts[declared.baseline.name] or 0, row.counts[stage.name] or 0
         broken = allows.broken(stage, row.org, missing, baseline, there)
+        holds = accepted.by_place and accepted.holding(stage.name, row.org, row.interval)
+        if holds and not allows.is_small(baseline, there):
+            by = accepted.admits(stage.name, row.org, row.interval, missing, baseline)
+            if broken is None or by is not None:
+                well.append(_accepted(declared, stage, row, None if broken is None else by, single))
+                continue
         if broken is None:
             few += bool(missing) and allows.is_small(baseline, there)
             if row.org in keep and allows.is_small(baseline, there):
                 small.append(_too_small(declared, stage, row, max(_size(baseline), _size(there)), single))
             continue
-        share = row.share[stage.name]
-        what = "missing" if missing > 0 else "too many"
-        of = (
-            f"{abs(missing)} of {baseline} {what} ({float(100 * abs(share)):.4g}%)"
-            if share is not None
-            else f"{abs(missing)} {what}, {declared.baseline.heading} is zero"
-        )
         bad.append(
             Result(
                 check=stage.name,
@@ -561,7 +585,7 @@ def _judge_stage(
                 violations=int(_size(missing)),
                 observed=missing,
                 threshold=str(broken[1]),
-                sentence=f"{of} at {stage.heading}; more than the {broken[1]} that {broken[0]} allows",
+                sentence=f"{_differs(declared, stage, row)}; more than the {broken[1]} that {broken[0]} allows",
                 partition=None if single else row.interval,
             )
         )
@@ -582,6 +606,7 @@ def _judge_stage(
     lines = len(rows) + sum(org.values not in seen for org in expected)
     unit = "orgs" if single else "org-days"
     worst = bad[0] if bad else None
+    known = sum(result.detail is not None and "accepted" in result.detail for result in well)
     yield Result(
         check=stage.name,
         outcome=worst.outcome if worst else Outcome.PASS,
@@ -593,8 +618,9 @@ def _judge_stage(
         sentence=(
             f"{len(bad)} of {lines} {unit} {'differs' if len(bad) == 1 else 'differ'}: {name_worst(bad)}"
             if bad
-            else f"all {lines - few} {unit} agree at {stage.heading}"
+            else f"all {lines - few - known} {unit} agree at {stage.heading}"
         )
+        + (f"; {known} {'differs' if known == 1 else 'differ'} as is accepted" if known else "")
         + (
             f"; {few} with fewer than {declared.by.min_rows} records {'is' if few == 1 else 'are'} not judged"
             if few
@@ -603,7 +629,40 @@ def _judge_stage(
         orgs=lines,
         orgs_bad=len(bad),
     )
-    yield from (*bad, *small)
+    yield from (*well, *bad, *small)  # a store does not take any number of them, and these are few
+
+
+def _differs(declared: Reconciliation, stage: Stage, row: LedgerRow) -> str:
+    """Return how many records of an org are missing at a stage, or too many."""
+    missing, share = row.discrepancy[stage.name], row.share[stage.name]
+    what = "missing" if missing > 0 else "too many"
+    if share is None:
+        return f"{abs(missing)} {what}, {declared.baseline.heading} is zero at {stage.heading}"
+    baseline = row.counts[declared.baseline.name] or 0
+    return f"{abs(missing)} of {baseline} {what} ({float(100 * abs(share)):.4g}%) at {stage.heading}"
+
+
+def _accepted(
+    declared: Reconciliation, stage: Stage, row: LedgerRow, by: Acceptance | None, single: Interval | None
+) -> Result:
+    """Return the Result of an org of which something is accepted; ``by``: without that it would be not well."""
+    missing, share = row.discrepancy[stage.name], row.share[stage.name]
+    detail = {"share": None if share is None else str(share)}  # exact, for what is accepted is a share, too
+    sentence = f"agrees at {stage.heading}" if not missing else f"{_differs(declared, stage, row)}, which is allowed"
+    if by is not None:
+        detail["accepted"] = words(by)
+        sentence = f"{_differs(declared, stage, row)}; {words(by)}"
+    return Result(
+        check=stage.name,
+        group=row.org,
+        outcome=Outcome.PASS,
+        rows=int(row.counts[declared.baseline.name] or 0),
+        violations=int(_size(missing)),
+        observed=missing,
+        sentence=sentence,
+        partition=None if single else row.interval,
+        detail=detail,
+    )
 
 
 def _too_small(

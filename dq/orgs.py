@@ -6,13 +6,31 @@ import re
 from collections.abc import Callable, Sequence
 
 from dq.datasource import Datasource
-from dq.model.errors import MeasureError
+from dq.model.errors import MeasureError, UsageError
 from dq.model.group import Group
 from dq.model.reconciliation import Reconciliation, Stage
 from dq.sql.statements import Compiler
 
 Org = tuple[str | None, ...]
 """The values of the org columns, as text."""
+
+
+def org_called(declared: Reconciliation, org: str) -> Group:
+    """Return the org that the ledger of a reconciliation shows as ``org``.
+
+    Raises:
+        UsageError: when it does not have a value per org column.
+    """
+    columns = declared.by.columns
+    words = org.split(" / ") if len(columns) > 1 else [org]
+    if len(words) != len(columns):
+        place, spelled = f"reconciliation {declared.name!r}", " / ".join(columns)
+        raise UsageError(f"{place}: {org!r} is no org; write {spelled}, as the ledger shows it")
+    values = (
+        None if word == f"(no {column})" else "" if word == "(empty)" else word
+        for word, column in zip(words, columns, strict=True)
+    )
+    return Group(columns, tuple(values))
 
 
 def names_of_orgs(

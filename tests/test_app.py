@@ -436,7 +436,8 @@ def test_what_is_in_a_dead_letter_table_is_told_with_a_sample_until_a_good_run(w
     (post,) = world.receivers.slack.posts
     sentence = "1 record is lost; more than the 0 records that error allows; for example: ValueError: "
     assert sentence in json.dumps(post)
-    assert world.told == ["\N{LARGE ORANGE CIRCLE} EP_TEST - pipe: dead letters has too many records"]
+    sample = "ValueError: &lt;b&gt;no&lt;/b&gt; country"
+    assert world.told == [f"\N{LARGE ORANGE CIRCLE} EP_TEST - pipe: completed with 1 dead letters: {sample}"]
     (mail,) = world.receivers.smtp.messages
     html, text = (mail.get_body((kind,)).get_content() for kind in ("html", "plain"))
     assert "dead letters: 1; for example: ValueError: &lt;b&gt;no&lt;/b&gt; country" in html
@@ -474,6 +475,7 @@ def test_why_orgs_differ_is_found_out_by_counting_the_days_around(
         main(command)
     said = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "a in to out 15 missing re-keyed to b 2024-06-25 2 of 3" in said
+    assert "b in to out 15 too many re-keyed from a 2024-06-25 only this one of 3" in said
     with pytest.raises(UsageError, match="is no day"):
         app.why(world.project, "pipe", Interval(D1.start, D2.end))
 

@@ -169,7 +169,8 @@ def test_the_commands_are_those_that_are_promised() -> None:
         "dq alerts test-route", "dq alerts selftest", "dq alerts pump", "dq alerts digest", "dq announce",
         "dq db", "dq db upgrade", "dq doctor", "dq suggest", "dq selfcheck",
         "dq backtest", "dq reference", "dq reference list", "dq reference show", "dq reference record",
-        "dq reference remove",
+        "dq reference remove", "dq accept", "dq accept add", "dq accept list", "dq accept end",
+        "dq deploys", "dq deploys add", "dq deploys list", "dq deploys import-tags",
     }  # fmt: skip
 
 

@@ -57,6 +57,11 @@ def not_there(part: str, answer: str) -> Incident:
     return evolve(ended, labels={**ended.labels, "_not_there": answer})
 
 
+def lost(part: str, count: str, sample: str) -> Incident:
+    found = incident("reconciliation", part)
+    return evolve(found, observed=count, labels={**found.labels, "_loss": "1", "_sample": sample})
+
+
 @pytest.mark.parametrize(
     ("incidents", "what"),
     [
@@ -70,9 +75,30 @@ def not_there(part: str, answer: str) -> Incident:
         ),
         (
             [incident("reconciliation", "DB", org="1"), incident("reconciliation", "DB", org="2")],
-            "DB differs for 2 orgs",
+            "Completed with High Discrepancies: DB differs for 2 orgs",
         ),
-        ([incident("reconciliation", "DB"), incident("reconciliation", "NRT")], "2 stages differ"),
+        (
+            [incident("reconciliation", "DB"), incident("reconciliation", "NRT")],
+            "Completed with High Discrepancies: 2 stages differ",
+        ),
+        (
+            [incident("reconciliation", "DB", org="1", severity=2)],
+            "Completed with Discrepancies: DB differs for org 1",
+        ),
+        (
+            [incident("reconciliation", "DB", org="1"), incident("reconciliation", "NRT", "unmeasured")],
+            "1 stage differs, 1 stage could not be measured",
+        ),
+        (
+            [incident("reconciliation", "DB", org="1"), incident("reconciliation", "DB", "no_data", org="2")],
+            "Completed with High Discrepancies: DB differs for 2 orgs",
+        ),
+        ([lost("DLQs", "1", "ValueError: no such country")], "completed with 1 DLQs: ValueError: no such country"),
+        ([lost("DLQs", "3", ""), lost("skipped", "9", "x\n\u202ey")], "completed with 3 DLQs; 9 skipped: x \u202ey"),
+        (
+            [incident("reconciliation", "DB", org="1"), lost("DLQs", "1", "a" * 200)],
+            f"Completed with High Discrepancies: DB differs for org 1; 1 DLQs: {'a' * 119}…",
+        ),
         ([incident("sla", "2026-11-19")], "2026-11-19 is late"),
         ([incident("sla", f"2026-11-{day}") for day in range(10, 15)], "5 partitions are late"),
         ([budget("in time")], "budget: in time is spent"),

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from dq.airflow.states import states_of
 from dq.airflow.when import EveryNth, NewData, Sql, When
 from dq.model.errors import DqError, StoreError
 from dq.model.interval import Interval
+from dq.model.names import origin_of_dag, origin_of_run
 from dq.model.result import Result, Run
 from dq.model.severity import Outcome, Severity
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _SHOWN = 50  # lines of a table in a log; the store has them all
-_ORIGIN = 250  # characters of an origin that the store keeps; both ids of Airflow may be that long by themselves
 
 
 def should_run(*, asked: When | None, **context: Any) -> bool:
@@ -301,15 +300,13 @@ def where(context: Mapping[str, Any]) -> tuple[Project, str, Interval, str]:
     else:
         at = context.get("logical_date") or run.run_after
         interval = interval_of(context.get("data_interval_start"), context.get("data_interval_end"), at)
-    origin = f"{_of_dag(context)}{run.run_id}"
-    if len(origin) > _ORIGIN:
-        origin = f"{origin[: _ORIGIN - 41]}:{sha256(origin.encode()).hexdigest()[:40]}"
+    origin = origin_of_run(dag.dag_id, run.run_id)
     return app.open_project(start_of(dag.fileloc, context["project"])), context["suite"], interval, origin
 
 
 def _of_dag(context: Mapping[str, Any]) -> str:
     """Return how the origin of every run of this DAG begins."""
-    return f"airflow:{context['dag'].dag_id}:"
+    return origin_of_dag(context["dag"].dag_id)
 
 
 def _is_new(asked: NewData, context: Mapping[str, Any]) -> bool:

@@ -67,6 +67,8 @@ Labels that begin with ``_`` are for the pump; nothing is routed by them, and no
     _run         every finding of a DAG     the id of the DAG run
     _early       a finding of an SLA        it may still come in time: no pager is told
     _budget      a finding of an SLA        it is about an error budget, and no partition
+    _accepted    a good finding of an org   it still differs, and who accepts that
+    _sample      a finding of a known loss  what one of its records says
 
 What a bad finding writes into an open incident that stays open:
 
@@ -97,7 +99,7 @@ from dq.model.check import Check, Suite
 from dq.model.damping import read_for_runs
 from dq.model.dataset import Dataset
 from dq.model.group import Group
-from dq.model.incident import LOSS, NOT_THERE, Ended, Finding, Incident, IncidentKey, SubjectKind
+from dq.model.incident import ACCEPTED, LOSS, NOT_THERE, SAMPLE, Ended, Finding, Incident, IncidentKey, SubjectKind
 from dq.model.interval import Interval
 from dq.model.message import is_web
 from dq.model.reconciliation import Reconciliation, Stage
@@ -125,6 +127,9 @@ RUN = "_run"
 COUNTED = "_counted"
 """The label of a pending incident that says which measurements it has counted: a JSON list."""
 
+
+_TOLD_DETAILS = {"accepted": ACCEPTED, "sample": SAMPLE}
+"""What of the detail of a Result people are told, by the labels that carry it."""
 
 _FEW = 20
 """So many findings are looked up one by one."""
@@ -387,8 +392,9 @@ def _after(answer: Answer, incident: Incident | None, finding: Finding, mark: st
     if finding.severity is None:
         if incident is None:
             return None
-        if NOT_THERE in finding.labels:  # the one thing of a good finding that whoever was told must know
-            incident = evolve(incident, labels={**incident.labels, NOT_THERE: finding.labels[NOT_THERE]})
+        # The only things of a good finding that whoever was told must know.
+        if why := {name: text for name, text in finding.labels.items() if name in (NOT_THERE, ACCEPTED)}:
+            incident = evolve(incident, labels={**incident.labels, **why})
         return _after_well(answer, incident, finding.for_runs, mark, now)
     fresh = Incident(
         id=0,
@@ -503,6 +509,7 @@ def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True
                     labels=declared_labels(declared, part)
                     | {"check": result.check}
                     | ({LOSS: "1"} if result.check in losses else {})
+                    | _details(result)
                     | _org_labels(declared, part, result.group, looked_at.get(result.check)),
                     links=declared_links(declared, part),
                     query=((result.failing.query if result.failing else None) or "")[:LONGEST_QUERY],
@@ -519,6 +526,11 @@ def news_of(run: Run, declared: Suite | Reconciliation, *, complete: bool = True
         renames=renames,
         marks={r.check: f"{run.id} {r.at.isoformat()}" for r in run.results if r.at is not None},
     )
+
+
+def _details(result: Result) -> dict[str, str]:
+    detail = result.detail or {}
+    return {label: str(detail[name]) for name, label in _TOLD_DETAILS.items() if detail.get(name)}
 
 
 def _for_runs(declared: Suite | Reconciliation, part: Check | Stage | None) -> tuple[int, int]:

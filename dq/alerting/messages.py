@@ -2,6 +2,17 @@
 
 What is wrong, since when, how bad (observed against threshold), for which orgs, what changed, who owns it and who is on
 it, what to do, how to reproduce it.
+
+The title of what is open of one reconciliation says how its run ended:
+
+    of its parts                         the title says
+    -----------------------------------  ---------------------------------------------------------------------------
+    one as a whole could not be          what fails, as any other: nobody can say that it is completed
+    measured or has no data
+    a stage differs, error or worse      Completed with High Discrepancies: db differs for 8 orgs of 10
+    a stage differs, milder              Completed with Discrepancies: db differs for 8 orgs of 10
+    known losses only                    completed with 1 DLQs: what one of them says
+    both                                 both: ... 8 orgs of 10; 1 DLQs: what one of them says
 """
 
 from __future__ import annotations
@@ -17,9 +28,11 @@ from dq.alerting.dags import THE_DEADLINE, THE_RUN
 from dq.alerting.fold import ORGS, RUN
 from dq.alerting.incidents import worst_first
 from dq.alerting.reason import State
+from dq.alerting.steps import loss
 from dq.model.duration import format_duration
-from dq.model.incident import BUDGET, EARLY, LOSS, NOT_THERE, UNWATCHED, Incident
+from dq.model.incident import ACCEPTED, BUDGET, EARLY, LOSS, NOT_THERE, SAMPLE, UNWATCHED, Incident
 from dq.model.message import CHANGED, Message
+from dq.model.names import first_of
 from dq.model.severity import Outcome, Severity
 
 WORST_NAMED = 10
@@ -57,6 +70,7 @@ _NOT_THERE = {
     "excused": ("is excused", "are excused"),
     "pending": ("is no longer at risk", "are no longer at risk"),
 }
+_IS_ACCEPTED = "is accepted", "are accepted"
 _FAILS = {
     "suite": ("fails", "fail"),
     "reconciliation": ("differs", "differ"),
@@ -180,6 +194,8 @@ def resolved(
         facts.append(("Came and went", _some(passed)))
     if vanished := sorted({i.key.part for i in gone if i.ended == "vanished"}):
         facts.append(("No longer declared", ", ".join(vanished)))
+    if accepted := list(dict.fromkeys(_accepted(i) for i in gone if ACCEPTED in i.labels)):
+        facts.append(("Not told any more", first_of(accepted, CHANGED_NAMED)))
     if owner := _owner(known):
         facts.append(("Owner", owner))
     return Message(
@@ -339,6 +355,27 @@ def _verb(incident: Incident, count: int) -> str:
 
 
 def _what(parts: Mapping[str, Sequence[Incident]], orgs: Sequence[str]) -> str:
+    every = [incident for incidents in parts.values() for incident in incidents]
+    if {(i.key.kind, i.key.subject) for i in every} == {("reconciliation", every[0].key.subject)}:
+        return _how_completed(parts, orgs)
+    return _what_fails(parts, orgs)
+
+
+def _how_completed(parts: Mapping[str, Sequence[Incident]], orgs: Sequence[str]) -> str:
+    """Return how the run of a reconciliation ended; the table above."""
+    every = [incident for incidents in parts.values() for incident in incidents]
+    if any(incident.outcome is not Outcome.FAIL and not incident.key.org for incident in every):
+        return _what_fails(parts, orgs)
+    stages = {part: incidents for part, incidents in parts.items() if LOSS not in incidents[0].labels}
+    losses = [incidents[0] for part, incidents in parts.items() if part not in stages]
+    lost = "; ".join(loss(one.observed, one.key.part, one.labels.get(SAMPLE, "")) for one in losses)
+    if not stages:
+        return f"completed with {lost}"
+    high = "High " if any(i.severity >= Severity.ERROR for some in stages.values() for i in some) else ""
+    return f"Completed with {high}Discrepancies: {_what_fails(stages, orgs)}{f'; {lost}' if lost else ''}"
+
+
+def _what_fails(parts: Mapping[str, Sequence[Incident]], orgs: Sequence[str]) -> str:
     first = next(iter(parts.values()))[0]
     if len(parts) == 1:
         words = f"{first.key.part} {_verb(first, 1)}"
@@ -376,6 +413,8 @@ def _well_again(ended: Sequence[Incident]) -> str:
 
 
 def _words_of_well(incident: Incident) -> tuple[str, str]:
+    if ACCEPTED in incident.labels:
+        return _IS_ACCEPTED
     return _NOT_THERE.get(incident.labels.get(NOT_THERE, ""), _WELL.get(_words(incident), _IS_WELL))
 
 
@@ -436,7 +475,8 @@ def _changed(told: State, shown: Sequence[Incident], gone: Sequence[Incident], p
         ("new", [i for i in shown if i.id not in told]),
         ("worse", [i for i in both if i.severity > told[i.id]]),
         ("milder", [i for i in both if i.severity < told[i.id]]),
-        ("recovered", [i for i in gone if i.ended == "recovered"]),
+        ("recovered", [i for i in gone if i.ended == "recovered" and ACCEPTED not in i.labels]),
+        ("accepted", [i for i in gone if i.ended == "recovered" and ACCEPTED in i.labels]),
         ("no longer declared", [i for i in gone if i.ended == "vanished"]),
         ("no longer told here", [i for i in gone if i.ended_at is None]),
         ("came and went", list(passed)),
@@ -448,6 +488,11 @@ def _some(incidents: Sequence[Incident]) -> str:
     names = [f"{i.key.part} (org {i.labels.get('org', i.key.org)})" if i.key.org else i.key.part for i in incidents]
     others = len(names) - CHANGED_NAMED
     return ", ".join(names[:CHANGED_NAMED]) + (f" and {others} other{'s' * (others > 1)}" if others > 0 else "")
+
+
+def _accepted(incident: Incident) -> str:
+    org = f" (org {incident.labels.get('org', incident.key.org)})" if incident.key.org else ""
+    return f"{incident.key.part}{org}: {incident.labels[ACCEPTED]}"
 
 
 def _lasted(since: datetime, until: datetime) -> str:

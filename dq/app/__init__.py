@@ -12,8 +12,10 @@ decides on the report in one transaction; the pump speaks to the world outside o
     overdue    sla_check; promise, observe, open_promises: what DAG runs promise, and what is seen
     telling    deliver: what was decided leaves
     mailing    report, send_report: the discrepancy e-mail
+    accepting  accept, accepted, end_acceptance: discrepancies that somebody is content with
     alerting   what is open; silences, acknowledgements; outbox: what is not delivered
     announcing what is told once, to channels by name: announce, digest
+    deploying  mark, marked, mark_tags: what was changed, and when
     routes     which routes take an incident, and why; proving: whether each of them fires
     noticing   what a scheduler says of its tasks and runs: notice, tell_ended
     asking     whether the data of a run are there
@@ -32,6 +34,7 @@ from dq.checks.plan import scan_ids as scans
 from dq.lazy import lazy
 
 if TYPE_CHECKING:
+    from dq.app.accepting import accept, accepted, end_acceptance
     from dq.app.alerting import (
         Alert,
         acknowledge,
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from dq.app.backtesting import backtests
     from dq.app.closing import close, due, gate, pump
     from dq.app.comparing import compare_keys
+    from dq.app.deploying import mark, mark_tags, marked
     from dq.app.diagnosing import Finding, doctor, doctor_of
     from dq.app.explaining import Statement, explain
     from dq.app.functions import judge_answer
@@ -93,6 +97,8 @@ __all__ = [
     "Statement",
     "Suggestion",
     "Watcher",
+    "accept",
+    "accepted",
     "acknowledge",
     "alerts",
     "announce",
@@ -106,6 +112,7 @@ __all__ = [
     "doctor",
     "doctor_of",
     "due",
+    "end_acceptance",
     "excuse",
     "excused",
     "expire_silences",
@@ -121,6 +128,9 @@ __all__ = [
     "ledger",
     "lint",
     "lint_airflow",
+    "mark",
+    "mark_tags",
+    "marked",
     "notice",
     "observe",
     "open_project",
@@ -167,6 +177,7 @@ __all__ = [
 __getattr__ = lazy(
     __name__,
     {
+        "accepting": ("accept", "accepted", "end_acceptance"),
         "alerting": (
             "Alert",
             "acknowledge",
@@ -182,6 +193,7 @@ __getattr__ = lazy(
         "backtesting": ("backtests",),
         "closing": ("close", "due", "gate", "pump"),
         "comparing": ("compare_keys",),
+        "deploying": ("mark", "mark_tags", "marked"),
         "diagnosing": ("Finding", "doctor", "doctor_of"),
         "explaining": ("Statement", "explain"),
         "functions": ("judge_answer",),

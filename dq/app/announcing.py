@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from attrs import evolve
+
 from dq.alerting import digest as digests
 from dq.alerting.pump import PumpReport, enqueue_event
 from dq.app.alerting import RECENT, alerts
+from dq.app.deploying import write
 from dq.app.outbox import waiting
 from dq.app.session import transaction
 from dq.app.telling import ROUTES, alerting_of, deliver
+from dq.model.deploy import Deploy
 from dq.model.duration import format_duration
 from dq.model.errors import UsageError
 from dq.model.message import Message
@@ -18,11 +22,19 @@ from dq.model.severity import Severity
 from dq.plugins import suggest
 from dq.project import Project
 
+CHANGES = "pagerduty_change"
+"""The type of channel whose messages are deploy markers."""
+
+EVERYTHING = "dq"
+"""The subject of what is about nothing in particular."""
+
 
 def announce(
-    project: Project, text: str, *, to: Iterable[str], subject: str = "dq", links: Iterable[tuple[str, str]] = ()
+    project: Project, text: str, *, to: Iterable[str], subject: str = EVERYTHING, links: Iterable[tuple[str, str]] = ()
 ) -> PumpReport:
     """Tell ``text`` once, e.g. that a version was deployed; what cannot be sent now is sent by the next pump.
+
+    What a channel of type ``pagerduty_change`` is told is a deploy marker in the store, too.
 
     Args:
         project: whose channels and environment.
@@ -52,6 +64,11 @@ def announce(
     with transaction(project) as connection:
         for name in channels:
             enqueue_event(connection, name, message, f"announced/{subject}/{text}/{now.isoformat()}")
+        if any(alerting_of(project).types[name] == CHANGES for name in channels):
+            made = Deploy(at=now, text=" ".join(text.split()), source="announce")
+            if subject != EVERYTHING:
+                made = evolve(made, kind="subject", subject=subject)
+            write(connection, project.environment, made, now)
     return deliver(project)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from attrs import evolve
+
+from dq.app.deploying import near_of
 from dq.app.measuring import reconcile
 from dq.app.session import find_reconciliation, judgement_time, transaction
 from dq.attribution import Attribution, Difference, attribute, differences
@@ -52,7 +55,10 @@ def why(project: Project, name: str, interval: Interval, now: datetime | None = 
                 before[day] = {(org, stage): count for (org, stage, _), count in _counts(known).items()}
                 was[day] = differences(declared, known.rows)
     _, ledger = reconcile(project, declared, window, store=False, alert=False, now=now)
-    return attribute(interval, differences(declared, ledger.rows), _counts(ledger), before, was)
+    found = attribute(interval, differences(declared, ledger.rows), _counts(ledger), before, was)
+    with transaction(project) as connection:
+        markers = near_of(connection, project, declared, (one.since for one in found if not one.or_longer))
+    return tuple(one if one.or_longer else evolve(one, near=markers[one.since]) for one in found)
 
 
 def _counts(ledger: Ledger) -> dict[tuple[Group, str, Interval], Count]:

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from dq import events
 from dq.alerting.fold import news_of
 from dq.alerting.pump import PumpReport
+from dq.app.accepting import shrink
 from dq.app.folding import fold_news
 from dq.app.mailing import decide_report, promised_beside
 from dq.app.overdue import call_back, judge_sla
@@ -147,6 +148,8 @@ def _close(
     state = sighting(run, upstream_failed=upstream_failed)
     seen = Observation(kind=run.kind, subject=run.suite, interval=interval, state=state, at=now, source="close")
     observations.record(connection, run.environment, seen)
+    if isinstance(declared, Reconciliation):
+        shrink(connection, run, now)
     if alert:
         fold_news(connection, [news_of(run, declared)], now)
         missed = judge_sla(connection, project, declared, now, only=interval)

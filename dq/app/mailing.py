@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy.engine import Connection
 
 from dq.alerting.pump import PumpReport, enqueue_event
+from dq.app.deploying import since_when
 from dq.app.keeping import attained_of, promised_of
 from dq.app.overdue import subject_of
 from dq.app.reading import ledger
@@ -126,7 +127,8 @@ def _render(
     own = subject_of(declared)
     mine = () if own is None else attained_of(connection, project.environment, [own], now)
     promises = (*mine, *beside)
-    return render(found, now=now, promises=attainment.report(promises, now) if promises else None)
+    since = since_when(connection, project, declared, found)
+    return render(found, now=now, promises=attainment.report(promises, now) if promises else None, since=since)
 
 
 def _message(run: Run, rendered: Rendered, now: datetime) -> Message:

@@ -8,6 +8,7 @@ from datetime import datetime
 from attrs import evolve, frozen
 from sqlalchemy.engine import Connection
 
+from dq.acceptance import TOLD_OF
 from dq.app.closing import close
 from dq.app.linting import refuse_bad_sql
 from dq.app.session import (
@@ -25,6 +26,7 @@ from dq.context import Context
 from dq.datasource import Datasource
 from dq.execute import Memory, execute
 from dq.ledger import reconcile as reconcile_stages
+from dq.model.acceptance import Acceptance
 from dq.model.check import Suite
 from dq.model.errors import DqError, UsageError
 from dq.model.group import Group
@@ -35,7 +37,7 @@ from dq.model.reconciliation import Reconciliation
 from dq.model.result import Result, Run
 from dq.project import Project
 from dq.quarantine import quarantine
-from dq.store import history, measures
+from dq.store import acceptances, history, measures
 from dq.store.artefact import ledger_from_json, ledger_to_json
 
 Progress = Callable[[str], None]
@@ -158,12 +160,14 @@ def _measure(
     with datasources(project) as connect:
         if isinstance(declared, Reconciliation):
             older: tuple[tuple[Interval, str], ...] = ()
+            accepted: tuple[Acceptance, ...] = ()
             if run is not None:
                 name, columns = declared.name, declared.by.columns
                 with transaction(project) as connection:
                     older = history.still_bad(connection, project.environment, name, interval.start)
                     keep = history.open_orgs(connection, project.environment, "reconciliation", name, columns)
-            ledger = reconcile_stages(declared, connect, context, project.environment, older, keep)
+                    accepted = acceptances.of(connection, project.environment, name, now - TOLD_OF)
+            ledger = reconcile_stages(declared, connect, context, project.environment, older, keep, accepted)
             return _Measured(ledger.results, ledger)
         wanted = find_scan(declared, scan_id)
         if wanted is None:

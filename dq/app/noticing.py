@@ -15,13 +15,14 @@ from dq.alerting.dags import Happened, What, concerns, news_of_dag
 from dq.alerting.fold import Change, lock_subject
 from dq.alerting.incidents import of_subject, open_parts, read_open
 from dq.alerting.pump import enqueue_event
-from dq.alerting.steps import Ended, ended_message
+from dq.alerting.steps import Ended, compared, ended_message, how_ended
 from dq.app.announcing import takers
 from dq.app.folding import fold_news
 from dq.app.session import in_transaction, judgement_time
-from dq.model.message import Message
+from dq.model.names import origin_of_run
 from dq.model.severity import Severity
 from dq.project import Project
+from dq.store import history
 
 _EVENTS = {
     What.TASK_FAILED: events.EventName.TASK_FAILED,
@@ -90,6 +91,8 @@ def _part(change: Change) -> str:
 def tell_ended(project: Project, ended: Ended, *, to: Iterable[str], now: datetime | None = None) -> int:
     """Put the message about a DAG run that ended into the outbox, once per channel, run and verdict.
 
+    The verdict is also what its reconciliations found, where they are closed.
+
     Args:
         project: whose channels and environment.
         ended: the run and its steps.
@@ -106,12 +109,16 @@ def tell_ended(project: Project, ended: Ended, *, to: Iterable[str], now: dateti
     """
     channels = takers(project, to)
     now = now or judgement_time()
-    return in_transaction(project, _tell, ended, ended_message(ended, project.environment, now), channels, now)
+    return in_transaction(project, _tell, project.environment, ended, channels, now)
 
 
-def _tell(connection: Connection, ended: Ended, message: Message, channels: Iterable[str], now: datetime) -> int:
+def _tell(connection: Connection, environment: str, ended: Ended, channels: Iterable[str], now: datetime) -> int:
+    runs = history.of_origin(connection, environment, origin_of_run(ended.dag, ended.run))
+    found = [bad for run in runs if (bad := compared(run)) is not None]
+    message = ended_message(ended, environment, now, found)
     verdict = "completed" if ended.good else "failed"
-    told = f"finished/{ended.dag}/{ended.run}/{verdict}"
+    how = how_ended(ended, found).removeprefix("pipeline ") if ended.good else verdict
+    told = f"finished/{ended.dag}/{ended.run}/{how}"
     new = [name for name in channels if enqueue_event(connection, name, message, told)]
     if new:
         body = {"run": ended.run, "verdict": verdict, "told": new, "summary": message.summary}

@@ -10,10 +10,12 @@ from typing import NoReturn
 
 import click
 
+from dq.cli.accept import accept
 from dq.cli.alerts import alerts
 from dq.cli.announcing import announce
 from dq.cli.assist import selfcheck, suggest
 from dq.cli.declare import explain, init, lint
+from dq.cli.deploys import deploys
 from dq.cli.measure import history, reconcile, report, run
 from dq.cli.operate import db, doctor
 from dq.cli.options import EXIT_CODES, teach
@@ -60,8 +62,8 @@ def cli(context: click.Context) -> None:
 
 
 _PROJECT = (init, suggest, lint, explain)
-_RUNS = (run, reconcile, report, history, backtest, reference)
-for _command in (*_PROJECT, *_RUNS, dataset, sla, watch, alerts, announce, db, doctor, selfcheck):
+_RUNS = (run, reconcile, accept, report, history, backtest, reference)
+for _command in (*_PROJECT, *_RUNS, dataset, sla, watch, alerts, announce, deploys, db, doctor, selfcheck):
     cli.add_command(_command)
 
 

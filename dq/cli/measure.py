@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dq.cli.deploys import deploy_json
 from dq.cli.options import (
     EXIT_CODES,
     date_option,
@@ -337,14 +338,14 @@ def _level_table(ledger: Ledger, limit: int) -> None:
 
 def _reasons(reasons: Sequence[Attribution], limit: int) -> None:
     shown = reasons[:limit] if limit else reasons
-    rows = [
-        (r.difference.org.label, f"{r.difference.start} to {r.difference.stage}", *_became(r), r.since, _scope(r))
-        for r in shown
-    ]
+    hops = [(r.difference.org.label, f"{r.difference.start} to {r.difference.stage}") for r in shown]
+    rows = [(*hop, *_became(r), _since(r), _scope(r), _near(r)) for hop, r in zip(hops, shown, strict=True)]
     if not rows:
         out("no org differs at any hop")
         return
-    table(("org", "hop", "records", "became", "since", "orgs"), rows)
+    heads = ("org", "hop", "records", "became", "since", "orgs", "changed")
+    marked = any(r.near for r in shown)
+    table(heads if marked else heads[:-1], rows if marked else [row[:-1] for row in rows])
     if len(shown) < len(reasons):
         out(f"and {len(reasons) - len(shown)} smaller ones; --limit 0 shows all")
     out("")
@@ -363,8 +364,18 @@ def _became(reason: Attribution) -> tuple[str, str]:
     return f"{count_text(missing if lost else -missing)} {'missing' if lost else 'too many'}", f"{reason.kind}{where}"
 
 
+def _since(reason: Attribution) -> str:
+    return f"{reason.since}{' or longer' if reason.or_longer else ''}"
+
+
+def _near(reason: Attribution) -> str:
+    return "; ".join(map(str, reason.near))
+
+
 def _scope(reason: Attribution) -> str:
-    return "all" if 1 < reason.of_orgs <= reason.orgs else f"{reason.orgs} of {reason.of_orgs}"
+    if 1 < reason.of_orgs <= reason.orgs:
+        return f"all {reason.of_orgs}"
+    return f"{'only this one' if reason.orgs == 1 else reason.orgs} of {reason.of_orgs}"
 
 
 def _reason_json(reason: Attribution) -> dict[str, Any]:
@@ -378,8 +389,10 @@ def _reason_json(reason: Attribution) -> dict[str, Any]:
         "other_org": None if reason.org is None else dict(zip(reason.org.columns, reason.org.values, strict=True)),
         "other_partition": None if reason.day is None else reason.day.to_json(),
         "since": reason.since.to_json(),
+        "or_longer": reason.or_longer,
         "orgs": reason.orgs,
         "of_orgs": reason.of_orgs,
+        "deploys": [{**deploy_json(one.deploy), "inside": one.inside} for one in reason.near],
     }
 
 
@@ -428,6 +441,7 @@ def _rows_json(ledger: Ledger) -> dict[str, Any]:
                 "discrepancy": {name: _number(count) for name, count in row.discrepancy.items()},
                 "share": {name: None if share is None else float(share) for name, share in row.share.items()},
                 "severity": None if row.severity is None else str(row.severity),
+                "accepted": row.accepted,
                 "notes": list(row.notes),
             }
             for row in all_rows(ledger)

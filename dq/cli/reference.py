@@ -66,7 +66,8 @@ with an exit code of its own; so does `dq history --json`.
 | `pipeline` | the name in titles |
 | `columns[]` | what the report shows, in order: `kind`, `name`, `heading`, `derived` |
 | `totals[]` | `name`, `count`; `problem` says why a count is null |
-| `rows[]` | worst first: `partition`, `org`, `severity`, `notes`, and the numbers, below |
+| `rows[]` | worst first: `partition`, `org`, `severity`, `notes`, `accepted`, and the numbers, below |
+| `rows[].accepted` | it would be not well, or worse, but for what is accepted (`dq accept`) |
 | `rows[].counts`, `.discrepancy`, `.share` | by stage |
 | `rows[].explained` | by known loss |
 | `levels[]` | coarser levels: `title`, and `columns` and `rows` as above |
@@ -75,7 +76,9 @@ with an exit code of its own; so does `dq history --json`.
 
 With `--why` the document has `why[]`, the greatest difference first: `org`, `from` and `to` (the hop, by stages),
 `missing` (negative: too many), `kind` (`missing`, `late`, `duplicated`, `restated`, `shifted`, `re-keyed`,
-`cannot tell`), `other_org`, `other_partition`, `since`, and in how many `orgs` of `of_orgs` it differs there.
+`cannot tell`), `other_org`, `other_partition`, `since`, `or_longer` (nobody looked at what was before), in how many
+`orgs` of `of_orgs` it differs there, and `deploys[]`: the markers near that, as `dq deploys list --json` has them, and
+whether they fall `inside` of the partition `since`, or stand before it.
 
 `kind` is `count`, `discrepancy`, `share` or `explained`; a loss that is `derived` is computed from the same stages, so
 it explains nothing by itself. A count is null where the stage does not have the org; a share is null where the baseline
@@ -96,6 +99,13 @@ one per stage:
 | `travelled` | `checksums` and `rows` that were fetched, of both stages together |
 
 Keys and values are texts, masked by tag; null is NULL. `values` is null where no values are compared.
+
+`dq accept list --json` writes `exit_code`, `environment` and `acceptances[]`: `id`, `state` (`holds`, `expired`,
+`ended`, `replaced`, `used up`), `reconciliation`, `org`, `stage`, `partition` (null: all), `at_most` and what it is
+`of` (`records`, `share`), `too_many`, `reason`, `by`, `created_at`, `until`, `ended_at`.
+
+`dq deploys list --json` writes `exit_code`, `environment` and `deploys[]`, newest first: `at`, `version`, `text`,
+`dag`, `subject`, `source` (`cli`, `git`, `announce`), `by`.
 
 `dq backtest SUITE --json` writes `exit_code`, `environment`, `suite` and `checks[]`: `check`, `thresholds` and `fired`
 by severity, `partitions`, `judged`, and `firings[]`: `partition`, `group`, `outcome`, `severity`, `observed`,

@@ -17,8 +17,14 @@ EARLY = "_early"
 NOT_THERE = "_not_there"
 """The label of a promise of which nobody is told any more though nothing arrived: its answer, excused or pending."""
 
+ACCEPTED = "_accepted"
+"""The label of what ended though it still differs, because somebody accepts that: what is accepted, in words."""
+
 LOSS = "_loss"
 """The label of what is about a known loss of a reconciliation, and no stage."""
+
+SAMPLE = "_sample"
+"""The label of what one of the records of a known loss says, e.g. the text of an exception."""
 
 BUDGET = "_budget"
 """The label of what is about an error budget, and no partition."""

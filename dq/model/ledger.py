@@ -28,7 +28,8 @@ class LedgerRow:
         discrepancy: compared stage to baseline - stage - explained.
         share: compared stage to its share of the baseline; None: the baseline is zero and the discrepancy is not.
         severity: the worst rung broken; None: well.
-        notes: remarks: what is odd about it, and the declared ones.
+        notes: remarks: what is odd about it, what is accepted, and the declared ones.
+        accepted: it would be not well somewhere, or worse, but for what is accepted.
     """
 
     interval: Interval
@@ -39,6 +40,7 @@ class LedgerRow:
     share: dict[str, Fraction | None]
     severity: Severity | None
     notes: tuple[str, ...] = ()
+    accepted: bool = False
 
 
 @frozen(kw_only=True)

@@ -16,6 +16,23 @@ def short_key(key: str, limit: int = KEY_LIMIT) -> str:
     return f"{key[: limit - 41]}~{hashlib.sha256(key.encode()).hexdigest()[:40]}"
 
 
+ORIGIN_LIMIT = 250
+"""Characters of an origin that the store keeps; both ids of Airflow may be that long by themselves."""
+
+
+def origin_of_dag(dag: str) -> str:
+    """Return how the origin of every run of a DAG begins."""
+    return f"airflow:{dag}:"
+
+
+def origin_of_run(dag: str, run: str) -> str:
+    """Return the origin of what a DAG run measures."""
+    origin = f"{origin_of_dag(dag)}{run}"
+    if len(origin) <= ORIGIN_LIMIT:
+        return origin
+    return f"{origin[: ORIGIN_LIMIT - 41]}:{hashlib.sha256(origin.encode()).hexdigest()[:40]}"
+
+
 def first_of(names: Sequence[str], most: int) -> str:
     """Return the first of ``names``, and how many more there are: ``a, b and 3 more``."""
     more = len(names) - most

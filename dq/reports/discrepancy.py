@@ -78,6 +78,7 @@ def render(
     links: Sequence[tuple[str, str]] = (),
     max_rows: int = MAX_ROWS,
     promises: attainment.Report | None = None,
+    since: Sequence[str] = (),
 ) -> Rendered:
     """Return the discrepancy report of ``ledger``.
 
@@ -88,20 +89,22 @@ def render(
         max_rows: that many of the worst rows are listed, the others summed up in one; fewer where the HTML would
             become too long.
         promises: how SLAs were kept, for a section of its own; None: there is none.
+        since: since when what is not well differs, and what was changed near that, a sentence each.
     """
+    began = [clean(one, 2 * _SENTENCE) for one in since]
     rows = all_rows(ledger)
     said = verdict(ledger, rows, _worst(ledger, rows))
     subject = clean(f"{ledger.environment} - {clean(ledger.pipeline, _NAME)} - {ledger.interval}: {said.short}", 250)
     foot = f"Made {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if now is not None else ""
     for limit in (max_rows, max_rows // 2, max_rows // 5, 0):
         lines = _lines(ledger, rows, limit)
-        html = _html(ledger, said, lines, subject, foot, links, "" if promises is None else _PROMISES_MARK)
+        html = _html(ledger, said, lines, subject, foot, links, began, "" if promises is None else _PROMISES_MARK)
         if promises is not None:
             left = MAX_BYTES - len(html.encode())
             html = html.replace(_PROMISES_MARK, section(promises, max_rows=_PROMISES, max_bytes=left))
         if len(html.encode()) < MAX_BYTES:
             break
-    text = _text(ledger, said, lines, foot, links)
+    text = _text(ledger, said, lines, foot, links, began)
     if promises is not None:
         text += f"\n{_PROMISES_TITLE}\n\n{attainment.text(promises, max_rows=_PROMISES)}"
     return Rendered(subject=subject, html=html, text=text)
@@ -324,6 +327,7 @@ def _html(
     subject: str,
     foot: str,
     links: Sequence[tuple[str, str]],
+    began: Sequence[str],
     promises: str,
 ) -> str:
     page = render_html(
@@ -339,6 +343,7 @@ def _html(
         by_day=by_day(ledger),
         lines=lines,
         checks=_checks(ledger),
+        began=began,
         older=_older(ledger),
         losses=_losses(ledger),
         steps=_steps(ledger),
@@ -356,13 +361,21 @@ def _safe(links: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(clean(text, _NAME), url) for text, url in links if is_web(url)]
 
 
-def _text(ledger: Ledger, said: Verdict, lines: Sequence[_Line], foot: str, links: Sequence[tuple[str, str]]) -> str:
+def _text(
+    ledger: Ledger,
+    said: Verdict,
+    lines: Sequence[_Line],
+    foot: str,
+    links: Sequence[tuple[str, str]],
+    began: Sequence[str],
+) -> str:
     blocks = [
         wrap(f"{clean(ledger.environment, _NAME)} - {clean(ledger.pipeline, _NAME)} - {ledger.interval}"),
         [f"{name}: {value}{f' ({why})' if why else ''}" for name, value, why in _totals(ledger)],
         wrap(f"{said.word.upper()}: {clean(said.sentence, 2 * _SENTENCE)}"),
         _text_table(ledger, lines),
         _listed("Notes", ((line.notes if line.rest else f"{line.org}: {line.notes}") for line in lines if line.notes)),
+        _listed("Since when", began),
         _listed("Still wrong in older partitions", _older(ledger)),
         _step_table(ledger),
         _listed("Known losses", _losses(ledger)),

@@ -9,6 +9,7 @@
     -           -           1         -             1 of 21 orgs differs (critical)
     some        -           2         -             2 of 21 orgs differ (error), NRT could not be measured
     none        none        0         3             all 21 orgs within tolerance, 3 differ
+    none        none        0         3             all 21 orgs within tolerance or accepted, 3 differ
     none        none        0         0             all 21 orgs agree
     nothing was there at all                        no rows
 
@@ -89,8 +90,10 @@ def _agreement(rows: Sequence[LedgerRow], unit: str) -> str:
     if not count:
         return "no rows"
     if count == 1:
-        return f"the one {unit} differs within tolerance" if off else f"the one {unit} agrees"
-    return f"all {count} {unit}s within tolerance, {off} {_verb(off)}" if off else f"all {count} {unit}s agree"
+        how = "as is accepted" if rows[0].accepted else "within tolerance"
+        return f"the one {unit} differs {how}" if off else f"the one {unit} agrees"
+    within = "within tolerance or accepted" if any(row.accepted for row in rows) else "within tolerance"
+    return f"all {count} {unit}s {within}, {off} {_verb(off)}" if off else f"all {count} {unit}s agree"
 
 
 def by_day(ledger: Ledger) -> bool:

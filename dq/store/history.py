@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from attrs import evolve
 from sqlalchemy import and_, delete, func, insert, or_, select, update
@@ -212,6 +212,73 @@ def still_bad(
         if worst is not None:
             bad.append((interval, f"{worst.check_name}: {worst.sentence}"))
     return tuple(bad[:limit])
+
+
+Beginning = Literal["known", "unknown", "longer"]
+"""Whether the partition before the first bad one was well, was not measured, or is beyond what was looked at."""
+
+
+def first_bad(
+    connection: Connection, environment: str, suite: str, interval: Interval, bad: Result, limit: int
+) -> tuple[Interval, Beginning]:
+    """Return the first of the partitions up to ``interval`` without a gap in which an org differs as it does there.
+
+    Args:
+        connection: in a transaction.
+        environment, suite: whose runs.
+        interval: the partition in which it differs.
+        bad: how: the Result of the org.
+        limit: how many partitions before are looked at.
+    """
+    length = interval.end - interval.start
+    for number in range(1, limit + 1):
+        before = Interval(interval.start - number * length, interval.end - number * length)
+        run = _latest(connection, environment, suite, before)
+        first = Interval(before.end, before.end + length)
+        if run is None:
+            return first, "unknown"
+        found = connection.execute(
+            select(t.result.c.org, t.result.c.outcome, t.result.c.observed).where(
+                t.result.c.run_id == run,
+                t.result.c.check_name == bad.check,
+                t.result.c.org.in_(["", measures.org_text(bad.group)]),
+            )
+        ).all()
+        numbers = [_exact(row.observed) for row in found if row.org and row.observed is not None]
+        if any(isinstance(n, int | Decimal) and (n > 0) is _is_more(bad.observed) and n for n in numbers):
+            continue
+        measured = any(not row.org and row.outcome in (Outcome.PASS, Outcome.FAIL) for row in found)
+        return first, "known" if measured else "unknown"
+    return before, "longer"
+
+
+def _is_more(observed: object) -> bool:
+    return isinstance(observed, int | float | Decimal) and observed > 0
+
+
+def _latest(connection: Connection, environment: str, suite: str, interval: Interval) -> str | None:
+    """Return the id of the latest run of a partition that recorded anything."""
+    c = t.run.c
+    same = (c.interval_start == interval.start, c.interval_end == interval.end)
+    query = select(c.id).where(c.environment == environment, c.suite == suite, c.version > 0, *same)
+    found: str | None = connection.execute(query.order_by(*_LATEST_FIRST).limit(1)).scalar()
+    return found
+
+
+def of_origin(connection: Connection, environment: str, origin: str) -> tuple[Run, ...]:
+    """Return what one DAG run, say, measured of reconciliations, with its results, in the order in which it began."""
+    c = t.run.c
+    mine = (c.environment == environment, c.origin == origin, c.kind == "reconciliation", c.version > 0)
+    rows = connection.execute(select(t.run).where(*mine).order_by(c.started_at, c.id)).all()
+    return tuple(with_results(connection, _run(row)) for row in rows)
+
+
+def dags_of(connection: Connection, environment: str, suite: str, limit: int = 50) -> frozenset[str]:
+    """Return the ids of the DAGs that made the newest runs of a suite or reconciliation."""
+    c = t.run.c
+    query = select(c.origin).where(c.environment == environment, c.suite == suite, c.origin.startswith("airflow:"))
+    origins = connection.execute(query.order_by(c.interval_start.desc()).limit(limit)).scalars()
+    return frozenset(origin.split(":")[1] for origin in origins)
 
 
 def open_orgs(

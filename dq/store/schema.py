@@ -337,6 +337,45 @@ excuse = Table(
     Index("dq_excuse_when", "environment", "ends_at"),
 )
 
+acceptance = Table(
+    "dq_acceptance",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("environment", String(64), nullable=False),
+    Column("reconciliation", String(190), nullable=False),
+    Column("org", Text, nullable=False, comment="JSON: columns and values"),
+    Column("stage", String(250), nullable=False),
+    Column("at_most", Text, nullable=False, comment="a fraction: records, or a share of the baseline"),
+    Column("is_share", Integer, nullable=False),
+    Column("too_many", Integer, nullable=False, comment="1: records are too many; 0: they are missing"),
+    Column("partition_start", Utc, comment="the only partition that it is about; NULL: all"),
+    Column("partition_end", Utc),
+    Column("reason", Text, nullable=False),
+    Column("author", String(120), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("ends_at", Utc, nullable=False),
+    Column("newest", Utc, comment="start of the newest partition that it was held against"),
+    Column("ended_at", Utc),
+    Column("ended", String(20)),
+    Index("dq_acceptance_of", "environment", "reconciliation", "ends_at"),
+)
+
+deploy = Table(
+    "dq_deploy",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("environment", String(64), nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("version", String(120), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("kind", String(20), nullable=False, comment="dag or subject; empty: it is about everything"),
+    Column("subject", String(250), nullable=False, comment="id of the DAG, or name of a suite or reconciliation"),
+    Column("source", String(20), nullable=False, comment="cli, git or announce"),
+    Column("author", String(120), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Index("dq_deploy_when", "environment", "at"),
+)
+
 watcher = Table(
     "dq_watcher",
     metadata,
