@@ -122,7 +122,7 @@ def reconcile(
         *_judge(declared, stages, losses, rows, expected, None if by_day else context.interval, keep, accepted),
         *_judge_losses(declared, stages, losses, lost),
     )
-    levels = tuple(_levels(declared, stages | of_levels, losses, expected, context, environment))
+    levels = tuple(_levels(declared, stages | of_levels, losses, expected, context, environment, accepted))
     results = (*results, *(result for level in levels for result in level.results))
     totals = tuple(
         (total.name, *(_sum_of(stages[total.sum_of]) if total.sum_of is not None else next(queried)))
@@ -151,6 +151,7 @@ def _levels(
     expected: tuple[Group, ...] | str,
     context: Context,
     environment: str,
+    accepted: Accepted,
 ) -> Iterator[Ledger]:
     """Yield what the counts come to at each coarser level."""
     columns = dict.fromkeys(stages, declared.by.columns)
@@ -163,11 +164,11 @@ def _levels(
         if not isinstance(expected, str):
             parts = dict.fromkeys(_part(org.values, org.columns, level.by) for org in expected)
             wanted = tuple(here.by.group(org) for org in parts)
-        rows = tuple(_rows(here, added, lost))
+        rows = tuple(_rows(here, added, lost, accepted))
         single = None if context.by_day else context.interval
         names = {stage.name: level.check(stage) for stage in here.stages}
         results = [
-            evolve(result, check=names[result.check]) for result in _judge(here, added, lost, rows, wanted, single, ())
+            evolve(result, check=names[result.check]) for result in _judge(here, added, lost, rows, wanted, single, (), accepted)
         ]
         yield Ledger(
             reconciliation=declared.name,
