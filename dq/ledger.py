@@ -167,9 +167,8 @@ def _levels(
         rows = tuple(_rows(here, added, lost, accepted))
         single = None if context.by_day else context.interval
         names = {stage.name: level.check(stage) for stage in here.stages}
-        results = [
-            evolve(result, check=names[result.check]) for result in _judge(here, added, lost, rows, wanted, single, (), accepted)
-        ]
+        judged = _judge(here, added, lost, rows, wanted, single, (), accepted)
+        results = [evolve(result, check=names[result.check]) for result in judged]
         yield Ledger(
             reconciliation=declared.name,
             pipeline=f"{declared.title} {level.title}",

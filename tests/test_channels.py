@@ -544,6 +544,7 @@ def test_a_mail_arrives_as_text_and_html_and_threads(receivers):
     assert first["From"].addresses[0] == Address("dq", "dq", "example.org")
     assert [address.addr_spec for address in first["To"].addresses] == ["team@example.org", "boss@example.org"]
     assert first["Auto-Submitted"] == "auto-generated"
+    assert first["List-Id"] == second["List-Id"] == "<orders.prod.dq.example.org>"
     assert abs(datetime.now(UTC) - first["Date"].datetime).total_seconds() < 60
     assert first.get_content_type() == "multipart/alternative"
     text, html = parts(first)
@@ -583,8 +584,9 @@ def test_a_title_stays_in_the_subject(receivers, title):
     raw = receivers.smtp.received[0]
     threading_names = {"Message-ID", "In-Reply-To", "References"}
     body_names = {"MIME-Version", "Content-Type"}
-    assert {"Subject", "From", "To", "Date", "Auto-Submitted", *threading_names, *body_names} == set(mail.keys())
-    assert len(mail.keys()) == 10
+    known = {"Subject", "From", "To", "Date", "Auto-Submitted", "List-Id", *threading_names, *body_names}
+    assert known == set(mail.keys())
+    assert len(mail.keys()) == 11
     assert len(mail["Subject"]) <= 250
     assert max(map(len, raw.splitlines())) <= 998
     assert receivers.smtp.envelopes[0][1] == ("team@example.org", "boss@example.org")

@@ -251,7 +251,7 @@ def test_the_worst_orgs_stand_first_and_say_so_in_a_word_and_a_colour():
     words = ["critical", "error", "warning", "info", "ok"]
     page = Page(made.html)
     assert [cells[0].split()[-1] for cells in listed(made)] == words
-    assert page.classes[1:] == [["row", word] for word in words]
+    assert page.classes[1:] == [["row", word, f"is-{word}"] for word in words]
     backgrounds = [
         style.rpartition("background:")[2]
         for name, style in page.attributes

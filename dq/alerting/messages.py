@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from attrs import asdict
+from attrs import asdict, evolve
 
 from dq.alerting.dags import THE_DEADLINE, THE_RUN
 from dq.alerting.fold import ORGS, RUN
@@ -31,7 +31,7 @@ from dq.alerting.reason import State
 from dq.alerting.steps import loss
 from dq.model.duration import format_duration
 from dq.model.incident import ACCEPTED, BUDGET, EARLY, LOSS, NOT_THERE, SAMPLE, UNWATCHED, Incident
-from dq.model.message import CHANGED, Message
+from dq.model.message import CHANGED, Attachment, Message
 from dq.model.names import first_of
 from dq.model.severity import Outcome, Severity
 
@@ -270,16 +270,30 @@ def undelivered(message: Message, channel: str, error: str, *, dead: bool, at: d
 
 
 def dump_message(message: Message) -> str:
-    """Return ``message`` as the JSON text that the store keeps."""
-    document = asdict(message)
+    """Return ``message`` as the JSON text that the store keeps; of attachments it has the digest only."""
+    document = asdict(evolve(message, attachments=()))
+    document["attachments"] = [{"name": a.name, "type": a.type, "digest": a.digest} for a in message.attachments]
     document |= {"severity": int(message.severity), "at": message.at.isoformat()}
     document["since"] = None if message.since is None else message.since.isoformat()
     return json.dumps(document, ensure_ascii=False)
 
 
-def load_message(text: str) -> Message:
-    """Return the message that ``dump_message`` wrote."""
+def load_message(text: str, contents: Mapping[str, bytes] | None = None) -> Message:
+    """Return the message that ``dump_message`` wrote.
+
+    Args:
+        text: what it wrote.
+        contents: of attachments, by digest; None: the message is wanted without them.
+
+    Raises:
+        KeyError: when an attachment is not among ``contents``.
+    """
     document: dict[str, Any] = json.loads(text)
+    attached = document.pop("attachments", ())  # what an older dq wrote has none
+    if contents is not None:
+        document["attachments"] = tuple(
+            Attachment(name=a["name"], type=a["type"], content=contents[a["digest"]]) for a in attached
+        )
     document |= {
         "severity": Severity(document["severity"]),
         "at": datetime.fromisoformat(document["at"]),
@@ -288,6 +302,11 @@ def load_message(text: str) -> Message:
         "rows": tuple(tuple(row) for row in document["rows"]),
     }
     return Message(**document)
+
+
+def attached_digests(text: str) -> tuple[str, ...]:
+    """Return the digests of the attachments of a message that ``dump_message`` wrote."""
+    return tuple(one["digest"] for one in json.loads(text).get("attachments", ()))
 
 
 def _title(incident: Incident, what: str) -> str:

@@ -22,7 +22,7 @@ from dq.alerting.flow import FAILURES, LONGEST_ASKED, asked, note_answer, take_t
 from dq.alerting.templates import worded
 from dq.model.errors import DqError
 from dq.model.message import Message, Receipt
-from dq.store.schema import outbox
+from dq.store.schema import attachment, outbox
 from dq.store.upsert import insert_or_lock
 
 LEASE = timedelta(seconds=60)
@@ -111,6 +111,9 @@ def enqueue_event(
     unique = hashlib.sha256(json.dumps([message.environment, channel, idempotency]).encode()).hexdigest()
     if connection.execute(select(outbox.c.id).where(outbox.c.idempotency == unique)).first() is not None:
         return False
+    # Before the row that speaks of them: whoever drops them looks for such rows once he has locked them.
+    for one in sorted(message.attachments, key=lambda one: one.digest):
+        insert_or_lock(connection, attachment, {"digest": one.digest, "content": one.content})
     row = {
         "idempotency": unique,
         "environment": message.environment,
@@ -238,9 +241,14 @@ def tell_event(wire: Wire, event: int) -> None:
             later = {"next_at": turn[0], "error": turn[1], "lease_until": None, "lease_owner": None}
             connection.execute(outbox.update().where(mine).values(**later))
             return
-    message = messages.load_message(row.message)
     channel = wire.channels.get(row.channel)
-    if channel is None:
+    message = _whole(wire, row.message)
+    if message is None:
+        if _is_sent(wire, mine):  # by a pump that was faster, because this one was held up
+            return
+        message = messages.load_message(row.message)
+        receipt = Receipt(delivered=False, error="what was to be attached is no longer in the store")
+    elif channel is None:
         receipt = Receipt(delivered=False, error="the channel is not in alerting/routes.toml")
     elif channel.pages:
         receipt = Receipt(delivered=False, error="the channel is a pager, which takes no news that is told once")
@@ -249,6 +257,32 @@ def tell_event(wire: Wire, event: int) -> None:
     with wire.engine.begin() as connection:
         _settle(wire, connection, row, message, receipt)
     wire.answered(row.channel, message, receipt, f"event {row.id}")
+
+
+def _whole(wire: Wire, text: str) -> Message | None:
+    """Return the message of a row with what is attached to it; None: that is not there."""
+    digests = messages.attached_digests(text)
+    if not digests:
+        return messages.load_message(text)
+    query = select(attachment.c.digest, attachment.c.content).where(attachment.c.digest.in_(digests))
+    with wire.engine.connect() as connection:
+        contents = {found.digest: found.content for found in connection.execute(query)}
+    return messages.load_message(text, contents) if contents.keys() >= set(digests) else None
+
+
+def _is_sent(wire: Wire, which: ColumnElement[bool]) -> bool:
+    with wire.engine.connect() as connection:
+        return connection.execute(select(outbox.c.sent_at).where(which)).scalar_one() is not None
+
+
+def _drop_attachments(connection: Connection, text: str) -> None:
+    """Forget what was attached to a message that has arrived, unless another one that has not has it, too."""
+    for digest in sorted(messages.attached_digests(text)):
+        mine = attachment.c.digest == digest
+        connection.execute(select(attachment.c.digest).where(mine).with_for_update()).all()
+        wanted = select(outbox.c.id).where(outbox.c.sent_at.is_(None), outbox.c.message.contains(digest))
+        if connection.execute(wanted.limit(1)).first() is None:
+            connection.execute(attachment.delete().where(mine))
 
 
 def _sendable(wire: Wire, now: datetime) -> ColumnElement[bool]:
@@ -282,5 +316,7 @@ def _settle(wire: Wire, connection: Connection, row: Any, message: Message, rece
     mine = outbox.c.id == row.id
     connection.execute(select(outbox.c.id).where(mine).with_for_update())
     connection.execute(outbox.update().where(mine, outbox.c.sent_at.is_(None)).values(**settled))
+    if receipt.delivered:
+        _drop_attachments(connection, row.message)
     if "dead_at" in settled or attempts == TRIES_BEFORE_FALLBACK:
         wire.dead_letter(connection, row.channel, message, receipt.error, f"event {row.id}", dead="dead_at" in settled)

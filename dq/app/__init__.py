@@ -11,7 +11,7 @@ decides on the report in one transaction; the pump speaks to the world outside o
     keeping    what is due, late and kept; known outages; whether a dataset is there
     overdue    sla_check; promise, observe, open_promises: what DAG runs promise, and what is seen
     telling    deliver: what was decided leaves
-    mailing    report, send_report: the discrepancy e-mail
+    mailing    report, report_csv, send_report: the discrepancy e-mail
     accepting  accept, accepted, end_acceptance: discrepancies that somebody is content with
     alerting   what is open; silences, acknowledgements; outbox: what is not delivered
     announcing what is told once, to channels by name: announce, digest
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
         watchers_of,
     )
     from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
-    from dq.app.mailing import render_ledger, report, send_report
+    from dq.app.mailing import render_ledger, report, report_csv, send_report
     from dq.app.measuring import partitions, reconcile, run, scan
     from dq.app.migrating import DagFiles, lint_airflow
     from dq.app.noticing import notice, tell_ended
@@ -147,6 +147,7 @@ __all__ = [
     "remove_reference",
     "render_ledger",
     "report",
+    "report_csv",
     "retry_now",
     "run",
     "run_of",
@@ -212,7 +213,7 @@ __getattr__ = lazy(
             "watchers_of",
         ),
         "linting": ("Problem", "lint", "refuse_bad_sql", "sql_problems"),
-        "mailing": ("render_ledger", "report", "send_report"),
+        "mailing": ("render_ledger", "report", "report_csv", "send_report"),
         "measuring": ("partitions", "reconcile", "run", "scan"),
         "migrating": ("DagFiles", "lint_airflow"),
         "noticing": ("notice", "tell_ended"),

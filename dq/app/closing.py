@@ -114,7 +114,7 @@ def close(
     declared = project.find(declared) if isinstance(declared, str) else declared
     now = now or judgement_time()
     beside: tuple[Attained, ...] = ()
-    if alert and isinstance(declared, Reconciliation) and declared.to:
+    if alert and isinstance(declared, Reconciliation) and declared.to:  # parts of it tell of none
         beside = promised_beside(project, declared, now)
     run, missed = in_transaction(
         project, _close, project, declared, interval, origin, states or {}, beside, now, alert=alert

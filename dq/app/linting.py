@@ -111,10 +111,11 @@ def _of_declared(
     told = () if alerting is None else alerting.notify_problems(declared)
     for clause in told:
         yield made("error", clause)
-    if alerting is not None:
-        for channel in getattr(declared, "to", ()):
+    if alerting is not None and isinstance(declared, Reconciliation):
+        for channel in declared.mailed:
             if channel not in alerting.channels:
-                yield made("error", f"to= names the channel {channel!r}, which {ROUTES} does not have")
+                key = "to=" if channel in declared.to else "to_owners= or to_orgs="
+                yield made("error", f"{key} names the channel {channel!r}, which {ROUTES} does not have")
     if isinstance(declared, Reconciliation):
         for known in declared.explained:
             if known.derived is not None:

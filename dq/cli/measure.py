@@ -460,6 +460,8 @@ def _number(count: Any) -> int | float | None:
 dq report pipeline                            the latest one as text
 dq report pipeline --date 2026-11-20 --html report.html
 dq report pipeline --eml report.eml --send
+dq report pipeline --csv rows.csv.gz          all rows, as in the mail
+dq report pipeline --org 14                   what the mail to org 14 says
 """,
         {
             0: "written",
@@ -471,11 +473,29 @@ dq report pipeline --eml report.eml --send
 )
 @click.argument("name")
 @date_option("--date", "day", help_text="The UTC day of the run. Default: the latest stored one.")
+@click.option("--owner", metavar="NAME", help="Only what the owner NAME is mailed.")
+@click.option("--org", help="Only what this org is mailed, as the ledger shows it.")
 @files_options
-@click.option("--send", is_flag=True, help="Send it again to the channels that the reconciliation names in to=.")
+@click.option(
+    "--csv",
+    "rows",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write all rows as CSV; gzipped where FILE ends in .gz.",
+)
+@click.option("--send", is_flag=True, help="Send it again, as to=, to_owners= or to_orgs= say.")
 @project_option
 def report(
-    *, name: str, day: date | None, html: Path | None, eml: Path | None, send: bool, project_path: Path | None
+    *,
+    name: str,
+    day: date | None,
+    owner: str | None,
+    org: str | None,
+    html: Path | None,
+    eml: Path | None,
+    rows: Path | None,
+    send: bool,
+    project_path: Path | None,
 ) -> int:
     """Write the discrepancy e-mail of NAME again, from the stored ledger; nothing is measured."""
     from dq import app
@@ -483,13 +503,18 @@ def report(
 
     interval = None if day is None else Interval.of_day(day)
     project = open_project(project_path, [name])
-    rendered = app.report(project, name, interval)
+    if owner is not None and org is not None:
+        raise click.UsageError("--owner and --org are two parts; give one of them.")
+    rendered = app.report(project, name, interval, owner=owner, org=org)
     _write(rendered, html, eml)
-    if not (html or eml or send):
+    if rows is not None:
+        gzipped = rows.suffix == ".gz"
+        write_file(rows, app.report_csv(project, name, interval, owner=owner, org=org, gzipped=gzipped))
+    if not (html or eml or rows or send):
         out(f"{rendered.subject}\n\n{rendered.text.rstrip()}")
     if not send:
         return 0
-    sent = app.send_report(project, name, interval)
+    sent = app.send_report(project, name, interval, owner=owner, org=org)
     for problem in (*sent.problems, *sent.reasons):
         warn(problem)
     return 4 if sent.undelivered else 0
@@ -523,6 +548,9 @@ def _write(rendered: Rendered, html: Path | None, eml: Path | None) -> None:
     mail["Subject"] = rendered.subject
     mail.set_content(rendered.text)
     mail.add_alternative(rendered.html, subtype="html")
+    for file in rendered.attachments:
+        main, _, sub = file.type.partition("/")
+        mail.add_attachment(file.content, maintype=main, subtype=sub, filename=file.name)
     for path, content in ((html, rendered.html.encode()), (eml, mail.as_bytes())):
         if path is not None:
             write_file(path, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
@@ -18,6 +19,26 @@ CHANGED = "Changed"
 
 def _pairs(value: Mapping[str, str] | tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     return tuple((str(k), str(v)) for k, v in (value.items() if isinstance(value, Mapping) else value))
+
+
+@frozen(kw_only=True)
+class Attachment:
+    """A file that goes with a message.
+
+    Attributes:
+        name: of the file, e.g. ``covid-2024-06-26.csv.gz``.
+        type: its media type, e.g. ``application/gzip``.
+        content: all of it.
+    """
+
+    name: str
+    type: str
+    content: bytes = field(repr=False)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of its content, in hexadecimal digits."""
+        return hashlib.sha256(self.content).hexdigest()
 
 
 @frozen(kw_only=True)
@@ -43,6 +64,7 @@ class Message:
         html, text: a finished body for e-mail (the discrepancy report); other media ignore it.
         body: the words of the user's own template; every medium tells them in place of summary, facts, query and table.
         note: told last: what is wrong with the message itself, e.g. a template that does not render.
+        attachments: files that go with it by e-mail; other media leave them out.
         reference: what the vendor calls the message that it was last sent under this key, e.g. Slack's timestamp.
     """
 
@@ -65,6 +87,7 @@ class Message:
     text: str = ""
     body: str = ""
     note: str = ""
+    attachments: tuple[Attachment, ...] = ()
     reference: Mapping[str, str] = {}
 
 

@@ -283,6 +283,10 @@ def _levels(value: Iterable[Level]) -> tuple[Level, ...]:
     return tuple(value)
 
 
+def _channels(value: Mapping[Any, str | Iterable[str]]) -> dict[Any, tuple[str, ...]]:
+    return {whose: words(channels) for whose, channels in value.items()}
+
+
 @frozen
 class Reconciliation(Judged):
     """Counts per org at the stages of a pipeline; the first stage is the baseline.
@@ -309,6 +313,11 @@ class Reconciliation(Judged):
         pipeline: how the pipeline is called in titles; the name by default.
         notes: remarks per org, shown in the report.
         to: the channels (of type email) that get the daily discrepancy e-mail.
+        to_owners: the channels of single owners, by the names that ``owner=`` and ``By(owners=)`` give:
+            ``to_owners={"ann": "mail-ann"}``. An owner's mail holds the rows of the owner's orgs and nothing of others;
+            it is sent when one of them is not well.
+        to_orgs: the channels of single orgs, by the org's value: ``to_orgs={14: "mail-14"}``; as for owners.
+        send_well: owners and orgs get their mail also when all of it is well.
         on_empty, on_error: as for a check.
         sla, every, notify, for_runs, upstream, owner, runbook, description, tags: as for a suite.
     """
@@ -330,6 +339,9 @@ class Reconciliation(Judged):
     pipeline: str = field(default="", kw_only=True)
     notes: Mapping[str, str] = field(factory=dict, kw_only=True)
     to: tuple[str, ...] = field(default=(), converter=words, kw_only=True)
+    to_owners: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_channels, kw_only=True)
+    to_orgs: Mapping[object, tuple[str, ...]] = field(factory=dict, converter=_channels, kw_only=True)
+    send_well: bool = field(default=False, kw_only=True)
     on_empty: str | Severity | None = field(default=None, kw_only=True)
     on_error: str | Severity | None = field(default=None, kw_only=True)
     sla: Sla | None = field(default=None, kw_only=True)
@@ -372,6 +384,7 @@ class Reconciliation(Judged):
                 yield f"total {total.name!r}: there is no stage {total.sum_of!r}"
         yield from self._problems_of_levels(names)
         yield from self._problems_of_thresholds()
+        yield from self._problems_of_mails()
         try:
             on_empty = None if self.on_empty == "ok" else self.on_empty
             for severity in (*self.notify, on_empty, self.on_error):
@@ -430,6 +443,21 @@ class Reconciliation(Judged):
             yield f"confidence={self.confidence!r} is not between 0.5 and 1"
         elif all(allowed.share is None for rungs in ladders for _, allowed in rungs):
             yield "confidence= says how sure a share is, and there is none among its thresholds"
+
+    def _problems_of_mails(self) -> Iterator[str]:
+        owners = {self.owner, *self.by.owners.values()}
+        for owner in self.to_owners:
+            if not owner or owner not in owners:
+                yield f"to_owners= names {owner!r}, whom neither owner= nor By(owners=) names"
+        try:
+            orgs = {self.by.key(org) for org in self.to_orgs}
+        except DeclarationError as error:
+            yield f"to_orgs=: {error}"
+            return
+        if len(orgs) < len(self.to_orgs):
+            yield "to_orgs= names an org twice: a number and its text, such as 14 and '14', are one"
+        if self.send_well and not (self.to_owners or self.to_orgs):
+            yield "send_well= is for the mails of to_owners= and to_orgs=, and there are none"
 
     def _problems_of_keys(self) -> Iterator[str]:
         for what in ("key", "values"):
@@ -581,6 +609,9 @@ class Reconciliation(Judged):
             totals=(),
             orgs={},
             notes={},
+            to_owners={},
+            to_orgs={},
+            send_well=False,
             confidence=self.confidence if shares else None,
             **(_NOTHING | {str(severity): value for severity, value in allowed.items()}),
         )
@@ -592,6 +623,12 @@ class Reconciliation(Judged):
         called = {} if own else as_is
         allowed = _NOTHING if level.rungs and stage not in level.stages else {}
         return evolve(stage, **called, **allowed)
+
+    @property
+    def mailed(self) -> tuple[str, ...]:
+        """Every channel that gets a discrepancy e-mail, of all orgs, of an owner's or of one org."""
+        own = (*self.to_owners.values(), *self.to_orgs.values())
+        return tuple(dict.fromkeys((*self.to, *(channel for channels in own for channel in channels))))
 
     @property
     def title(self) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from dq.model.message import Attachment
+
 
 @frozen(kw_only=True)
 class Rendered:
@@ -14,8 +16,10 @@ class Rendered:
         html: a whole document that needs nothing else: styles inside, no script, no remote image; under 100 kB,
             because Gmail cuts what is longer.
         text: the same for readers without HTML; lines of at most 100 columns.
+        attachments: what goes with it.
     """
 
     subject: str
     html: str
     text: str
+    attachments: tuple[Attachment, ...] = ()

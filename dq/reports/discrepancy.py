@@ -79,6 +79,7 @@ def render(
     max_rows: int = MAX_ROWS,
     promises: attainment.Report | None = None,
     since: Sequence[str] = (),
+    all_in: str = "",
 ) -> Rendered:
     """Return the discrepancy report of ``ledger``.
 
@@ -90,12 +91,14 @@ def render(
             become too long.
         promises: how SLAs were kept, for a section of its own; None: there is none.
         since: since when what is not well differs, and what was changed near that, a sentence each.
+        all_in: a sentence that says where all rows are, for the foot.
     """
     began = [clean(one, 2 * _SENTENCE) for one in since]
     rows = all_rows(ledger)
     said = verdict(ledger, rows, _worst(ledger, rows))
     subject = clean(f"{ledger.environment} - {clean(ledger.pipeline, _NAME)} - {ledger.interval}: {said.short}", 250)
-    foot = f"Made {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if now is not None else ""
+    made = f"Made {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if now is not None else ""
+    foot = " ".join(filter(None, (clean(all_in, 2 * _SENTENCE), made)))
     for limit in (max_rows, max_rows // 2, max_rows // 5, 0):
         lines = _lines(ledger, rows, limit)
         html = _html(ledger, said, lines, subject, foot, links, began, "" if promises is None else _PROMISES_MARK)

@@ -15,7 +15,7 @@ from dq.datasource.alchemy import with_driver
 from dq.model.errors import ConfigError, StoreError
 from dq.store.schema import CHARSET, metadata
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration; a store that is not there yet is refused, or upgraded where it is embedded."""
 
 VERSION_TABLE = "dq_alembic_version"

@@ -187,6 +187,44 @@ def still_bad(
     connection: Connection, environment: str, suite: str, before: datetime, limit: int = 20
 ) -> tuple[tuple[Interval, str], ...]:
     """Return the older partitions whose latest run is not well, newest first, with the worst sentence of each."""
+    bad: list[tuple[Interval, str]] = []
+    for interval, row in _older(connection, environment, suite, before, limit).items():
+        worst = connection.execute(
+            select(t.result.c.check_name, t.result.c.sentence)
+            .where(t.result.c.run_id == row.id, t.result.c.org == "", t.result.c.severity.is_not(None))
+            .order_by(t.result.c.severity.desc(), t.result.c.id)
+        ).first()
+        if worst is not None:
+            bad.append((interval, f"{worst.check_name}: {worst.sentence}"))
+    return tuple(bad[:limit])
+
+
+def still_bad_orgs(
+    connection: Connection, environment: str, suite: str, before: datetime, limit: int = 20
+) -> tuple[tuple[Interval, Group, str], ...]:
+    """Return what is wrong of single orgs in older partitions, by their latest runs: newest first, the worst first."""
+    bad: list[tuple[Interval, Group, str]] = []
+    partitions = 0
+    for interval, row in _older(connection, environment, suite, before, limit).items():
+        found = connection.execute(
+            select(t.result.c.check_name, t.result.c.org, t.result.c.sentence)
+            .where(t.result.c.run_id == row.id, t.result.c.org != "", t.result.c.severity.is_not(None))
+            .order_by(t.result.c.severity.desc(), t.result.c.id)
+        ).all()
+        for one in found:
+            org = measures.org_of(one.org)
+            if org is not None:
+                bad.append((interval, org, f"{one.check_name}: {one.sentence}"))
+        partitions += bool(found)
+        if partitions == limit:
+            break
+    return tuple(bad)
+
+
+def _older(
+    connection: Connection, environment: str, suite: str, before: datetime, limit: int
+) -> dict[Interval, Row[Any]]:
+    """Return the latest run of each partition before that time, newest first; so many that ``limit`` may be bad."""
     latest: dict[Interval, Row[Any]] = {}
     query = (
         select(t.run)
@@ -202,16 +240,7 @@ def still_bad(
     )
     for row in connection.execute(query).all():
         latest.setdefault(Interval(row.interval_start, row.interval_end), row)
-    bad: list[tuple[Interval, str]] = []
-    for interval, row in latest.items():
-        worst = connection.execute(
-            select(t.result.c.check_name, t.result.c.sentence)
-            .where(t.result.c.run_id == row.id, t.result.c.org == "", t.result.c.severity.is_not(None))
-            .order_by(t.result.c.severity.desc(), t.result.c.id)
-        ).first()
-        if worst is not None:
-            bad.append((interval, f"{worst.check_name}: {worst.sentence}"))
-    return tuple(bad[:limit])
+    return latest
 
 
 Beginning = Literal["known", "unknown", "longer"]

@@ -264,6 +264,13 @@ outbox = Table(
     Index("dq_outbox_open", "sent_at", "dead_at"),
 )
 
+attachment = Table(
+    "dq_attachment",
+    metadata,
+    Column("digest", String(64), primary_key=True, comment="SHA-256 of the content"),
+    Column("content", _BLOB, nullable=False),
+)
+
 observation = Table(
     "dq_observation",
     metadata,

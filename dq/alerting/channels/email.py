@@ -77,7 +77,7 @@ def body_html(message: Message) -> str:
 def compose(
     message: Message, *, channel: str, sender: Address, recipients: tuple[Address, ...], at: datetime
 ) -> EmailMessage:
-    """Return the mail: text and HTML, threaded with the other mails of the same key.
+    """Return the mail: text and HTML, with what is attached, threaded with the other mails of the same key.
 
     ``message.html`` and ``message.text`` are used where they are given. The Message-ID depends on the message and the
     channel alone, so that a mail doubled by a second try can be told from a new one.
@@ -100,8 +100,12 @@ def compose(
         mail["In-Reply-To"] = thread
         mail["References"] = thread
     mail["Auto-Submitted"] = "auto-generated"
+    mail["List-Id"] = f"<{_label(message.subject)}.{_label(message.environment)}.dq.{sender.domain}>"
     mail.set_content(clean(message.text) or plain.text(message))
     mail.add_alternative(clean(message.html) or body_html(message), subtype="html")
+    for file in message.attachments:
+        main, _, sub = file.type.partition("/")
+        mail.add_attachment(file.content, maintype=main, subtype=sub, filename=line(file.name))
     return mail
 
 
@@ -169,9 +173,7 @@ class Email:
 
         A receipt that is delivered and has an error names the recipients that were refused.
         """
-        mail = compose(
-            message, channel=self.name, sender=self.sender, recipients=self.recipients, at=datetime.now(UTC)
-        )
+        mail = compose(message, channel=self.name, sender=self.sender, recipients=self.recipients, at=datetime.now(UTC))
         try:
             refused = self._deliver(mail)
         except smtplib.SMTPRecipientsRefused as error:
@@ -229,6 +231,11 @@ def _address(read: Settings, key: str, value: str) -> Address:
     if not (address.username and address.domain) or line(value) != value.strip():
         raise read.error(key, f"{line(value)!r} is not an e-mail address")
     return address
+
+
+def _label(text: str) -> str:
+    """Return ``text`` as one label of a List-Id (RFC 2919), which people filter by."""
+    return re.sub("[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-") or _digest(text)[:12]
 
 
 def _digest(*parts: str) -> str:
