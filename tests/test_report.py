@@ -215,7 +215,7 @@ def test_the_worst_orgs_stand_first_and_say_so_in_a_word_and_a_colour():
     backgrounds = [
         style.rpartition("background:")[2]
         for name, style in page.attributes
-        if name == "style" and "vertical-align:top;back" in style
+        if name == "style" and "1px solid #e3e6ea;back" in style
     ]
     assert len(set(backgrounds)) == len(backgrounds) == 4
     assert [line.split()[0] for line in made.text.splitlines() if line.endswith((" 12.0", "  0.0"))] == words

@@ -12,6 +12,7 @@ from dq.app.overdue import subject_of
 from dq.app.reading import ledger
 from dq.app.session import Declared, find_reconciliation, judgement_time, transaction
 from dq.app.telling import deliver
+from dq.app.trending import news_of, trend_of
 from dq.model.errors import UsageError
 from dq.model.interval import Interval
 from dq.model.ledger import Ledger
@@ -126,7 +127,13 @@ def _render(
     own = subject_of(declared)
     mine = () if own is None else attained_of(connection, project.environment, [own], now)
     promises = (*mine, *beside)
-    return render(found, now=now, promises=attainment.report(promises, now) if promises else None)
+    return render(
+        found,
+        now=now,
+        promises=attainment.report(promises, now) if promises else None,
+        news=news_of(connection, project.environment, found, now),
+        trend=trend_of(connection, project.environment, found),
+    )
 
 
 def _message(run: Run, rendered: Rendered, now: datetime) -> Message:
