@@ -54,7 +54,7 @@ def news_of(connection: Connection, environment: str, found: Ledger, now: dateti
 
     def called(incident: Incident) -> str:
         part = incident.key.part
-        return listed.get(incident.key.org, "") if incident.key.org else headings.get(part, part)
+        return listed.get(incident.key.org, "") if incident.key.org else f"stage {headings.get(part, part)}"
 
     items = states(incidents, since, key=lambda i: (i.key.org, "" if i.key.org else i.key.part), name=called)
     named = [evolve(item, key=org) for (org, _), item in items.items() if not org or org in listed]

@@ -414,10 +414,12 @@ def _number(count: Any) -> int | float | None:
 
 
 @click.command(
-    short_help="Write the discrepancy e-mail from the stored ledger.",
+    short_help="Write the discrepancy e-mail of a reconciliation, or the digest of all.",
     epilog=teach(
         """
-dq report pipeline                            the latest one as text
+dq report                                     the digest of the environment as text
+dq report --html digest.html --send
+dq report pipeline                            the latest discrepancy e-mail as text
 dq report pipeline --date 2026-11-20 --html report.html
 dq report pipeline --eml report.eml --send
 """,
@@ -429,27 +431,33 @@ dq report pipeline --eml report.eml --send
         },
     ),
 )
-@click.argument("name")
+@click.argument("name", required=False)
 @date_option("--date", "day", help_text="The UTC day of the run. Default: the latest stored one.")
 @files_options
-@click.option("--send", is_flag=True, help="Send it again to the channels that the reconciliation names in to=.")
+@click.option("--send", is_flag=True, help="Send it to the channels of to= of the reconciliation, or of [digest].")
 @project_option
 def report(
-    *, name: str, day: date | None, html: Path | None, eml: Path | None, send: bool, project_path: Path | None
+    *, name: str | None, day: date | None, html: Path | None, eml: Path | None, send: bool, project_path: Path | None
 ) -> int:
-    """Write the discrepancy e-mail of NAME again, from the stored ledger; nothing is measured."""
+    """Write the discrepancy e-mail of NAME again, from the stored ledger; nothing is measured.
+
+    Without NAME: the digest of the environment, as `dq alerts digest` sends it.
+    """
     from dq import app
+    from dq.model.errors import UsageError
     from dq.model.interval import Interval
 
+    if name is None and day is not None:
+        raise UsageError("the digest tells how things stand now; --date goes with the name of a reconciliation")
     interval = None if day is None else Interval.of_day(day)
-    project = open_project(project_path, [name])
-    rendered = app.report(project, name, interval)
+    project = open_project(project_path, [name] if name else [])
+    rendered = app.digest_report(project) if name is None else app.report(project, name, interval)
     _write(rendered, html, eml)
     if not (html or eml or send):
         out(f"{rendered.subject}\n\n{rendered.text.rstrip()}")
     if not send:
         return 0
-    sent = app.send_report(project, name, interval)
+    sent = app.digest(project) if name is None else app.send_report(project, name, interval)
     for problem in (*sent.problems, *sent.reasons):
         warn(problem)
     return 4 if sent.undelivered else 0

@@ -16,11 +16,10 @@ from dq.model.message import is_web
 from dq.model.result import Result
 from dq.model.severity import Outcome
 from dq.reports import Rendered, attainment
-from dq.reports import trend as trends
 from dq.reports.attainment_html import section
 from dq.reports.news import News, sentences, short_time
 from dq.reports.text import clean, table, wrap
-from dq.reports.trend import Strips, Trend
+from dq.reports.trend import Strip, Strips, Trend, strips
 from dq.reports.verdict import Verdict, by_day, verdict
 from dq.template import render_html
 
@@ -193,8 +192,10 @@ def _strips(rows: Sequence[LedgerRow], trend: Trend | None, news: News | None, l
     if trend is None or not bad[:limit]:
         return None
     words = {} if news is None or news.since is None else {item.key: item.words for item in news.items if item.key}
-    shown = [(org, clean(org.label, name), words.get(org.key, "")) for org in bad[:limit]]
-    return trends.strips(trend, shown, _SHARE)
+    shown = (
+        Strip(name=clean(org.label, name), words=words.get(org.key, ""), days=trend.rows[org]) for org in bad[:limit]
+    )
+    return strips(trend.days, shown, _SHARE)
 
 
 def _line(ledger: Ledger, row: LedgerRow, day: str, name: int) -> _Line:
@@ -404,7 +405,7 @@ def _text(
         wrap(f"{clean(ledger.environment, _NAME)} - {clean(ledger.pipeline, _NAME)} - {ledger.interval}"),
         [f"{name}: {value}{f' ({why})' if why else ''}" for name, value, why in _totals(ledger)],
         wrap(f"{said.word.upper()}: {clean(said.sentence, 2 * _SENTENCE)}"),
-        [] if news is None else _listed(_since(news), (f"{word}: {sentence}" for word, sentence in sentences(news))),
+        [] if news is None else _listed(_since(news), (f"{word}: {what}" for word, what in sentences(news))),
         _text_table(ledger, lines),
         []
         if days is None

@@ -214,23 +214,19 @@ def worst_first(items: Iterable[Item]) -> tuple[Item, ...]:
     return tuple(sorted(items, key=lambda item: (-item.severity, item.at, item.name)))
 
 
-def sentences(news: News, thing: str = "org") -> list[tuple[str, str]]:
-    """Return a word and a sentence on each state that occurs, and on each partition that was reopened.
-
-    Args:
-        news: what to tell.
-        thing: what the items are, e.g. ``"org"``.
-    """
+def sentences(news: News) -> list[tuple[str, str]]:
+    """Return a word and a sentence on each state that occurs, and on each partition that was reopened."""
     said = []
     if news.since is None:
-        said.append(("first", f"nothing was told before, so nobody knows what is new; {_count(news, thing)}"))
+        said.append(("first", f"nothing was told before, so nobody knows what is new; {_count(news)}"))
     for state in State if news.since is not None else ():
         items = news.of(state)
         if items:
             names = [f"{clean(item.name, _NAME)} ({_of(item)})" for item in items]
-            said.append((state, f"{_number(len(items), thing)}: {first_of(names, NAMED)}"))
+            said.append((state, f"{_number(items)}: {first_of(names, NAMED)}"))
     if news.unlisted:
-        said.append(("further", f"{_number(news.unlisted, thing)} open or fixed that this report does not list"))
+        orgs = f"{news.unlisted} org{'s' * (news.unlisted > 1)}"
+        said.append(("further", f"{orgs} open or fixed that this report does not list"))
     said += [
         (
             "reopened",
@@ -243,13 +239,15 @@ def sentences(news: News, thing: str = "org") -> list[tuple[str, str]]:
     return said or [("nothing", "nothing is new, nothing is open and nothing was fixed")]
 
 
-def _count(news: News, thing: str) -> str:
-    still = sum(item.state.is_open for item in news.items)
-    return f"{_number(still, thing)} {'is' if still == 1 else 'are'} not well" if still else "nothing is open"
+def _count(news: News) -> str:
+    still = [item for item in news.items if item.state.is_open]
+    return f"{_number(still)} {'is' if len(still) == 1 else 'are'} not well" if still else "nothing is open"
 
 
-def _number(count: int, thing: str) -> str:
-    return f"{count} {thing}{'' if count == 1 else 's'}"
+def _number(items: Sequence[Item]) -> str:
+    """Return how many they are, and that they are orgs where they are."""
+    count = len(items)
+    return f"{count} org{'s' * (count > 1)}" if all(item.key for item in items) else str(count)
 
 
 def _of(item: Item) -> str:

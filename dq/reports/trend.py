@@ -169,20 +169,19 @@ class Strips:
         return table((name, *self.days), rows, left=1)
 
 
-def strips(found: Trend, rows: Iterable[tuple[Group | None, str, str]], share: str) -> Strips:
-    """Return the picture of ``found``.
+def strips(days: Sequence[date], rows: Iterable[Strip], share: str) -> Strips:
+    """Return the picture of some days.
 
     Args:
-        found: the days.
-        rows: the orgs to show, each with its name and words on it.
+        days: oldest first.
+        rows: each with one ``Day`` for each of ``days``.
         share: what a number is the percentage of, e.g. ``"percent of the baseline that is missing"``.
     """
-    made = tuple(Strip(name=name, words=words, days=found.rows[org]) for org, name, words in rows)
-    first, last = found.days[0], found.days[-1]
+    first, last = days[0], days[-1]
     return Strips(
-        days=tuple(str(day.day) for day in found.days),
+        days=tuple(str(day.day) for day in days),
         title=f"{first.day} {first:%b} to {last.day} {last:%b}",
-        rows=made,
+        rows=tuple(rows),
         share=share,
     )
 
