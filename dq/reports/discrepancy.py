@@ -33,7 +33,7 @@ _DERIVED = "Derived: computed from the same stages, so it explains nothing by it
 _TEXT_NAME = 28  # columns of the text table that an org's name may take
 _WORD = 16  # characters of the longest word of a heading that is not broken
 _NAME, _NOTE, _SENTENCE = 80, 160, 240  # characters of an org's name, of the remarks on it, of a sentence
-_FITS = ((1, 80, 1), (1, 40, 2), (1, 24, 4), (2, 24, 4), (5, 24, 10), (None, 24, None))
+_FITS = ((1, 80, 1), (1, 40, 2), (1, 24, 4), (1, 24, 10), (2, 24, 4), (5, 24, 10), (None, 24, None))
 """What is tried until the HTML is short enough: the row limit divided by that, characters of a name, and the row limit
 divided by that for the days; None: none."""
 _SHARE = "percent of the baseline that is missing, negative: too many"
@@ -104,8 +104,12 @@ def render(
     short = said.short + (f"; {news.short}" if news is not None and news.short else "")
     subject = clean(f"{ledger.environment} - {clean(ledger.pipeline, _NAME)} - {ledger.interval}: {short}", 250)
     foot = f"Made {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if now is not None else ""
+    others: dict[int, _Line] = {}
     for part, name, part_of_days in _FITS:
-        lines = _lines(ledger, rows, 0 if part is None else max_rows // part, name)
+        limit = 0 if part is None else max_rows // part
+        if limit not in others and rows[limit:]:
+            others[limit] = _others(ledger, rows[limit:])
+        lines = [*_lines(ledger, rows[:limit], name), *([others[limit]] if limit in others else [])]
         days = _strips(rows, trend, news, 0 if part_of_days is None else max_rows // part_of_days, name)
         mark = "" if promises is None else _PROMISES_MARK
         html = _html(ledger, said, lines, days, news, subject, foot, links, mark, name)
@@ -181,10 +185,9 @@ def _size(count: Count) -> Count:
     return -count if count < 0 else count
 
 
-def _lines(ledger: Ledger, rows: Sequence[LedgerRow], limit: int, name: int) -> list[_Line]:
+def _lines(ledger: Ledger, rows: Sequence[LedgerRow], name: int) -> list[_Line]:
     many = by_day(ledger)
-    lines = [_line(ledger, row, str(row.interval) if many else "", name) for row in rows[:limit]]
-    return [*lines, _others(ledger, rows[limit:])] if rows[limit:] else lines
+    return [_line(ledger, row, str(row.interval) if many else "", name) for row in rows]
 
 
 def _strips(rows: Sequence[LedgerRow], trend: Trend | None, news: News | None, limit: int, name: int) -> Strips | None:
