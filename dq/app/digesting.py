@@ -289,6 +289,5 @@ def _seen(
 def _late(declared: Declared, interval: Interval, begun: datetime, now: datetime) -> str:
     """Return that something did not run for longer than its partitions are long, and a day; empty: it did."""
     period = max(DAY, interval.end - interval.start, declared.every or DAY)
-    if now - begun <= period:
-        return ""
-    return f"no run for {format_duration(now - begun)}, the last one was of {interval}"
+    passed = (now - begun) // timedelta(minutes=1) * timedelta(minutes=1)
+    return "" if passed <= period else f"no run for {format_duration(passed)}, the last one was of {interval}"

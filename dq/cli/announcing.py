@@ -54,13 +54,13 @@ def announce(
     short_help="Tell channels once how everything stands.",
     epilog=teach(
         """
-dq alerts digest                       to the channels of [digest] in alerting/routes.toml, from cron or a DAG
-dq alerts digest --to mail --since 3d  to others; after the weekend
+dq alerts digest                       every morning, to those of [digest]
+dq alerts digest --to team --since 3d  to others, after the weekend
 """,
         _CODES,
     ),
 )
-@click.option("--to", multiple=True, metavar="CHANNEL", help="Whom to tell; as often as you like. Default: [digest].")
+@click.option("--to", multiple=True, metavar="CHANNEL", help="Whom to tell, once or more. Default: [digest].")
 @duration_option("--since", None, "How far to look back, 7d at most. Default: since the last digest of an earlier day.")
 @project_option
 def digest(*, to: tuple[str, ...], since: timedelta | None, project_path: Path | None) -> int:

@@ -417,9 +417,9 @@ def _number(count: Any) -> int | float | None:
     short_help="Write the discrepancy e-mail of a reconciliation, or the digest of all.",
     epilog=teach(
         """
-dq report                                     the digest of the environment as text
+dq report                                 the digest of the environment
 dq report --html digest.html --send
-dq report pipeline                            the latest discrepancy e-mail as text
+dq report pipeline                        the latest discrepancy e-mail
 dq report pipeline --date 2026-11-20 --html report.html
 dq report pipeline --eml report.eml --send
 """,
