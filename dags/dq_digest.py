@@ -1,6 +1,7 @@
-"""Every morning: one message of what is open, worst first, and of what ended since the day before.
+"""Every morning: one message of how everything stands, and of what is new and fixed since the day before.
 
-It goes to channels by name, past the routes, so that a route may keep warnings for it. A pager takes no digest.
+It goes to the channels of ``[digest]`` in ``alerting/routes.toml``, past the routes, so that a route may keep warnings
+for it. A pager takes no digest.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -8,8 +9,6 @@ from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, task
 from airflow.timetables.trigger import CronTriggerTimetable
-
-CHANNELS = ("mail",)  # names of alerting/routes.toml, e.g. the e-mail or the Slack channel of the team
 
 with DAG(
     "dq_digest",
@@ -24,7 +23,7 @@ with DAG(
     def digest(here: str) -> str:
         from dq import app  # noqa: PLC0415  # parsing a DAG file stays cheap
 
-        report = app.digest(app.open_project(Path(here)), to=CHANNELS)
+        report = app.digest(app.open_project(Path(here)))
         return f"{report.sent} sent, {report.waiting} waiting"
 
     digest(str(Path(__file__).parent))

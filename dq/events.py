@@ -11,6 +11,7 @@ import enum
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.engine import Connection
@@ -48,6 +49,7 @@ class EventName(enum.StrEnum):
     ALERT_DEAD = "alert_dead"
     ALERT_RETRIED = "alert_retried"
     ALERT_DROPPED = "alert_dropped"
+    DIGEST_TOLD = "digest_told"
 
 
 def append(
@@ -70,6 +72,20 @@ def append(
     connection.execute(
         table.insert().values(environment=environment, at=at, name=str(name), subject=subject, body=text)
     )
+
+
+LOOK_BACK = 100_000
+"""Among so many of the newest events something is looked up that no index leads to."""
+
+
+def lately(
+    connection: Connection, environment: str, name: EventName, subject: str
+) -> tuple[tuple[datetime, dict[str, Any]], ...]:
+    """Return time and body of the events of a subject among the newest ``LOOK_BACK`` of the store, oldest first."""
+    first = (connection.execute(select(func.max(table.c.id))).scalar() or 0) - LOOK_BACK
+    mine = (table.c.environment == environment, table.c.name == str(name), table.c.subject == subject)
+    query = select(table.c.at, table.c.body).where(table.c.id > first, *mine).order_by(table.c.id)
+    return tuple((row.at, json.loads(row.body)) for row in connection.execute(query))
 
 
 def number(connection: Connection) -> int:

@@ -2,35 +2,39 @@
 
     .venv/bin/python -m tests.render_png
 
-``email`` is the published report of 2016-04-28, ``email-covid`` the regions of 2024-06-26: the discrepancy e-mails of
-this repository's own project, computed anew; ``email-sla``: with the promises of a made-up team below, and
-``sla-report`` is the SLA report of that team. ``alert`` is the mail of an alert, ``digest`` that of a morning.
+``email`` is the published report of 2016-04-28, ``email-covid`` the regions of 2024-06-26 after two weeks: the
+discrepancy e-mails of this repository's own project, computed anew; ``email-sla``: with the promises of a made-up team
+below, and ``sla-report`` is the SLA report of that team. ``alert`` is the mail of an alert, ``digest`` that of a
+morning, also on a dark screen.
 """
 
 import datetime
 import itertools
 import tempfile
+from fractions import Fraction
 from pathlib import Path
 
-import attrs
+import pytest
 
 import dq
+from dq import app
 from dq.alerting.channels.email import body_html
-from dq.alerting.digest import digest
-from dq.alerting.mute import Mute
-from dq.model.incident import Incident, IncidentKey, SubjectKind
 from dq.model.interval import Interval
 from dq.model.message import CHANGED, Message
-from dq.model.severity import Outcome, Severity
+from dq.model.severity import Severity
 from dq.reports.attainment import report
 from dq.reports.attainment_html import page
+from dq.reports.digest import Digest, Open, Reconciled, Unknown
+from dq.reports.digest import render as render_digest
 from dq.reports.discrepancy import render
+from dq.reports.news import Item, News, State
+from dq.reports.trend import Day, Seen, days_until
+from dq.scaffold import scaffold_files
 from tests import promised
 from tests.chromium import Browser
 from tests.demo import warehouse
 
 ROOT = Path(__file__).parent.parent
-MAILS = {"email": ("message_pipeline", warehouse.AGARI_DAY), "email-covid": ("covid_ledger", "2024-06-26")}
 WIDTHS = (360, 900)
 _AT = datetime.datetime(2026, 11, 20, 6, 30, tzinfo=datetime.UTC)
 ALERT = Message(
@@ -69,50 +73,112 @@ ALERT = Message(
 )
 
 
-def _incident(
-    severity: str, kind: SubjectKind, subject: str, part: str, hours: int, sentence: str, org: str = "", by: str = ""
-) -> Incident:
-    at = _AT - datetime.timedelta(hours=hours)
-    return Incident(
-        id=hours,
-        key=IncidentKey("prod", kind, subject, part, org),
-        severity=Severity.of(severity),
-        outcome=Outcome.FAIL,
-        sentence=sentence,
-        observed="",
-        threshold="",
-        labels={},
-        links={},
-        interval=Interval.of_day("2026-11-19"),
-        opened_at=at,
-        changed_at=at,
-        acked_at=at if by else None,
-        acked_by=by or None,
-        acked_severity=Severity.of(severity) if by else None,
+def _days(text: str, severity: Severity) -> tuple[Day, ...]:
+    """Return a day for each letter: ``.`` no run, ``o`` well, ``?`` not known, a digit: so many tenths are bad."""
+    seen = {".": Seen.NO_RUN, "o": Seen.WELL, "?": Seen.UNKNOWN}
+    return tuple(
+        Day(seen=seen[letter])
+        if letter in seen
+        else Day(seen=Seen.BAD, severity=severity, share=Fraction(int(letter), 10) + Fraction(1, 80))
+        for letter in text
     )
 
 
-_LATE = "run scheduled__2026-11-20 was due 2026-11-20 05:30 UTC and has not finished; 1h late; it was running"
-_OVER = datetime.timedelta(hours=5)
-DIGEST = digest(
-    "prod",
-    [
-        (_incident("critical", "suite", "orders", "customer is known", 4, ALERT.rows[0][3], "14"), ()),
-        (_incident("critical", "suite", "orders", "customer is known", 3, ALERT.rows[1][3], "7"), ()),
-        (_incident("critical", "sla", "task:mailing.send", "scheduled__2026-11-20", 1, _LATE, by="ada"), ()),
-        (_incident("error", "reconciliation", "billing", "invoices", 50, "2 of 3 orgs differ", by="grace"), ()),
-        (
-            _incident("warning", "suite", "clicks", "enough rows", 30, "8,112 rows; fewer than the 10,000 of warning"),
-            (Mute("silence", "silence 3 (linus, until 18:00Z: reload of November)"),),
+def _item(name: str, state: State, severity: Severity, hours: int) -> Item:
+    return Item(name=name, state=state, severity=severity, at=_AT - datetime.timedelta(hours=hours))
+
+
+_WIKI = "https://wiki.example.org/runbooks"
+SAYS = Digest(
+    environment="prod",
+    made_at=_AT,
+    suites=14,
+    news=News(
+        since=_AT - datetime.timedelta(days=1),
+        items=(
+            _item("billing", State.NEW, Severity.CRITICAL, 2),
+            _item("orders: customer is known", State.NEW, Severity.CRITICAL, 4),
+            _item("task:mailing.send: scheduled__2026-11-20", State.NEW, Severity.CRITICAL, 1),
+            _item("clicks to sessions", State.OPEN, Severity.ERROR, 98),
+            _item("clicks: enough rows", State.OPEN, Severity.WARNING, 30),
+            _item("returns: amount is positive", State.FIXED, Severity.ERROR, 5),
+            _item("stock: 2026-11-19", State.FIXED, Severity.ERROR, 5),
         ),
-    ],
-    [
-        attrs.evolve(_incident("error", "suite", subject, part, 20, ""), ended_at=_AT - _OVER)
-        for subject, part in (("returns", "amount is positive"), ("stock", "2026-11-19"))
-    ],
-    _AT,
-    period=datetime.timedelta(days=1),
-)
+    ),
+    reconciliations=(
+        Reconciled(
+            name="billing", word="critical", severity=Severity.CRITICAL, partition="2026-11-19", stands="new",
+            sentence="invoices: 3 of 412 orgs differ: 14: 8120 of 9001 missing (90.2%) at Invoices, 7 (392), 22 (74)",
+            link=f"{_WIKI}/billing", days=_days("ooooooooooooo1", Severity.CRITICAL),
+        ),
+        Reconciled(
+            name="clicks to sessions", word="error", severity=Severity.ERROR, partition="2026-11-19",
+            stands="still open since 16 Nov 04:30",
+            sentence="sessions: 120 of 380 orgs differ: 301: 5110 of 20419 missing (25%) at Sessions, 17 (4411) and 118"
+            " more; still wrong in 2026-11-18, 2026-11-17, 2026-11-16",
+            link=f"{_WIKI}/clicks", days=_days("oooo.oooo?2433", Severity.ERROR),
+        ),
+        Reconciled(
+            name="shipments", word="did not run", partition="2026-11-17",
+            sentence="no run for 2d1h, the last one was of 2026-11-17; it said: all 96 orgs agree at Delivered",
+            silent="no run for 2d1h, the last one was of 2026-11-17", days=_days("oooooooooooo..", Severity.ERROR),
+        ),
+        Reconciled(
+            name="orders to invoices", word="ok", partition="2026-11-19",
+            sentence="invoiced: all 412 orgs agree at Invoices", days=_days("oo1ooooooooooo", Severity.WARNING),
+        ),
+    ),
+    opened=(
+        Open(
+            what="orders: customer is known (2 orgs)", severity=Severity.CRITICAL, stands="new", who="nobody",
+            finding=ALERT.rows[0][3], link=f"{_WIKI}/orders",
+        ),
+        Open(
+            what="task:mailing.send: scheduled__2026-11-20", severity=Severity.CRITICAL, stands="new", who="ada",
+            finding="run scheduled__2026-11-20 was due 2026-11-20 05:30 UTC and has not finished; it was running",
+        ),
+        Open(
+            what="clicks: enough rows", severity=Severity.WARNING, stands="still open since 19 Nov 00:30",
+            who="silence 3 (linus, until 18:00Z: reload of November)",
+            finding="8,112 rows; fewer than the 10,000 of warning",
+        ),
+    ),
+    unknown=(
+        Unknown("never ran", "returns to refunds", "it has no run in prod"),
+        Unknown("did not run", "shipments", "no run for 2d1h, the last one was of 2026-11-17"),
+        Unknown("no data", "newsletter", "2026-11-19: opened after it was sent: no rows"),
+        Unknown("trouble", "", "not delivered: 1 message, see dq alerts outbox"),
+    ),
+    days=days_until(datetime.date(2026, 11, 19)),
+    promises=report(promised.team(), promised.NOW),
+)  # fmt: skip
+
+
+def _two_weeks(folder: Path) -> str:
+    """Return the e-mail of the regions of 2024-06-26, of a project that ran on most of the days before.
+
+    Of the 17th there is no run, and on the 20th the database of the provinces could not be opened.
+    """
+    root = folder / "project"
+    for name, content in scaffold_files().items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    warehouse.build(root / "var" / "demo", datetime.date(2024, 6, 26))
+    project, archive, away = app.open_project(root), root / "var" / "demo" / "archive.sqlite", folder / "away"
+    for number in (12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 24, 25, 26):
+        day = Interval.of_day(f"2024-06-{number}")
+        at = day.end + datetime.timedelta(hours=5)
+        if number == 20:
+            archive.rename(away)
+        for stages in app.scans(project.find("covid_ledger")):
+            app.scan(project, "covid_ledger", day, "", stages, at)
+        app.close(project, "covid_ledger", day, "", now=at, pump=False)
+        if number == 20:
+            away.rename(archive)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DQ_NOW", at.isoformat())
+        return app.report(project, "covid_ledger").html
 
 
 def write(folder: Path) -> dict[tuple[str, int], Path]:
@@ -124,21 +190,23 @@ def write(folder: Path) -> dict[tuple[str, int], Path]:
             "warehouse": f"duckdb:///{data}/warehouse.duckdb",
             "archive": f"sqlite:///{data}/archive.sqlite",
         }
-        for name, (declared, day) in MAILS.items():
-            ledger = dq.reconcile(declared, day, project=ROOT, datasources=sources)
-            made = datetime.datetime.fromisoformat(f"{day}T05:00:00+00:00") + datetime.timedelta(days=1)
-            kinds = {name: None, **({"email-sla": report(promised.team(), promised.NOW)} if name == "email" else {})}
-            for (kind, promises), width in itertools.product(kinds.items(), WIDTHS):
-                browser.show(render(ledger, now=made, promises=promises).html, width=width)
-                written[kind, width] = folder / f"{kind}-{width}.png"
-                browser.png(written[kind, width])
-        for width in WIDTHS:
-            sla_report = page(report(promised.team(), promised.NOW), "PROD · SLA report")
-            mails = {"alert": body_html(ALERT), "digest": body_html(DIGEST), "sla-report": sla_report}
-            for name, html in mails.items():
-                browser.show(html, width=width)
-                written[name, width] = folder / f"{name}-{width}.png"
-                browser.png(written[name, width])
+        ledger = dq.reconcile("message_pipeline", warehouse.AGARI_DAY, project=ROOT, datasources=sources)
+        made = datetime.datetime.fromisoformat(f"{warehouse.AGARI_DAY}T05:00:00+00:00") + datetime.timedelta(days=1)
+        promises = report(promised.team(), promised.NOW)
+        digest = render_digest(SAYS).html
+        pages = {
+            "email": render(ledger, now=made).html,
+            "email-sla": render(ledger, now=made, promises=promises).html,
+            "email-covid": _two_weeks(Path(data)),
+            "alert": body_html(ALERT),
+            "digest": digest,
+            "digest-dark": digest,
+            "sla-report": page(promises, "PROD · SLA report"),
+        }
+        for (name, html), width in itertools.product(pages.items(), WIDTHS):
+            browser.show(html, width=width, dark=name.endswith("-dark"))
+            written[name, width] = folder / f"{name}-{width}.png"
+            browser.png(written[name, width])
     return written
 
 

@@ -19,6 +19,9 @@ channels = ["oncall"]
 continue = true
 escalate = [{after = "15m", channels = ["lead"]}]
 
+[digest]
+channels = ["team"]                    # who gets the digest
+
 [time_intervals.office]                # or several, [[time_intervals.office]]
 weekdays = ["monday:friday"]
 
@@ -85,6 +88,7 @@ class AlertConfig:
         time_intervals: by the name that routes call them; a moment is inside when one of them has it.
         inhibit_rules: what makes other incidents no news.
         templates: the user's own words, ``alerting/templates``.
+        digest: the channels that get the digest.
         fingerprint: changes when the routes do; then the pump looks at every group again.
     """
 
@@ -94,6 +98,7 @@ class AlertConfig:
     time_intervals: Mapping[str, tuple[TimeInterval, ...]] = field(factory=dict)
     inhibit_rules: tuple[InhibitRule, ...] = ()
     templates: Templates = field(kw_only=True, factory=Templates)
+    digest: tuple[str, ...] = field(kw_only=True, default=())
     fingerprint: str = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -183,8 +188,23 @@ def parse_alerting(
         raise ConfigError(
             f"{where}: fallback: {fallback!r} is a pager, which takes no news that is told once; name another channel"
         )
+    digest = _digest(top.section("digest"), channels)
     top.refuse_unknown()
-    return AlertConfig(channels, route, fallback, intervals, rules)
+    return AlertConfig(channels, route, fallback, intervals, rules, digest=digest)
+
+
+def _digest(section: Section, channels: Mapping[str, ChannelConfig]) -> tuple[str, ...]:
+    """Return who gets the digest."""
+    names = section.texts("channels")
+    section.refuse_unknown()
+    if section.raw and not names:
+        raise ConfigError(f"{section.place('channels')}: it is missing; give the channels that get the digest")
+    _Known(tuple(sorted(channels)), ()).refuse_unknown(section.place("channels"), channels=names)
+    for name in names:
+        if channels[name].pages:
+            place = section.place("channels")
+            raise ConfigError(f"{place}: {name!r} is a pager, which takes no news that is told once")
+    return names
 
 
 class _UnresolvedError(Exception):

@@ -72,7 +72,7 @@ def digest(
         period: how far the message looks back.
         troubles: what keeps dq from knowing or telling, a sentence each.
     """
-    lines = _lines((incident, muted) for incident, muted in still_open if incident.pending is None)
+    lines = open_lines((incident, muted) for incident, muted in still_open if incident.pending is None)
     ended = [i for i in over if i.pending is None and i.ended_at is not None and i.ended_at > at - period]
     new = sum(line.worst.opened_at > at - period for line in lines)
     counts: dict[Severity, int] = defaultdict(int)
@@ -105,7 +105,7 @@ def digest(
     )
 
 
-def _lines(still_open: Iterable[tuple[Incident, Sequence[Mute]]]) -> list[Line]:
+def open_lines(still_open: Iterable[tuple[Incident, Sequence[Mute]]]) -> list[Line]:
     """Return one line for what is open of one thing, in the order in which the worst of each comes."""
     together: dict[tuple[str, str, str], list[tuple[Incident, Sequence[Mute]]]] = defaultdict(list)
     for incident, muted in still_open:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.expression import ColumnElement
 
@@ -97,6 +98,13 @@ def of_subject(environment: str, kind: str, subject: str) -> ColumnElement[bool]
 def read_open(connection: Connection, condition: ColumnElement[bool]) -> tuple[Incident, ...]:
     """Return the open incidents that satisfy ``condition`` (on ``dq_incident``), oldest first."""
     query = select(table).where(condition, table.c.ended_at.is_(None)).order_by(table.c.id)
+    return tuple(from_row(row) for row in connection.execute(query))
+
+
+def read_since(connection: Connection, condition: ColumnElement[bool], since: datetime) -> tuple[Incident, ...]:
+    """Return the incidents that satisfy ``condition`` and are open, or ended since then; oldest first."""
+    lately = or_(table.c.ended_at.is_(None), table.c.ended_at >= since)
+    query = select(table).where(condition, lately).order_by(table.c.id)
     return tuple(from_row(row) for row in connection.execute(query))
 
 

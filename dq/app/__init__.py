@@ -14,8 +14,9 @@ decides on the report in one transaction; the pump speaks to the world outside o
     mailing    report, report_csv, send_report: the discrepancy e-mail
     accepting  accept, accepted, end_acceptance: discrepancies that somebody is content with
     alerting   what is open; silences, acknowledgements; outbox: what is not delivered
-    announcing what is told once, to channels by name: announce, digest
     deploying  mark, marked, mark_tags: what was changed, and when
+    announcing what is told once, to channels by name: announce; digesting: digest, how the environment stands
+    trending   what is new of a reconciliation since the last report, and its last two weeks
     routes     which routes take an incident, and why; proving: whether each of them fires
     noticing   what a scheduler says of its tasks and runs: notice, tell_ended
     asking     whether the data of a run are there
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
         silenced,
         unacknowledge,
     )
-    from dq.app.announcing import announce, digest
+    from dq.app.announcing import announce
     from dq.app.asking import holds
     from dq.app.attributing import why
     from dq.app.backtesting import backtests
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from dq.app.comparing import compare_keys
     from dq.app.deploying import mark, mark_tags, marked
     from dq.app.diagnosing import Finding, doctor, doctor_of
+    from dq.app.digesting import digest, digest_report
     from dq.app.explaining import Statement, explain
     from dq.app.functions import judge_answer
     from dq.app.keeping import (
@@ -109,6 +111,7 @@ __all__ = [
     "compare_keys",
     "dataset_status",
     "digest",
+    "digest_report",
     "doctor",
     "doctor_of",
     "due",
@@ -188,7 +191,7 @@ __getattr__ = lazy(
             "silenced",
             "unacknowledge",
         ),
-        "announcing": ("announce", "digest"),
+        "announcing": ("announce",),
         "asking": ("holds",),
         "attributing": ("why",),
         "backtesting": ("backtests",),
@@ -196,6 +199,7 @@ __getattr__ = lazy(
         "comparing": ("compare_keys",),
         "deploying": ("mark", "mark_tags", "marked"),
         "diagnosing": ("Finding", "doctor", "doctor_of"),
+        "digesting": ("digest", "digest_report"),
         "explaining": ("Statement", "explain"),
         "functions": ("judge_answer",),
         "keeping": (

@@ -1,21 +1,17 @@
-"""Announcing: what a person or a deployment tells, and the digest; once, to channels by name, past the routes."""
+"""Announcing: what a person or a deployment tells; once, to channels by name, past the routes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from attrs import evolve
 
-from dq.alerting import digest as digests
 from dq.alerting.pump import PumpReport, enqueue_event
-from dq.app.alerting import RECENT, alerts
 from dq.app.deploying import write
-from dq.app.outbox import waiting
 from dq.app.session import transaction
 from dq.app.telling import ROUTES, alerting_of, deliver
 from dq.model.deploy import Deploy
-from dq.model.duration import format_duration
 from dq.model.errors import UsageError
 from dq.model.message import Message
 from dq.model.severity import Severity
@@ -69,45 +65,6 @@ def announce(
             if subject != EVERYTHING:
                 made = evolve(made, kind="subject", subject=subject)
             write(connection, project.environment, made, now)
-    return deliver(project)
-
-
-def digest(
-    project: Project, *, to: Iterable[str], period: timedelta = timedelta(days=1), now: datetime | None = None
-) -> PumpReport:
-    """Tell once what is open, worst first, who is on it, and what is over; also when nothing is.
-
-    Args:
-        project: whose environment.
-        to: names of channels.
-        period: what ended, or was opened, within it is told of; ``dq.app.alerting.RECENT`` at most.
-        now: the real time.
-
-    Raises:
-        UsageError: when the period is too long, or a channel does not exist or is a pager.
-        ConfigError: when ``alerting/routes.toml`` is refused.
-        StoreError: when the store cannot be used.
-    """
-    now = now or datetime.now(UTC)
-    if period > RECENT:
-        raise UsageError(f"a digest looks back {format_duration(RECENT)} at most")
-    channels = takers(project, to)
-    found = alerts(project, all=True, now=now)
-    late = sum(one.failed for one in waiting(project))
-    troubles = [f"not delivered: {late} message{'s' * (late > 1)}, see dq alerts outbox"] if late else []
-    if project.failures:
-        troubles.append(f"did not load: {len(project.failures)} of the declarations, see dq lint")
-    message = digests.digest(
-        project.environment,
-        [(one.incident, one.muted) for one in found if one.incident.ended_at is None],
-        [one.incident for one in found if one.incident.ended_at is not None],
-        now,
-        period=period,
-        troubles=troubles,
-    )
-    with transaction(project) as connection:
-        for name in channels:
-            enqueue_event(connection, name, message, f"digest/{now.isoformat()}")
     return deliver(project)
 
 

@@ -145,6 +145,8 @@ def _close(
     missed: tuple[SlaVerdict, ...] = ()
     if run.version <= (run.closed_version or 0):
         return run, missed
+    body = {"run": run.id, "interval": str(interval), "worst": str(run.worst or ""), "alert": alert}
+    events.append(connection, run.environment, events.EventName.RUN_CLOSED, run.suite, body, now)
     state = sighting(run, upstream_failed=upstream_failed)
     seen = Observation(kind=run.kind, subject=run.suite, interval=interval, state=state, at=now, source="close")
     observations.record(connection, run.environment, seen)
@@ -156,8 +158,6 @@ def _close(
         if declared.sla is not None and (wrong := wrong_of(run, declared.sla.of)) is not None:
             partitions.count(connection, run.environment, run.kind, run.suite, interval, *wrong)
         decide_report(connection, project, run, declared, beside, now)
-    body = {"run": run.id, "interval": str(interval), "worst": str(run.worst or ""), "alert": alert}
-    events.append(connection, run.environment, events.EventName.RUN_CLOSED, run.suite, body, now)
     history.mark_closed(connection, run, now)
     return evolve(run, closed_version=run.version), missed
 

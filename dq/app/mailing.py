@@ -21,6 +21,7 @@ from dq.app.overdue import subject_of
 from dq.app.reading import ledger
 from dq.app.session import Declared, find_reconciliation, judgement_time, transaction
 from dq.app.telling import deliver
+from dq.app.trending import news_of, trend_of
 from dq.model.errors import UsageError
 from dq.model.group import Group
 from dq.model.interval import Interval
@@ -272,10 +273,17 @@ def _render(
     own = subject_of(declared)
     mine = () if own is None else attained_of(connection, project.environment, [own], now)
     promises = (*mine, *beside)
-    told = attainment.report(promises, now) if promises else None
-    since = since_when(connection, project, declared, found)
     all_in, files = _all_rows_of(found)
-    return evolve(render(found, now=now, promises=told, since=since, all_in=all_in), attachments=files)
+    rendered = render(
+        found,
+        now=now,
+        promises=attainment.report(promises, now) if promises else None,
+        since=since_when(connection, project, declared, found),
+        all_in=all_in,
+        news=news_of(connection, project.environment, found, now),
+        trend=trend_of(connection, project.environment, found),
+    )
+    return evolve(rendered, attachments=files)
 
 
 def _render_part(own: Ledger, part: Part, now: datetime) -> Rendered:

@@ -47,30 +47,35 @@ def announce(
     """Tell channels TEXT once. To a channel of type pagerduty_change it becomes a change event: a deploy marker."""
     from dq import app
 
-    return _told(app.announce(open_project(project_path), text, to=to, subject=subject, links=links))
+    return told(app.announce(open_project(project_path), text, to=to, subject=subject, links=links))
 
 
 @click.command(
-    short_help="Tell channels once what is open and what is over.",
+    short_help="Tell channels once how everything stands.",
     epilog=teach(
         """
-dq alerts digest --to mail             every morning, from cron or a DAG
-dq alerts digest --to mail --since 3d  after the weekend
+dq alerts digest                       every morning, to those of [digest]
+dq alerts digest --to team --since 3d  to others, after the weekend
 """,
         _CODES,
     ),
 )
-@click.option("--to", multiple=True, required=True, metavar="CHANNEL", help="Whom to tell; as often as you like.")
-@duration_option("--since", "1d", "How far to look back for what is new and what is over, 7d at most.")
+@click.option("--to", multiple=True, metavar="CHANNEL", help="Whom to tell, once or more. Default: [digest].")
+@duration_option("--since", None, "How far to look back, 7d at most. Default: since the last digest of an earlier day.")
 @project_option
-def digest(*, to: tuple[str, ...], since: timedelta, project_path: Path | None) -> int:
-    """Tell channels once what is open, worst first, who is on it, and what is over. Also when nothing is."""
+def digest(*, to: tuple[str, ...], since: timedelta | None, project_path: Path | None) -> int:
+    """Tell channels once how the environment stands, also when nothing is open.
+
+    It has every reconciliation, what is open and who is on it, what is new and what was fixed, what is not known, and
+    how SLAs were kept. `dq report` shows it and sends nothing.
+    """
     from dq import app
 
-    return _told(app.digest(open_project(project_path), to=to, period=since))
+    return told(app.digest(open_project(project_path), to=to, period=since))
 
 
-def _told(report: PumpReport) -> int:
+def told(report: PumpReport) -> int:
+    """Say what came of sending, and return the exit code."""
     for problem in (*report.problems, *report.reasons):
         warn(problem)
     out(f"sent {report.sent}, waiting {report.waiting}")

@@ -454,10 +454,12 @@ def _number(count: Any) -> int | float | None:
 
 
 @click.command(
-    short_help="Write the discrepancy e-mail from the stored ledger.",
+    short_help="Write the discrepancy e-mail of a reconciliation, or the digest of all.",
     epilog=teach(
         """
-dq report pipeline                            the latest one as text
+dq report                                 the digest of the environment
+dq report --html digest.html --send
+dq report pipeline                        the latest discrepancy e-mail
 dq report pipeline --date 2026-11-20 --html report.html
 dq report pipeline --eml report.eml --send
 dq report pipeline --csv rows.csv.gz          all rows, as in the mail
@@ -471,7 +473,7 @@ dq report pipeline --org 14                   what the mail to org 14 says
         },
     ),
 )
-@click.argument("name")
+@click.argument("name", required=False)
 @date_option("--date", "day", help_text="The UTC day of the run. Default: the latest stored one.")
 @click.option("--owner", metavar="NAME", help="Only what the owner NAME is mailed.")
 @click.option("--org", help="Only what this org is mailed, as the ledger shows it.")
@@ -483,11 +485,11 @@ dq report pipeline --org 14                   what the mail to org 14 says
     metavar="FILE",
     help="Write all rows as CSV; gzipped where FILE ends in .gz.",
 )
-@click.option("--send", is_flag=True, help="Send it again, as to=, to_owners= or to_orgs= say.")
+@click.option("--send", is_flag=True, help="Send it as to=, to_owners= or to_orgs= of the reconciliation or [digest] say.")
 @project_option
 def report(
     *,
-    name: str,
+    name: str | None,
     day: date | None,
     owner: str | None,
     org: str | None,
@@ -497,24 +499,35 @@ def report(
     send: bool,
     project_path: Path | None,
 ) -> int:
-    """Write the discrepancy e-mail of NAME again, from the stored ledger; nothing is measured."""
+    """Write the discrepancy e-mail of NAME again, from the stored ledger; nothing is measured.
+
+    Without NAME: the digest of the environment, as `dq alerts digest` sends it.
+    """
     from dq import app
+    from dq.model.errors import UsageError
     from dq.model.interval import Interval
 
+    if name is None and day is not None:
+        raise UsageError("the digest tells how things stand now; --date goes with the name of a reconciliation")
     interval = None if day is None else Interval.of_day(day)
-    project = open_project(project_path, [name])
     if owner is not None and org is not None:
         raise click.UsageError("--owner and --org are two parts; give one of them.")
-    rendered = app.report(project, name, interval, owner=owner, org=org)
+    if name is None:
+        for option, given in (("--owner", owner), ("--org", org), ("--csv", rows)):
+            if given is not None:
+                raise UsageError(f"{option} goes with the name of a reconciliation, and the digest is of all")
+    project = open_project(project_path, [name] if name else [])
+    part = {"owner": owner, "org": org}
+    rendered = app.digest_report(project) if name is None else app.report(project, name, interval, **part)
     _write(rendered, html, eml)
-    if rows is not None:
+    if rows is not None and name is not None:
         gzipped = rows.suffix == ".gz"
-        write_file(rows, app.report_csv(project, name, interval, owner=owner, org=org, gzipped=gzipped))
+        write_file(rows, app.report_csv(project, name, interval, **part, gzipped=gzipped))
     if not (html or eml or rows or send):
         out(f"{rendered.subject}\n\n{rendered.text.rstrip()}")
     if not send:
         return 0
-    sent = app.send_report(project, name, interval, owner=owner, org=org)
+    sent = app.digest(project) if name is None else app.send_report(project, name, interval, **part)
     for problem in (*sent.problems, *sent.reasons):
         warn(problem)
     return 4 if sent.undelivered else 0

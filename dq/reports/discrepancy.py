@@ -17,7 +17,9 @@ from dq.model.result import Result
 from dq.model.severity import Outcome
 from dq.reports import Rendered, attainment
 from dq.reports.attainment_html import section
+from dq.reports.news import News, sentences, short_time
 from dq.reports.text import clean, table, wrap
+from dq.reports.trend import Strip, Strips, Trend, strips
 from dq.reports.verdict import Verdict, by_day, verdict
 from dq.template import render_html
 
@@ -31,6 +33,10 @@ _DERIVED = "Derived: computed from the same stages, so it explains nothing by it
 _TEXT_NAME = 28  # columns of the text table that an org's name may take
 _WORD = 16  # characters of the longest word of a heading that is not broken
 _NAME, _NOTE, _SENTENCE = 80, 160, 240  # characters of an org's name, of the remarks on it, of a sentence
+_FITS = ((1, 80, 1), (1, 40, 2), (1, 24, 4), (1, 24, 10), (2, 24, 4), (5, 24, 10), (None, 24, None))
+"""What is tried until the HTML is short enough: the row limit divided by that, characters of a name, and the row limit
+divided by that for the days; None: none."""
+_SHARE = "percent of the baseline that is missing, negative: too many"
 _MANY = 12  # entries of the lists above and below the table
 _PROMISES = 10  # datasets of the section about SLAs
 _PROMISES_TITLE = "Promises kept"
@@ -80,6 +86,8 @@ def render(
     promises: attainment.Report | None = None,
     since: Sequence[str] = (),
     all_in: str = "",
+    news: News | None = None,
+    trend: Trend | None = None,
 ) -> Rendered:
     """Return the discrepancy report of ``ledger``.
 
@@ -92,22 +100,31 @@ def render(
         promises: how SLAs were kept, for a section of its own; None: there is none.
         since: since when what is not well differs, and what was changed near that, a sentence each.
         all_in: a sentence that says where all rows are, for the foot.
+        news: what is new, still open and fixed, for a section of its own; None: there is none.
+        trend: the last days of the orgs that are not well, for a section of its own; None: there is none.
     """
     began = [clean(one, 2 * _SENTENCE) for one in since]
     rows = all_rows(ledger)
     said = verdict(ledger, rows, _worst(ledger, rows))
-    subject = clean(f"{ledger.environment} - {clean(ledger.pipeline, _NAME)} - {ledger.interval}: {said.short}", 250)
+    short = said.short + (f"; {news.short}" if news is not None and news.short else "")
+    subject = clean(f"{ledger.environment} - {clean(ledger.pipeline, _NAME)} - {ledger.interval}: {short}", 250)
     made = f"Made {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if now is not None else ""
     foot = " ".join(filter(None, (clean(all_in, 2 * _SENTENCE), made)))
-    for limit in (max_rows, max_rows // 2, max_rows // 5, 0):
-        lines = _lines(ledger, rows, limit)
-        html = _html(ledger, said, lines, subject, foot, links, began, "" if promises is None else _PROMISES_MARK)
+    others: dict[int, _Line] = {}
+    for part, name, part_of_days in _FITS:
+        limit = 0 if part is None else max_rows // part
+        if limit not in others and rows[limit:]:
+            others[limit] = _others(ledger, rows[limit:])
+        lines = [*_lines(ledger, rows[:limit], name), *([others[limit]] if limit in others else [])]
+        days = _strips(rows, trend, news, 0 if part_of_days is None else max_rows // part_of_days, name)
+        mark = "" if promises is None else _PROMISES_MARK
+        html = _html(ledger, said, lines, days, news, subject, foot, links, began, mark, name)
         if promises is not None:
             left = MAX_BYTES - len(html.encode())
             html = html.replace(_PROMISES_MARK, section(promises, max_rows=_PROMISES, max_bytes=left))
         if len(html.encode()) < MAX_BYTES:
             break
-    text = _text(ledger, said, lines, foot, links, began)
+    text = _text(ledger, said, lines, days, news, foot, links, began)
     if promises is not None:
         text += f"\n{_PROMISES_TITLE}\n\n{attainment.text(promises, max_rows=_PROMISES)}"
     return Rendered(subject=subject, html=html, text=text)
@@ -174,24 +191,34 @@ def _size(count: Count) -> Count:
     return -count if count < 0 else count
 
 
-def _lines(ledger: Ledger, rows: Sequence[LedgerRow], limit: int) -> list[_Line]:
+def _lines(ledger: Ledger, rows: Sequence[LedgerRow], name: int) -> list[_Line]:
     many = by_day(ledger)
-    lines = [_line(ledger, row, str(row.interval) if many else "") for row in rows[:limit]]
-    return [*lines, _others(ledger, rows[limit:])] if rows[limit:] else lines
+    return [_line(ledger, row, str(row.interval) if many else "", name) for row in rows]
 
 
-def _line(ledger: Ledger, row: LedgerRow, day: str) -> _Line:
+def _strips(rows: Sequence[LedgerRow], trend: Trend | None, news: News | None, limit: int, name: int) -> Strips | None:
+    bad = [] if trend is None else [row.org for row in rows if row.severity is not None and row.org in trend.rows]
+    if trend is None or not bad[:limit]:
+        return None
+    words = {} if news is None or news.since is None else {item.key: item.words for item in news.items if item.key}
+    shown = (
+        Strip(name=clean(org.label, name), words=words.get(org.key, ""), days=trend.rows[org]) for org in bad[:limit]
+    )
+    return strips(trend.days, shown, _SHARE)
+
+
+def _line(ledger: Ledger, row: LedgerRow, day: str, name: int) -> _Line:
     notes = row.notes or tuple(
         f"no count at {column.heading}"
         for column in ledger.columns
         if column.kind == "count" and row.counts.get(column.name) is None
     )
     return _Line(
-        org=clean(row.org.label, _NAME),
+        org=clean(row.org.label, name),
         word="ok" if row.severity is None else str(row.severity),
         day=day,
         cells=tuple(_cell(column, _number(column, row), row.share.get(column.name)) for column in ledger.columns),
-        notes=clean("; ".join(notes), _NOTE),
+        notes=clean("; ".join(notes), 2 * name),
         same=row.severity is None and bool(row.discrepancy) and not any(row.discrepancy.values()),
     )
 
@@ -311,10 +338,10 @@ def _totals(ledger: Ledger) -> list[tuple[str, str, str]]:
     return [*totals, *(("further totals", more, "") for more in _more(ledger.totals))]
 
 
-def _headings(ledger: Ledger) -> list[_Heading]:
+def _headings(ledger: Ledger, name: int = _NAME) -> list[_Heading]:
     return [
         _Heading(
-            text=clean(column.heading, _NAME),
+            text=clean(column.heading, name),
             derived=column.derived,
             difference=column.kind in {"discrepancy", "share"},
             long=any(len(word) > _WORD for word in column.heading.split()),
@@ -327,11 +354,14 @@ def _html(
     ledger: Ledger,
     said: Verdict,
     lines: Sequence[_Line],
+    days: Strips | None,
+    news: News | None,
     subject: str,
     foot: str,
     links: Sequence[tuple[str, str]],
     began: Sequence[str],
     promises: str,
+    name: int,
 ) -> str:
     page = render_html(
         "reports/discrepancy.html.j2",
@@ -342,7 +372,10 @@ def _html(
         totals=_totals(ledger),
         word=said.word,
         sentence=clean(said.sentence, 2 * _SENTENCE),
-        headings=_headings(ledger),
+        headings=_headings(ledger, name),
+        since=_since(news),
+        news=[] if news is None else sentences(news),
+        strips=days,
         by_day=by_day(ledger),
         lines=lines,
         checks=_checks(ledger),
@@ -359,6 +392,12 @@ def _html(
     return _INLINER.inline(page)
 
 
+def _since(news: News | None) -> str:
+    if news is None or news.since is None:
+        return "What is new"
+    return f"Since the last report, {short_time(news.since)} UTC"
+
+
 def _safe(links: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the links that lead to a web page; ``javascript:`` and the like do not."""
     return [(clean(text, _NAME), url) for text, url in links if is_web(url)]
@@ -368,6 +407,8 @@ def _text(
     ledger: Ledger,
     said: Verdict,
     lines: Sequence[_Line],
+    days: Strips | None,
+    news: News | None,
     foot: str,
     links: Sequence[tuple[str, str]],
     began: Sequence[str],
@@ -376,7 +417,11 @@ def _text(
         wrap(f"{clean(ledger.environment, _NAME)} - {clean(ledger.pipeline, _NAME)} - {ledger.interval}"),
         [f"{name}: {value}{f' ({why})' if why else ''}" for name, value, why in _totals(ledger)],
         wrap(f"{said.word.upper()}: {clean(said.sentence, 2 * _SENTENCE)}"),
+        [] if news is None else _listed(_since(news), (f"{word}: {what}" for word, what in sentences(news))),
         _text_table(ledger, lines),
+        []
+        if days is None
+        else [f"What is not well, {days.title}:", *days.text("Org", _TEXT_NAME), *wrap(days.legend(plain=True))],
         _listed("Notes", ((line.notes if line.rest else f"{line.org}: {line.notes}") for line in lines if line.notes)),
         _listed("Since when", began),
         _listed("Still wrong in older partitions", _older(ledger)),

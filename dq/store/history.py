@@ -310,6 +310,61 @@ def dags_of(connection: Connection, environment: str, suite: str, limit: int = 5
     return frozenset(origin.split(":")[1] for origin in origins)
 
 
+def partitions(
+    connection: Connection,
+    environment: str,
+    suite: str,
+    starts: tuple[datetime, datetime],
+    orgs: Iterable[Group] = (),
+) -> tuple[Run, ...]:
+    """Return the latest run of each partition, oldest first, with its summaries and what it found of ``orgs``.
+
+    Args:
+        connection: in a transaction.
+        environment: e.g. ``prod``.
+        suite: the name of the suite or reconciliation.
+        starts: partitions that begin from the first time on and before the second; a look back is no partition.
+        orgs: whose results are wanted, beside the summaries.
+    """
+    r = t.run.c
+    mine = (
+        r.environment == environment, r.suite == suite, r.version > 0, r.kind != "look_back",
+        r.interval_start >= starts[0], r.interval_start < starts[1],
+    )  # fmt: skip
+    latest: dict[Interval, Run] = {}
+    for row in connection.execute(select(t.run).where(*mine).order_by(*_LATEST_FIRST)):
+        found = _run(row)
+        latest.setdefault(found.interval, found)
+    wanted = ["", *dict.fromkeys(map(measures.org_text, orgs))]
+    query = select(t.result).select_from(t.result.join(t.run, r.id == t.result.c.run_id)).where(*mine)
+    results: dict[str, list[Result]] = {run.id: [] for run in latest.values()}
+    for row in connection.execute(query.where(t.result.c.org.in_(wanted)).order_by(t.result.c.id)):
+        if row.run_id in results:
+            results[row.run_id].append(_result(row))
+    return tuple(
+        evolve(run, results=tuple(results[run.id])) for run in sorted(latest.values(), key=lambda r: r.interval)
+    )
+
+
+def newest_partition(connection: Connection, environment: str, suite: str) -> tuple[Interval, datetime] | None:
+    """Return the newest partition that was measured, and when that was first begun; None: none was."""
+    r = t.run.c
+    mine = (r.environment == environment, r.suite == suite, r.version > 0, r.kind != "look_back")
+    found = connection.execute(select(t.run).where(*mine).order_by(r.interval_start.desc()).limit(1)).first()
+    if found is None:
+        return None
+    same = (r.interval_start == found.interval_start, r.interval_end == found.interval_end)
+    begun = connection.execute(select(func.min(r.started_at)).where(*mine, *same)).scalar_one()
+    return Interval(found.interval_start, found.interval_end), begun
+
+
+def last_close(connection: Connection, environment: str, suite: str, before: datetime) -> datetime | None:
+    """Return when a partition of the suite was last closed before that time; None: none was."""
+    r = t.run.c
+    mine = (r.environment == environment, r.suite == suite, r.kind != "look_back", r.closed_at < before)
+    return connection.execute(select(func.max(r.closed_at)).where(*mine)).scalar()
+
+
 def open_orgs(
     connection: Connection, environment: str, kind: str, subject: str, columns: Sequence[str]
 ) -> frozenset[Group]:
