@@ -485,7 +485,7 @@ dq report pipeline --org 14                   what the mail to org 14 says
     metavar="FILE",
     help="Write all rows as CSV; gzipped where FILE ends in .gz.",
 )
-@click.option("--send", is_flag=True, help="Send it as to=, to_owners= or to_orgs= of the reconciliation or [digest] say.")
+@click.option("--send", is_flag=True, help="Send it, as to=, to_owners=, to_orgs= or [digest] say.")
 @project_option
 def report(
     *,
