@@ -13,8 +13,9 @@ Judging. Of one acceptance, at the time of the judgement:
     expired less than ``TOLD_OF`` ago     any but none                as if it were not   no longer accepted ...
     expired before                        any                         there               none
 
-Of several that hold, one that fits will do. A stage that could not be counted or has no data is judged without any of
-this, and so is an org that is expected and nowhere to be found.
+Of several that hold, one that fits will do. What is accepted of an org is not accepted of what it is added up to at a
+coarser level: that has acceptances of its own, by the name of its check. A stage that could not be counted or has no
+data is judged without any of this, and so is an org that is expected and nowhere to be found.
 
 Shrinking, with each run that is closed, once it is judged. The rung never goes up:
 
@@ -67,6 +68,12 @@ class Accepted:
             if holds(one, now) or _expired_lately(one, now):
                 found[one.stage, one.org.values].append(one)
         return cls(now, {place: tuple(some) for place, some in found.items()})
+
+    def at(self, names: Mapping[str, str]) -> Accepted:
+        """Return what is accepted at a coarser level, by the stages there; ``names``: how their checks are called."""
+        stages = {name: stage for stage, name in names.items()}
+        there = {(stages[name], org): some for (name, org), some in self.by_place.items() if name in stages}
+        return Accepted(self.now, there)
 
     def holding(self, stage: str, org: Group, interval: Interval) -> tuple[Acceptance, ...]:
         """Return what holds of an org at a stage in a partition."""

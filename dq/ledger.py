@@ -164,10 +164,11 @@ def _levels(
         if not isinstance(expected, str):
             parts = dict.fromkeys(_part(org.values, org.columns, level.by) for org in expected)
             wanted = tuple(here.by.group(org) for org in parts)
-        rows = tuple(_rows(here, added, lost, accepted))
-        single = None if context.by_day else context.interval
         names = {stage.name: level.check(stage) for stage in here.stages}
-        judged = _judge(here, added, lost, rows, wanted, single, (), accepted)
+        known = accepted.at(names)
+        rows = tuple(_rows(here, added, lost, known))
+        single = None if context.by_day else context.interval
+        judged = _judge(here, added, lost, rows, wanted, single, (), known)
         results = [evolve(result, check=names[result.check]) for result in judged]
         yield Ledger(
             reconciliation=declared.name,

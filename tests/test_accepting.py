@@ -160,6 +160,30 @@ def test_an_org_that_is_too_small_to_be_judged_leaves_it_as_it_is(pipeline: Pipe
     assert pipeline.open == [("db", '["14"]')], "nothing was said of it"
 
 
+def test_a_coarser_level_has_acceptances_of_its_own(pipeline: Pipeline) -> None:
+    declared = pipeline.root / "reports" / "pipe.py"
+    declared.write_text(declared.read_text().replace("error=0", "error=0, levels=[Level()]"))
+    pipeline.load(D1, {"14": (1000, 880, 1000), "2": (50, 50, 50)})
+    pipeline.reconcile(D1)
+    assert pipeline.open == [("db", '["14"]'), ("db of all", '["all"]')]
+    pipeline.dq(*ADD)
+    pipeline.load(D2, {"14": (1000, 880, 1000), "2": (50, 50, 50)})
+    assert pipeline.reconcile(D2)["exit_code"] == 1
+    assert pipeline.open == [("db of all", '["all"]')]
+    code, _, said = pipeline.dq(*ADD, "--org", "all", "--stage", "db of all")
+    assert code == 0
+    assert f"acceptance 2: org all of pipe is accepted at db of all {UNTIL} (at most 120 records)" in said
+    assert "120 of 1050 are missing: judged as well" in said
+    pipeline.load(D3, {"14": (1000, 900, 1000), "2": (50, 50, 50)})
+    assert pipeline.reconcile(D3)["exit_code"] == 0
+    assert pipeline.open == []
+    assert pipeline.rows("SELECT at_most FROM dq_acceptance ORDER BY id") == [("100",), ("100",)]
+    code, _, said = pipeline.dq(*ADD, "--org", "none", "--stage", "db of all")
+    assert (code, "has no org 'none'; known are all" in said) == (2, True)
+    code, _, said = pipeline.dq(*ADD, "--stage", "nrt of")
+    assert (code, "known are db, nrt, db of all, nrt of all" in said) == (2, True)
+
+
 def test_it_expires_and_a_note_says_so_for_a_week(pipeline: Pipeline) -> None:
     pipeline.load(D1, {"14": (1000, 880, 1000)})
     pipeline.reconcile(D1)

@@ -19,7 +19,7 @@ from dq.model.acceptance import Acceptance, AcceptanceEnd, Most
 from dq.model.errors import UsageError
 from dq.model.interval import Interval
 from dq.model.ledger import Count, LedgerRow
-from dq.model.reconciliation import Reconciliation, Stage
+from dq.model.reconciliation import Reconciliation
 from dq.model.result import Result, Run
 from dq.model.severity import Outcome
 from dq.orgs import org_called
@@ -94,21 +94,15 @@ def accept(
     """
     now = now or judgement_time()
     declared = find_reconciliation(project, name)
-    wanted = [one for one in declared.compared if stage in (None, one.name)]
-    if not wanted:
-        known = tuple(one.name for one in declared.compared)
-        raise UsageError(
-            f"reconciliation {name!r}: no stage {stage!r} is held against {declared.baseline.name};"
-            f" {suggest(str(stage), known)}"
-        )
+    place, here, wanted = _wanted(declared, stage)
     if not reason.strip():
         raise UsageError("an acceptance needs a reason: people will read it in every report")
     ends_at = datetime.combine(until, time(), UTC) + timedelta(days=1)
     if ends_at <= now:
         raise UsageError(f"it would be over already: {until} has ended")
     most = None if at_most is None else Most.of(at_most)
-    row = _row(project, declared, org, interval, needed=most is None)
-    group = row.org if row is not None else org_called(declared, org)
+    row = _row(project, declared, place, org, interval, needed=most is None)
+    group = row.org if row is not None else org_called(here, org)
     made = Acceptance(
         id=0,
         reconciliation=declared.name,
@@ -122,13 +116,13 @@ def accept(
         ends_at=ends_at,
         newest=row.interval.start if row is not None else None,
     )
-    differs = [one for one in wanted if row is not None and row.discrepancy.get(one.name)]
+    differs = {check: one for check, one in wanted.items() if row is not None and row.discrepancy.get(one)}
     if most is not None and differs:
         wanted = differs
-    todo = [evolve(made, stage=one.name, most=_most(declared, one, most, row, org)) for one in wanted]
-    todo = [one for one in todo if one.most.limit]
+    todo = {evolve(made, stage=check, most=_most(declared, one, most, row, org)): one for check, one in wanted.items()}
+    todo = {one: column for one, column in todo.items() if one.most.limit}
     if not todo:
-        at = f" at {wanted[0].name}" if stage is not None else ""
+        at = f" at {stage}" if stage is not None else ""
         when = row.interval if row is not None else ""
         raise UsageError(f"org {org!r} does not differ{at} in the run of {when}: there is nothing to accept")
 
@@ -136,37 +130,81 @@ def accept(
         earlier = acceptances.of(connection, project.environment, declared.name, now, lock=True)
         incidents = read_open(connection, of_subject(project.environment, "reconciliation", declared.name))
         bad = frozenset(one.key.part for one in incidents if one.key.org == group.key)
-        return tuple(_add(connection, project, declared, one, row, earlier, bad, now) for one in todo)
+        return tuple(
+            _add(connection, project, declared, one, column, row, earlier, bad, now) for one, column in todo.items()
+        )
 
     return in_transaction(project, work)
 
 
+def _wanted(declared: Reconciliation, stage: str | None) -> tuple[int | None, Reconciliation, dict[str, str]]:
+    """Return the place of the level that ``stage`` is of (None: none), what is judged there, and stages by check.
+
+    Raises:
+        UsageError: when there is no such stage.
+    """
+    own = {one.name: one.name for one in declared.compared}
+    if stage is None:
+        return None, declared, own
+    if stage in own:
+        return None, declared, {stage: stage}
+    checks = [*own]
+    for place, level in enumerate(declared.levels):
+        here = declared.at(level)
+        there = {level.check(one): one.name for one in here.compared}
+        if stage in there:
+            return place, here, {stage: there[stage]}
+        checks += there
+    raise UsageError(
+        f"reconciliation {declared.name!r}: no stage {stage!r} is held against {declared.baseline.name};"
+        f" {suggest(stage, tuple(checks))}"
+    )
+
+
 def _row(
-    project: Project, declared: Reconciliation, org: str, interval: Interval | None, *, needed: bool
+    project: Project,
+    declared: Reconciliation,
+    place: int | None,
+    org: str,
+    interval: Interval | None,
+    *,
+    needed: bool,
 ) -> LedgerRow | None:
-    """Return the newest row of an org in the latest stored run; None: there is none, and it is not ``needed``."""
+    """Return the newest row of an org in the latest stored run; None: there is none, and it is not ``needed``.
+
+    Args:
+        project, declared: whose run.
+        place: of the level whose org it is; None: none.
+        org: as the ledger shows it.
+        interval: the partition; None: the latest.
+        needed: a run without the org will not do.
+
+    Raises:
+        UsageError: when there is none, and it is needed.
+    """
     try:
         _, found = ledger(project, declared.name, interval)
     except UsageError:
         if needed:
             raise
         return None
-    rows = [row for row in found.rows if row.org.label == org]
-    if not rows and (needed or found.rows):
-        names = sorted({row.org.label for row in found.rows})
+    every = found.rows if place is None else found.levels[place].rows if place < len(found.levels) else ()
+    rows = [row for row in every if row.org.label == org]
+    if not rows and (needed or every):
+        names = sorted({row.org.label for row in every})
         near = suggest(org, tuple(names[:NAMED])) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
         raise UsageError(f"reconciliation {declared.name!r}: the run of {found.interval} has no org {org!r}; {near}")
     return max(rows, key=lambda row: row.interval, default=None)
 
 
-def _most(declared: Reconciliation, stage: Stage, most: Most | None, row: LedgerRow | None, org: str) -> Most:
+def _most(declared: Reconciliation, stage: str, most: Most | None, row: LedgerRow | None, org: str) -> Most:
     """Return how much is accepted at a stage; a limit of zero: nothing has to be."""
-    missing = None if row is None else row.discrepancy.get(stage.name)
+    missing = None if row is None else row.discrepancy.get(stage)
     if most is not None:
         return most if most.too_many or not missing else evolve(most, too_many=missing < 0)
     if row is None or missing is None:
         raise UsageError(
-            f"org {org!r} could not be measured at {stage.name} of {declared.name!r} in its latest run;"
+            f"org {org!r} could not be measured at {stage} of {declared.name!r} in its latest run;"
             " say how much is accepted with --at-most"
         )
     return Most(abs(Fraction(missing)), too_many=missing < 0)
@@ -177,19 +215,20 @@ def _add(
     project: Project,
     declared: Reconciliation,
     one: Acceptance,
+    column: str,
     row: LedgerRow | None,
     earlier: Sequence[Acceptance],
     bad: frozenset[str],
     now: datetime,
 ) -> Made:
-    """Store an acceptance in the place of the one that holds there."""
+    """Store an acceptance in the place of the one that holds there; ``column``: the stage in the row of the org."""
     same = (one.stage, one.org.values, one.partition)
     replaced = next((e for e in earlier if e.ended is None and (e.stage, e.org.values, e.partition) == same), None)
     if replaced is not None:
         _end(connection, project.environment, replaced, "replaced", one.author, now)
     stored = acceptances.add(connection, project.environment, one)
     _note(connection, project.environment, events.EventName.ACCEPTANCE_ADDED, stored, one.author, now)
-    found = None if row is None else row.discrepancy.get(one.stage)
+    found = None if row is None else row.discrepancy.get(column)
     baseline = 0 if row is None else row.counts.get(declared.baseline.name) or 0
     return Made(
         acceptance=stored,
