@@ -5,14 +5,21 @@ hop (positive: missing, negative: too many), the first that fits:
 
     what else is seen                                                          kind
     -------------------------------------------------------------------------  ---------------------------------------
-    the stage before the hop now has as many records more (or fewer) of this   restated: after the stage was fed
-    org and day than when it was last compared, and nothing differed then
+    nothing differed here when the day was last compared, and what the         restated: after the stage was fed
+    baseline has more (or fewer) of the org since then is what differs at the
+    fewest hops of the way, this one among them
+    the same, where several sets of as few hops fit, and not all of them have  cannot tell
+    this one; or the stage before or after the hop is the only one that
+    changed since then
+    all of the org is gone (or was not there) at the hop, and so it is of no   re-keyed: orgs became one, or one became
+    other or of some, and one org has as many too many (or missing) as these   several; up to 1 % may be missing besides
     the same org has as many too many (or missing) at the hop on the day       shifted to that day, or from it
     before or after, and no other org has on this day
     one other org has as many too many (or missing) at the hop on this day     re-keyed: moved to that org, or from it
     both of these; or several such orgs; or some org, or a day beside it, has  cannot tell
     a difference of the other sign at the hop that nothing else explains, and
-    that is a tenth of this one or more
+    that is a tenth of this one or more; or the stage before has at least as
+    many more (or fewer) as when nothing differed, and no hops fit that
     too many                                                                   duplicated
     missing, the newest day, and all that was missing on two or more of the    late: it has come by itself so far
     days before when they were compared has come since
@@ -24,9 +31,10 @@ Equal numbers are all the evidence there is, so it is little for a handful of re
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from itertools import chain, combinations
 
 from attrs import frozen
 
@@ -39,6 +47,10 @@ from dq.model.reconciliation import Reconciliation
 FEW = 10
 """Of fewer records, equal numbers are no evidence."""
 
+MOST_TRIED = 10
+"""Of so many hops, or orgs that are gone, all sets are tried; of more, only that of all of them."""
+
+_Hop = tuple[str, str]
 _Place = tuple[str, str, Interval]
 """A hop, by its two stages, and a day."""
 
@@ -85,7 +97,7 @@ class Attribution:
     Attributes:
         difference: which.
         kind: what became of the records.
-        org: the other org, of what is re-keyed; None: none.
+        others: the other org, of what is re-keyed, or several, the greatest first.
         day: the other day, of what is shifted; None: none.
         since: the first of the days without a gap that have a difference of the same sign there.
         orgs: how many orgs have one on this day.
@@ -94,27 +106,42 @@ class Attribution:
 
     difference: Difference
     kind: Kind
-    org: Group | None = None
+    others: tuple[Group, ...] = ()
     day: Interval | None = None
     since: Interval
     orgs: int
     of_orgs: int
 
+    @property
+    def org(self) -> Group | None:
+        """The other org, of what is re-keyed: the greatest of several; None: none."""
+        return self.others[0] if self.others else None
+
 
 def differences(declared: Reconciliation, rows: Iterable[LedgerRow]) -> tuple[Difference, ...]:
     """Return what differs at each hop on the way to a compared stage, after what is known to be lost."""
     found: dict[tuple[Group, _Place], Difference] = {}
+    rows = tuple(rows)
+    # A stage of which no org has a count was not counted, as far as can be seen; the hops around it are one then.
+    counted = {
+        name for row in rows for name, count in row.counts.items() if count is not None or name in row.discrepancy
+    }
+    ways = {
+        stage.name: [one.name for one in declared.way_to(stage) if one.name in counted] for stage in declared.compared
+    }
     for row in rows:
-        for stage in declared.compared:
-            if stage.name not in row.discrepancy:  # it could not be counted
+        for name, way in ways.items():
+            if name not in row.discrepancy:  # it could not be counted
                 continue
-            way = [(s.name, row.counts.get(s.name) or 0) for s in declared.way_to(stage)]
             losses = [
                 Loss(row.explained[known.name], known.derived)
                 for known in declared.explained
-                if known.name in row.explained and (not known.stages or stage.name in known.stages)
+                if known.name in row.explained and (not known.stages or name in known.stages)
             ]
-            for gap in gaps(way, losses):
+            counts = [row.counts.get(one) or 0 for one in way]
+            if not losses and counts.count(counts[0]) == len(counts):
+                continue
+            for gap in gaps(list(zip(way, counts, strict=True)), losses):
                 one = Difference(
                     org=row.org, interval=row.interval, start=gap.start, stage=gap.stage, missing=gap.missing
                 )
@@ -123,6 +150,7 @@ def differences(declared: Reconciliation, rows: Iterable[LedgerRow]) -> tuple[Di
 
 
 def attribute(
+    declared: Reconciliation,
     wanted: Interval,
     now: Sequence[Difference],
     counts: Mapping[tuple[Group, str, Interval], Count],
@@ -132,13 +160,14 @@ def attribute(
     """Return what became of each difference of the day ``wanted``, the greatest first.
 
     Args:
+        declared: the reconciliation.
         wanted: the day.
         now: what differs on this day and those around it.
         counts: what is counted now, by org, stage and day.
         before: what was counted when a day was last compared, by day, org and stage.
         was: what differed then.
     """
-    seen = _Seen(now, counts, before, was)
+    seen = _Seen(declared, now, counts, before, was)
     mine = [one for one in now if one.interval == wanted]
     mine.sort(key=lambda one: (-_size(one.missing), one.org.sort_key))
     return tuple(seen.attributed(one) for one in mine)
@@ -149,12 +178,14 @@ class _Seen:
 
     def __init__(
         self,
+        declared: Reconciliation,
         now: Sequence[Difference],
         counts: Mapping[tuple[Group, str, Interval], Count],
         before: Mapping[Interval, Mapping[tuple[Group, str], Count]],
         was: Mapping[Interval, Sequence[Difference]],
     ) -> None:
         self.counts, self.before = counts, before
+        self.ways = [[stage.name for stage in declared.way_to(stage)] for stage in declared.compared]
         self.at: dict[_Place, dict[Group, Count]] = defaultdict(dict)
         for one in now:
             self.at[one.place][one.org] = one.missing
@@ -166,54 +197,156 @@ class _Seen:
         self.orgs: dict[tuple[str, Interval], int] = defaultdict(int)
         for _, stage, interval in counts:
             self.orgs[stage, interval] += 1
+        self.whole = {place: self._whole(place) for place in [*self.at]}
+        self.alike = {place: self._alike(place) for place in [*self.at]}
+        self.opposed = {place: self._greatest(place) for place in [*self.at]}
+        self.signs = {place: Counter(n > 0 for n in here.values()) for place, here in self.at.items()}
 
     def attributed(self, one: Difference) -> Attribution:
-        kind, org, day = self._kind(one)
+        kind, others, day = self._kind(one)
         return Attribution(
             difference=one,
             kind=kind,
-            org=org,
+            others=others,
             day=day,
             since=self._since(one),
-            orgs=sum(_same_sign(missing, one.missing) for missing in self.at[one.place].values()),
+            orgs=self.signs[one.place][one.missing > 0],
             of_orgs=self.orgs[one.start, one.interval],
         )
 
-    def _kind(self, one: Difference) -> tuple[Kind, Group | None, Interval | None]:
-        if self._is_restated(one):
-            return Kind.RESTATED, None, None
-        days = [day for day in self._beside(one) if self.at[one.start, one.stage, day].get(one.org) == -one.missing]
-        others = self.at[one.place]
-        orgs = [org for org, missing in others.items() if missing == -one.missing]
+    def _kind(self, one: Difference) -> tuple[Kind, tuple[Group, ...], Interval | None]:
+        restated = self._is_restated(one)
+        if restated is not False:
+            return Kind.RESTATED if restated else Kind.UNKNOWN, (), None
+        whole = self.whole[one.place]
+        if one.org in whole:
+            return Kind.REKEYED, whole[one.org], None
+        days = [day for day in self._beside(one.interval) if self._missing(one, day) == -one.missing]
+        orgs = self.alike[one.place][-one.missing]
         if len(days) + len(orgs) == 1 and _size(one.missing) >= FEW:
             if days:
-                return Kind.SHIFTED, None, days[0]
-            if sum(missing == one.missing for missing in others.values()) == 1:
-                return Kind.REKEYED, orgs[0], None
-        if days or orgs or self._opposed(one):
-            return Kind.UNKNOWN, None, None
+                return Kind.SHIFTED, (), days[0]
+            if len(self.alike[one.place][one.missing]) == 1:
+                return Kind.REKEYED, (orgs[0],), None
+        if days or orgs or self._opposed(one) or self._has_grown(one):
+            return Kind.UNKNOWN, (), None
         if one.missing < 0:
-            return Kind.DUPLICATED, None, None
-        return (Kind.LATE if self._comes_late(one) else Kind.MISSING), None, None
+            return Kind.DUPLICATED, (), None
+        return (Kind.LATE if self._comes_late(one) else Kind.MISSING), (), None
 
-    def _is_restated(self, one: Difference) -> bool:
-        then = self.before.get(one.interval)
-        if then is None or self.was[one.place].get(one.org):
+    def _is_restated(self, one: Difference) -> bool | None:
+        """Return whether the records were changed after the stage was fed; None: nobody can tell."""
+        found: set[bool | None] = set()
+        for way, hops, sets in self._restated(one):
+            fits = {one.place[:2] in some for some in sets}
+            if not fits:
+                found.add(self._grown(one, one.start) == one.missing and not self._grown(one, one.stage))
+            elif len(fits) > 1:
+                return None
+            else:
+                beside = [n for (start, stage), n in hops.items() if stage == one.start or start == one.stage]
+                found.add(None if -one.missing in beside and not self._grown(one, way[0]) else fits.pop())
+        return found.pop() if len(found) == 1 else None if found else False
+
+    def _restated(self, one: Difference) -> Iterator[tuple[list[str], dict[_Hop, Count], list[tuple[_Hop, ...]]]]:
+        """Yield the ways through the hop, what is new at the hops of each, and where the records may be restated.
+
+        What the baseline has more is what is restated, so it is what differs at these hops together; the fewest hops
+        of which that is so. Nothing where it is not known, or something differed here before.
+        """
+        if one.interval not in self.before or self.was[one.place].get(one.org):
+            return
+        for way in self.ways:
+            if one.start not in way or one.stage not in way:
+                continue
+            new = {
+                (start, stage): here[one.org] - self.was[start, stage, day].get(one.org, 0)
+                for (start, stage, day), here in self.at.items()
+                if day == one.interval and start in way and stage in way and one.org in here
+            }
+            hops = {hop: missing for hop, missing in new.items() if missing}
+            grown, sets = self._grown(one, way[0]), list[tuple[_Hop, ...]]()
+            for number in range(len(hops) + 1 if len(hops) <= MOST_TRIED else 0):
+                sets = [some for some in combinations(hops, number) if sum(hops[hop] for hop in some) == grown]
+                if sets:
+                    break
+            yield way, hops, sets
+
+    def _grown(self, one: Difference, stage: str) -> Count:
+        """Return how many records more of its org and day a stage has than when the day was last compared."""
+        then = self.before[one.interval].get((one.org, stage), 0)
+        return self.counts.get((one.org, stage, one.interval), 0) - then
+
+    def _has_grown(self, one: Difference) -> bool:
+        """Return whether the stage before has become more by what is missing, or more than that, since all was well.
+
+        Nobody knows whether these are the records that are missing, or others that came through.
+        """
+        if not self.before.get(one.interval, {}).get((one.org, one.stage)):
             return False
-        grown = self.counts.get((one.org, one.start, one.interval), 0) - then.get((one.org, one.start), 0)
-        same = self.counts.get((one.org, one.stage, one.interval), 0) == then.get((one.org, one.stage), 0)
-        return same and grown == one.missing
+        if not any(not sets for _, _, sets in self._restated(one)):
+            return False
+        grown = self._grown(one, one.start)
+        return _same_sign(grown, one.missing) and _size(grown) >= _size(one.missing)
+
+    def _whole(self, place: _Place) -> dict[Group, tuple[Group, ...]]:
+        """Return the orgs that became one at a hop, or several of one, each with what it was or is."""
+        start, stage, day = place
+        found: dict[Group, tuple[Group, ...]] = {}
+        for sign, has_nothing in ((1, stage), (-1, start)):
+            here = {org: sign * missing for org, missing in self.at[place].items()}
+            gone = {org: n for org, n in here.items() if n > 0 and not self.counts.get((org, has_nothing, day))}
+            there = {org: -n for org, n in here.items() if n < 0}
+            if len(gone) < 2 or len(there) > MOST_TRIED:  # of one, the numbers are equal or not
+                continue
+            sets = [tuple(gone)]
+            if len(gone) <= MOST_TRIED:
+                sets = [*chain.from_iterable(combinations(gone, number) for number in range(2, len(gone) + 1))]
+            has_all = start if sign > 0 else stage
+            pairs = [
+                (one, some)
+                for one, number in there.items()
+                for some in sets
+                if _fits(
+                    number,
+                    sum(gone[org] for org in some),
+                    exactly=len(some) < len(gone) or len(there) > 1 or bool(self.counts.get((one, has_all, day))),
+                )
+            ]
+            if len(pairs) == 1:
+                one, some = pairs[0]
+                found[one] = tuple(sorted(some, key=lambda org: (-gone[org], org.sort_key)))
+                found |= dict.fromkeys(some, (one,))
+        return found
 
     def _opposed(self, one: Difference) -> bool:
         """Return whether a difference of the other sign may hold a good part of this one, or the other way round."""
-        beside = [self.at[one.start, one.stage, day] for day in self._beside(one)]
-        others = [
-            missing
-            for org, missing in self.at[one.place].items()
-            if not any(found.get(org) == -missing for found in beside)  # else it is shifted
-        ]
-        others += [found.get(one.org, 0) for found in beside]
+        others = [self._missing(one, day) for day in self._beside(one.interval)]
+        others.append(self.opposed[one.place][one.missing < 0])
         return any(_same_sign(m, -one.missing) and 10 * _size(m) >= _size(one.missing) for m in others)
+
+    def _greatest(self, place: _Place) -> dict[bool, Count]:
+        """Return the most that is missing and that is too many of an org at a place, where nothing explains it."""
+        start, stage, day = place
+        beside = [self.at[start, stage, other] for other in self._beside(day) if (start, stage, other) in self.at]
+        found: dict[bool, Count] = {True: 0, False: 0}
+        for org, missing in self.at[place].items():
+            explained = org in self.whole[place] or any(there.get(org) == -missing for there in beside)
+            if not explained and _size(missing) > _size(found[missing > 0]):
+                found[missing > 0] = missing
+        return found
+
+    def _alike(self, place: _Place) -> dict[Count, list[Group]]:
+        """Return the orgs by what is missing of them, without those that became others as a whole."""
+        found: dict[Count, list[Group]] = defaultdict(list)
+        for org, missing in self.at[place].items():
+            if org not in self.whole[place]:
+                found[missing].append(org)
+        return found
+
+    def _missing(self, one: Difference, day: Interval) -> Count:
+        """Return what is missing of its org at its hop on another day."""
+        return self.at.get((one.start, one.stage, day), {}).get(one.org, 0)
 
     def _comes_late(self, one: Difference) -> bool:
         if one.interval != self.days[-1]:
@@ -222,8 +355,8 @@ class _Seen:
         late = [day for day in before if self.was[one.start, one.stage, day].get(one.org, 0) > 0]
         return len(late) >= 2 and not any(self.at[one.start, one.stage, day].get(one.org) for day in late)
 
-    def _beside(self, one: Difference) -> list[Interval]:
-        return [day for day in self.days if day.end == one.interval.start or day.start == one.interval.end]
+    def _beside(self, of: Interval) -> list[Interval]:
+        return [day for day in self.days if day.end == of.start or day.start == of.end]
 
     def _since(self, one: Difference) -> Interval:
         first = one.interval
@@ -233,6 +366,10 @@ class _Seen:
                     break
                 first = day
         return first
+
+
+def _fits(one: Count, other: Count, *, exactly: bool) -> bool:
+    return other >= FEW and (one == other if exactly else 100 * _size(one - other) <= max(one, other))
 
 
 def _size(count: Count) -> Count:

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from datetime import timedelta
 from random import Random
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -68,7 +69,9 @@ def rows(counts: Counts) -> list[LedgerRow]:
             org=group,
             counts=found,
             explained={},
-            discrepancy={stage.name: (found[STAGES[0]] or 0) - (found[stage.name] or 0) for stage in PIPELINE.compared},
+            discrepancy={
+                stage.name: (found.get(STAGES[0]) or 0) - (found.get(stage.name) or 0) for stage in PIPELINE.compared
+            },
             share={},
             severity=None,
         )
@@ -84,7 +87,7 @@ def became(now: Counts, then: Counts | None = None) -> dict[tuple[str, str], Att
         before[day][group, stage] = count
     for one in differences(PIPELINE, rows(then or {})):
         was[one.interval].append(one)
-    found = attribute(DAY, differences(PIPELINE, rows(now)), now, before, was)
+    found = attribute(PIPELINE, DAY, differences(PIPELINE, rows(now)), now, before, was)
     return {(one.difference.org.label, one.difference.stage): one for one in found}
 
 
@@ -134,6 +137,93 @@ def test_what_is_lost_at_one_hop_and_doubled_at_another_is_two_things() -> None:
         ("1", "queue"): Kind.MISSING,
         ("1", "mart"): Kind.DUPLICATED,
     }
+
+
+@pytest.mark.parametrize(
+    ("faults", "kinds"),
+    [
+        # What the source has more is missing at this hop, whatever happens at others.
+        ([("drop", 1, 30), ("restate", 3, 120)], {1: "missing", 3: "restated"}),
+        ([("restate", 1, 30), ("restate", 3, 120)], {1: "restated", 3: "restated"}),
+        ([("restate", 1, 120), ("duplicate", 3, 30)], {1: "restated", 3: "duplicated"}),
+        ([("restate", 1, 30), ("drop", 2, 30)], {1: "cannot tell", 2: "cannot tell"}),  # each of them explains it
+        ([("drop", 1, 30), ("duplicate", 3, 30)], {1: "missing", 3: "duplicated"}),
+        # Both are the same numbers as if the queue alone had been filled again.
+        ([("duplicate", 1, 30), ("drop", 2, 30)], {1: "cannot tell", 2: "cannot tell"}),
+    ],
+)
+def test_two_faults_of_one_org_in_different_hops(faults: list[tuple[str, int, int]], kinds: dict[int, str]) -> None:
+    then, now = healthy(3), healthy(3)
+    for kind, hop, size in faults:
+        Fault(kind, hop, size, 1).apply(now)
+    assert {place: one.kind for place, one in became(now, then).items()} == {
+        ("1", STAGES[hop]): kind for hop, kind in kinds.items()
+    }
+
+
+def test_nobody_knows_what_is_missing_of_a_day_that_grew() -> None:
+    """A hundred more came since all was well, and ten are missing: of those, or of these."""
+    then, now = healthy(3), healthy(3)
+    for stage in STAGES:
+        now[org(1), stage, DAY] += 100
+    Fault("drop", 2, 10, 1).apply(now)
+    assert became(now, then)["1", "aggregate"].kind is Kind.UNKNOWN
+    assert (
+        became(now, {key: 0 if key[2] == DAY else count for key, count in then.items()})["1", "aggregate"].kind
+        is Kind.MISSING
+    ), "it was compared before there was anything"
+
+
+@pytest.mark.parametrize(
+    ("more", "kinds"),
+    [
+        (0, {"1": ["9"], "2": ["9"], "9": ["2", "1"]}),
+        (-50, {"1": ["9"], "2": ["9"], "9": ["2", "1"]}),  # of one percent it is no matter that they are missing
+        (-2_000, {"1": [], "2": [], "9": []}),
+        (30_000, {"1": [], "2": [], "9": []}),
+    ],
+)
+@pytest.mark.parametrize("split", [False, True])
+def test_orgs_that_became_one_as_a_whole_are_rekeyed(more: int, kinds: dict[str, list[str]], split: bool) -> None:
+    now = healthy(4)
+    for stage in STAGES:
+        now[org(2), stage, DAY] = 20_000
+        merged = STAGES.index(stage) >= 2
+        if merged is not split:
+            now[org(9), stage, DAY] = now.pop((org(1), stage, DAY)) + now.pop((org(2), stage, DAY)) + more
+    found = became(now)
+    told = {one.difference.org.label: one for one in found.values() if one.difference.stage == "aggregate"}
+    for name, others in kinds.items():
+        assert [group.label for group in told[name].others] == others
+        assert told[name].kind is (Kind.REKEYED if others else Kind.UNKNOWN)
+        assert told[name].org == (told[name].others[0] if told[name].others else None)
+
+
+def test_another_org_is_not_doubted_where_orgs_became_one() -> None:
+    now = healthy(4)
+    for stage in STAGES[2:]:
+        now[org(9), stage, DAY] = now.pop((org(1), stage, DAY)) + now.pop((org(2), stage, DAY))
+    Fault("drop", 2, 120, 3).apply(now)
+    assert became(now)["3", "aggregate"].kind is Kind.MISSING
+
+
+def test_the_hops_around_a_stage_that_was_not_counted_are_one() -> None:
+    now = healthy(3)
+    Fault("drop", 2, 120, 1).apply(now)
+    for group, stage, day in [*now]:
+        if stage == "queue":
+            now[group, stage, day] = None  # type: ignore[assignment]
+    (one,) = became(now).values()
+    assert (one.difference.start, one.difference.stage, one.kind) == ("collector", "aggregate", Kind.MISSING)
+
+
+def test_many_orgs_do_not_take_long() -> None:
+    now = healthy(3_000)
+    for whom in range(3_000):
+        Fault("drop", 2, 100 + whom, whom).apply(now)
+    began = perf_counter()
+    assert len(became(now)) == 3_000
+    assert perf_counter() - began < 10, "it looks at every pair of orgs"
 
 
 def test_since_when_and_how_many() -> None:

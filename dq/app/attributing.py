@@ -52,7 +52,7 @@ def why(project: Project, name: str, interval: Interval, now: datetime | None = 
                 before[day] = {(org, stage): count for (org, stage, _), count in _counts(known).items()}
                 was[day] = differences(declared, known.rows)
     _, ledger = reconcile(project, declared, window, store=False, alert=False, now=now)
-    return attribute(interval, differences(declared, ledger.rows), _counts(ledger), before, was)
+    return attribute(declared, interval, differences(declared, ledger.rows), _counts(ledger), before, was)
 
 
 def _counts(ledger: Ledger) -> dict[tuple[Group, str, Interval], Count]:

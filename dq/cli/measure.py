@@ -28,6 +28,7 @@ from dq.cli.show import json_out, out, progress, run_table, say, table, title, v
 
 if TYPE_CHECKING:
     from dq.attribution import Attribution
+    from dq.model.group import Group
     from dq.model.interval import Interval
     from dq.model.ledger import Ledger, LedgerRow
     from dq.model.result import Run
@@ -356,11 +357,16 @@ def _became(reason: Attribution) -> tuple[str, str]:
     missing = reason.difference.missing
     lost = missing > 0
     where = ""
-    if reason.org is not None:
-        where = f" {'to' if lost else 'from'} {reason.org.label}"
+    if reason.others:
+        where = f" {'to' if lost else 'from'} {_orgs(reason.others)}"
     elif reason.day is not None:
         where = f" {'to' if lost else 'from'} {reason.day}"
     return f"{count_text(missing if lost else -missing)} {'missing' if lost else 'too many'}", f"{reason.kind}{where}"
+
+
+def _orgs(orgs: Sequence[Group]) -> str:
+    more = f" and {len(orgs) - 3} more" if len(orgs) > 3 else ""
+    return ", ".join(org.label for org in orgs[:3]) + more
 
 
 def _scope(reason: Attribution) -> str:
@@ -370,17 +376,22 @@ def _scope(reason: Attribution) -> str:
 def _reason_json(reason: Attribution) -> dict[str, Any]:
     one = reason.difference
     return {
-        "org": dict(zip(one.org.columns, one.org.values, strict=True)),
+        "org": _org_json(one.org),
         "from": one.start,
         "to": one.stage,
         "missing": _number(one.missing),
         "kind": str(reason.kind),
-        "other_org": None if reason.org is None else dict(zip(reason.org.columns, reason.org.values, strict=True)),
+        "other_org": None if reason.org is None else _org_json(reason.org),
+        "other_orgs": [_org_json(org) for org in reason.others],
         "other_partition": None if reason.day is None else reason.day.to_json(),
         "since": reason.since.to_json(),
         "orgs": reason.orgs,
         "of_orgs": reason.of_orgs,
     }
+
+
+def _org_json(org: Group) -> dict[str, str | None]:
+    return dict(zip(org.columns, org.values, strict=True))
 
 
 def _cells(ledger: Ledger, row: LedgerRow) -> Iterator[str | None]:
