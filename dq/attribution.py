@@ -27,6 +27,20 @@ hop (positive: missing, negative: too many), the first that fits:
 
 Equal numbers are all the evidence there is, so it is little for a handful of records: a difference of fewer than
 ``FEW`` records is never said to be shifted or re-keyed when it fits, but *cannot tell*.
+
+Where the keys of a hop were compared, they tell what counts cannot, each part of a difference for itself, and also
+what cancels in counts:
+
+    records of an org and day                                                  kind
+    -------------------------------------------------------------------------  ---------------------------------------
+    that have another org after the hop, or had one before it                  re-keyed: to that org, or from it
+    that are on another day after the hop, or were before it                   shifted: to that day, or from it
+    that have other values after the hop                                       restated
+    more of a key than before the hop                                          duplicated
+    gone, beyond the known loss of the hop                                     restated, late, cannot tell or missing,
+                                                                               as counts say
+    of a key that nobody knows before the hop                                  restated, as counts say; else cannot tell
+    gone, and a tenth or more of these besides; or the other way round         cannot tell
 """
 
 from __future__ import annotations
@@ -36,13 +50,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import chain, combinations
 
-from attrs import frozen
+from attrs import define, evolve, frozen
 
 from dq.hops import Loss, gaps
 from dq.model.group import Group
 from dq.model.interval import Interval
 from dq.model.ledger import Count, LedgerRow
 from dq.model.reconciliation import Reconciliation
+from dq.moves import Moves, Spot
 
 FEW = 10
 """Of fewer records, equal numbers are no evidence."""
@@ -50,7 +65,9 @@ FEW = 10
 MOST_TRIED = 10
 """Of so many hops, or orgs that are gone, all sets are tried; of more, only that of all of them."""
 
-_Hop = tuple[str, str]
+Hop = tuple[str, str]
+"""Two stages, by their names."""
+
 _Place = tuple[str, str, Interval]
 """A hop, by its two stages, and a day."""
 
@@ -102,6 +119,9 @@ class Attribution:
         since: the first of the days without a gap that have a difference of the same sign there.
         orgs: how many orgs have one on this day.
         of_orgs: how many there are at the stage before the hop.
+        records: how many records it is, by their keys; None: it is known from counts alone. Then the difference is this
+            part of it, in records; nothing is missing where they have other values.
+        estimated: whether only some of the keys were read, and the number is what these make likely.
     """
 
     difference: Difference
@@ -111,6 +131,8 @@ class Attribution:
     since: Interval
     orgs: int
     of_orgs: int
+    records: int | None = None
+    estimated: bool = False
 
     @property
     def org(self) -> Group | None:
@@ -156,6 +178,7 @@ def attribute(
     counts: Mapping[tuple[Group, str, Interval], Count],
     before: Mapping[Interval, Mapping[tuple[Group, str], Count]],
     was: Mapping[Interval, Sequence[Difference]],
+    keys: Mapping[Hop, Moves] | None = None,
 ) -> tuple[Attribution, ...]:
     """Return what became of each difference of the day ``wanted``, the greatest first.
 
@@ -166,11 +189,72 @@ def attribute(
         counts: what is counted now, by org, stage and day.
         before: what was counted when a day was last compared, by day, org and stage.
         was: what differed then.
+        keys: what hops did to the records of this day and those beside it.
     """
     seen = _Seen(declared, now, counts, before, was)
-    mine = [one for one in now if one.interval == wanted]
-    mine.sort(key=lambda one: (-_size(one.missing), one.org.sort_key))
-    return tuple(seen.attributed(one) for one in mine)
+    seen.tallies = {(*hop, wanted): _Tally.of(moves, wanted) for hop, moves in (keys or {}).items()}
+    found = [one for place in seen.tallies for one in seen.by_keys(place)]
+    known = {(one.difference.org, one.difference.place) for one in found}
+    found += [seen.attributed(one) for one in now if one.interval == wanted and (one.org, one.place) not in known]
+    found.sort(key=lambda one: (-_size(one.records or one.difference.missing), one.difference.org.sort_key))
+    return tuple(found)
+
+
+@frozen
+class _Part:
+    """A part of a difference, as keys tell it; see :class:`Attribution`."""
+
+    kind: Kind
+    missing: int
+    records: int
+    org: Group | None = None
+    day: Interval | None = None
+
+    @classmethod
+    def moved(cls, here: Spot, there: Spot, missing: int) -> _Part:
+        """Return what lies here at one of the two stages, and there at the other."""
+        org = there.org if there.org != here.org else None
+        day = there.day if there.day != here.day else None
+        return cls(Kind.SHIFTED if org is None else Kind.REKEYED, missing, abs(missing), org, day)
+
+
+@define
+class _Tally:
+    """What a hop did to the records of a day.
+
+    Attributes:
+        parts: what is certain, by org.
+        gone: records without a counterpart after the hop.
+        came: records of keys that are not known before it.
+        estimated: whether only some of the keys were read.
+    """
+
+    parts: dict[Group, list[_Part]]
+    gone: Counter[Group]
+    came: Counter[Group]
+    estimated: bool
+
+    @classmethod
+    def of(cls, found: Moves, day: Interval) -> _Tally:
+        """Return what was done on one of the days."""
+        made = cls(defaultdict(list), Counter(), Counter(), not found.whole)
+        for move, number in found.counts.items():
+            start, stage = move.start, move.stage
+            if start is not None and start.day == day:
+                if stage is None:
+                    made.gone[start.org] += number
+                elif stage == start:
+                    made.parts[start.org].append(_Part(Kind.RESTATED, 0, number))
+                else:
+                    made.parts[start.org].append(_Part.moved(start, stage, number))
+            if stage is not None and stage.day == day and stage != start:
+                if start is not None:
+                    made.parts[stage.org].append(_Part.moved(stage, start, -number))
+                elif move.known:
+                    made.parts[stage.org].append(_Part(Kind.DUPLICATED, -number, number))
+                else:
+                    made.came[stage.org] += number
+        return made
 
 
 class _Seen:
@@ -201,6 +285,7 @@ class _Seen:
         self.alike = {place: self._alike(place) for place in [*self.at]}
         self.opposed = {place: self._greatest(place) for place in [*self.at]}
         self.signs = {place: Counter(n > 0 for n in here.values()) for place, here in self.at.items()}
+        self.tallies: dict[_Place, _Tally] = {}
 
     def attributed(self, one: Difference) -> Attribution:
         kind, others, day = self._kind(one)
@@ -213,6 +298,68 @@ class _Seen:
             orgs=self.signs[one.place][one.missing > 0],
             of_orgs=self.orgs[one.start, one.interval],
         )
+
+    def by_keys(self, place: _Place) -> Iterator[Attribution]:
+        """Yield what a hop did to the records of a day, as their keys tell."""
+        (start, stage, day), tally = place, self.tallies[place]
+        found: dict[Group, list[_Part]] = {}
+        for org in dict.fromkeys((*tally.parts, *tally.gone, *tally.came)):
+            if not self._is_within(org, place):
+                left = self._left(Difference(org=org, interval=day, start=start, stage=stage, missing=0))
+                found[org] = [*tally.parts.get(org, ()), *left]
+        signs = Counter((part.missing > 0, part.missing < 0) for parts in found.values() for part in parts)
+        for org, parts in found.items():
+            for part in parts:
+                one = Difference(org=org, interval=day, start=start, stage=stage, missing=part.missing)
+                yield Attribution(
+                    difference=one,
+                    kind=part.kind,
+                    others=() if part.org is None else (part.org,),
+                    day=part.day,
+                    since=self._since(one),
+                    orgs=signs[part.missing > 0, part.missing < 0],
+                    of_orgs=self.orgs[start, day],
+                    records=part.records,
+                    estimated=tally.estimated,
+                )
+
+    def _left(self, one: Difference) -> Iterator[_Part]:
+        """Yield what is gone, and what came out of nowhere; keys do not tell why, so counts do."""
+        tally, differs = self.tallies[one.place], self.at.get(one.place, {}).get(one.org, 0)
+        gone, came = tally.gone[one.org], tally.came[one.org]
+        known = self._count(one, one.start) - self._count(one, one.stage) - differs  # it is lost in a known way
+        if known > 0:
+            gone = max(0, gone - int(known)) if differs else 0
+        elif known < 0:
+            came = max(0, came + int(known)) if differs else 0
+        net = evolve(one, missing=gone - came)
+        restated = self._is_restated(net) if net.missing == differs else False
+        if gone and came and 10 * min(gone, came) >= max(gone, came):
+            kinds = Kind.UNKNOWN, Kind.UNKNOWN
+        elif restated:
+            kinds = Kind.RESTATED, Kind.RESTATED
+        elif restated is None or self._has_grown(net):
+            kinds = Kind.UNKNOWN, Kind.UNKNOWN
+        else:
+            kinds = Kind.LATE if self._comes_late(net) else Kind.MISSING, Kind.UNKNOWN
+        if gone:
+            yield _Part(kinds[0], gone, gone)
+        if came:
+            yield _Part(kinds[1], -came, came)
+
+    def _is_within(self, org: Group, place: _Place) -> bool:
+        """Return whether nobody can tell if it is at this hop, because of a known loss that may be here or beside."""
+        start, stage, day = place
+        return any(
+            org in here and {start, stage} <= {*way[way.index(first) : way.index(last) + 1]}
+            for (first, last, other), here in self.at.items()
+            if other == day and (first, last) != (start, stage)
+            for way in self.ways
+            if first in way and last in way
+        )
+
+    def _count(self, one: Difference, stage: str) -> Count:
+        return self.counts.get((one.org, stage, one.interval), 0)
 
     def _kind(self, one: Difference) -> tuple[Kind, tuple[Group, ...], Interval | None]:
         restated = self._is_restated(one)
@@ -244,11 +391,20 @@ class _Seen:
             elif len(fits) > 1:
                 return None
             else:
-                beside = [n for (start, stage), n in hops.items() if stage == one.start or start == one.stage]
+                beside = [
+                    n
+                    for (start, stage), n in hops.items()
+                    if (stage == one.start or start == one.stage) and self._may_be_new(one, (start, stage))
+                ]
                 found.add(None if -one.missing in beside and not self._grown(one, way[0]) else fits.pop())
         return found.pop() if len(found) == 1 else None if found else False
 
-    def _restated(self, one: Difference) -> Iterator[tuple[list[str], dict[_Hop, Count], list[tuple[_Hop, ...]]]]:
+    def _may_be_new(self, one: Difference, hop: Hop) -> bool:
+        """Return whether a hop may have other records after it than before, rather than the same ones elsewhere."""
+        tally = self.tallies.get((*hop, one.interval))
+        return tally is None or bool(tally.gone[one.org] or tally.came[one.org])
+
+    def _restated(self, one: Difference) -> Iterator[tuple[list[str], dict[Hop, Count], list[tuple[Hop, ...]]]]:
         """Yield the ways through the hop, what is new at the hops of each, and where the records may be restated.
 
         What the baseline has more is what is restated, so it is what differs at these hops together; the fewest hops
@@ -265,7 +421,7 @@ class _Seen:
                 if day == one.interval and start in way and stage in way and one.org in here
             }
             hops = {hop: missing for hop, missing in new.items() if missing}
-            grown, sets = self._grown(one, way[0]), list[tuple[_Hop, ...]]()
+            grown, sets = self._grown(one, way[0]), list[tuple[Hop, ...]]()
             for number in range(len(hops) + 1 if len(hops) <= MOST_TRIED else 0):
                 sets = [some for some in combinations(hops, number) if sum(hops[hop] for hop in some) == grown]
                 if sets:
@@ -275,7 +431,7 @@ class _Seen:
     def _grown(self, one: Difference, stage: str) -> Count:
         """Return how many records more of its org and day a stage has than when the day was last compared."""
         then = self.before[one.interval].get((one.org, stage), 0)
-        return self.counts.get((one.org, stage, one.interval), 0) - then
+        return self._count(one, stage) - then
 
     def _has_grown(self, one: Difference) -> bool:
         """Return whether the stage before has become more by what is missing, or more than that, since all was well.

@@ -27,6 +27,9 @@ DAY = date(2026, 11, 20)
 KINDS = {
     "drop": "missing", "duplicate": "duplicated", "delay": "shifted", "restate": "restated", "move": "re-keyed",
 }  # fmt: skip
+BY_KEYS = KINDS | {"change": "restated", "cancel": "duplicated and missing"}
+"""What counts alone can tell, and what keys can tell besides."""
+
 UNKNOWN = "cannot tell"
 ENOUGH = 100
 """Of so many records and more, counts alone must nearly always name what was done."""
@@ -341,6 +344,7 @@ class Answers:
             self.hops[fault.size] += bool(said) and all(one["from"] == STAGES[fault.hop - 1] for one in said)
             called = " and ".join(sorted(one["kind"] for one in said)) or "nothing"
             self.called[fault.kind, fault.size, called] += 1
+            assert all(one["records"] == fault.size for one in said if one["records"] and not one["estimated"])
             if fault.kind == "move":
                 (there,) = answers.pop((str(fault.other), STAGES[fault.hop]), [])
                 assert there["kind"] in (KINDS["move"], UNKNOWN)
@@ -351,9 +355,9 @@ class Answers:
 
     def matrix(self) -> list[list[str]]:
         """Return the confusion matrix: what was done, and how often it was called what."""
-        names = [*dict.fromkeys((*KINDS.values(), *(said for _, _, said in self.called)))]
+        names = [*dict.fromkeys((*KINDS.values(), UNKNOWN, *(said for _, _, said in self.called)))]
         sorts = list(dict.fromkeys((kind, size) for kind, size, _ in self.called))
-        sorts.sort(key=lambda sort: (list(KINDS).index(sort[0]) if sort[0] in KINDS else len(KINDS), sort[1]))
+        sorts.sort(key=lambda sort: (list(BY_KEYS).index(sort[0]), sort[1]))
         lines = [[f"{kind} {size:,}", *(f"{self.called[kind, size, said]}" for said in names)] for kind, size in sorts]
         return [["", *names], *lines]
 
@@ -371,12 +375,25 @@ def test_counts_name_hop_and_kind_of_each_fault(pipeline: Pipeline, request: pyt
     assert not pipeline.why()
 
 
+@pytest.mark.slow
+@pytest.mark.soak
+def test_keys_name_what_counts_cannot(pipeline: Pipeline, request: pytest.FixtureRequest) -> None:
+    answers = Answers()
+    rng = Random(f"{SEED}/keys")
+    for faults in [*single_faults(pipeline, BY_KEYS, rng), *pairs(pipeline, tuple(BY_KEYS), rng)]:
+        pipeline.put_in(faults)
+        answers.add(faults, pipeline.why("--keys"))
+        pipeline.take_out(faults)
+    judge(request.node, answers)
+    assert not pipeline.why("--keys")
+
+
 def judge(node: pytest.Item, answers: Answers) -> None:
     """Print what faults were called, and require what is promised."""
     large = sum(number for (_, size, _), number in answers.called.items() if size >= ENOUGH)
     hops = sum(number for size, number in answers.hops.items() if size >= ENOUGH)
-    named = sum(n for (kind, size, said), n in answers.called.items() if size >= ENOUGH and said == KINDS.get(kind))
-    wrong = {one for one in answers.called if one[2] not in (KINDS.get(one[0]), UNKNOWN)}
+    named = sum(n for (kind, size, said), n in answers.called.items() if size >= ENOUGH and said == BY_KEYS.get(kind))
+    wrong = {one for one in answers.called if one[2] not in (BY_KEYS.get(one[0]), UNKNOWN)}
     words = (
         f"faults of {ENOUGH} records or more among {SCALE.records:,} at each of {len(STAGES)} stages:"
         f" hops named {hops / large:.1%}, kinds {named / large:.1%}, called wrongly: {len(wrong)}"

@@ -207,7 +207,11 @@ dq reconcile pipeline --keys --org 14         which records are missing
     is_flag=True,
     help="Count the days around again, and say at which hop records are lost, what became of them, and since when.",
 )
-@click.option("--keys", is_flag=True, help="List the keys that stages do not share. Nothing is recorded.")
+@click.option(
+    "--keys",
+    is_flag=True,
+    help="List the keys that stages do not share; nothing is recorded. With --why: they tell what counts cannot.",
+)
 @click.option("--org", help="With --keys: only this org, as the ledger shows it.")
 @click.option("--stage", "stages", multiple=True, metavar="STAGE", help="With --keys: this stage. Default: each.")
 @click.option("--distinct", is_flag=True, help="With --keys: equal rows of one stage count once.")
@@ -243,15 +247,16 @@ def reconcile(
     from dq import app
 
     wanted = list(dict.fromkeys(names))
-    if not keys and (org is not None or stages or distinct):
-        raise click.UsageError("--org, --stage and --distinct say which keys are compared; give --keys too.")
-    if keys and (len(wanted) > 1 or html or eml or wants_why):
+    lists_keys = keys and not wants_why
+    if not lists_keys and (org is not None or stages or distinct):
+        raise click.UsageError("--org, --stage and --distinct say which keys are listed; they go with --keys alone.")
+    if lists_keys and (len(wanted) > 1 or html or eml):
         raise click.UsageError("--keys lists the keys of one reconciliation, without a ledger or a report.")
     if len(wanted) > 1 and (html or eml):
         raise click.UsageError("--html and --eml write one report; name one reconciliation.")
     interval = wanted_days(day, first, last, app.judgement_time().date())
     project = open_project(project_path, wanted)
-    if keys:
+    if lists_keys:
         from dq.cli.keys import compare_keys
 
         name = wanted[0]
@@ -266,7 +271,7 @@ def reconcile(
         for name in wanted:
             steps.doing(f"{name} {interval}")
             if wants_why:
-                reasons[name] = app.why(project, name, interval)
+                reasons[name] = app.why(project, name, interval, keys=keys)
             found.append(app.reconcile(project, name, interval, store=not no_store, alert=alert))
             steps.done(f"{name} {interval}: {verdict(found[-1][0], level)}")
     if html or eml:
@@ -284,6 +289,8 @@ def reconcile(
             _ledger_table(ledger, done, level, limit)
             if wants_why:
                 _reasons(reasons[done.suite], limit)
+                if not keys and any(one.kind == "cannot tell" for one in reasons[done.suite]):
+                    out("--why --keys looks at the keys, too, where the stages have some")
     elif len(found) > 1:
         json_out({"exit_code": code, "runs": documents})
     else:
@@ -355,13 +362,17 @@ def _became(reason: Attribution) -> tuple[str, str]:
     from dq.reports.discrepancy import count_text
 
     missing = reason.difference.missing
+    about = "about " if reason.estimated else ""
+    if reason.records is not None and not missing:
+        return f"{about}{count_text(reason.records)} with other values", str(reason.kind)
     lost = missing > 0
     where = ""
     if reason.others:
         where = f" {'to' if lost else 'from'} {_orgs(reason.others)}"
-    elif reason.day is not None:
-        where = f" {'to' if lost else 'from'} {reason.day}"
-    return f"{count_text(missing if lost else -missing)} {'missing' if lost else 'too many'}", f"{reason.kind}{where}"
+    if reason.day is not None:
+        where += f" {'to' if lost else 'from'} {reason.day}"
+    number = count_text(missing if lost else -missing)
+    return f"{about}{number} {'missing' if lost else 'too many'}", f"{reason.kind}{where}"
 
 
 def _orgs(orgs: Sequence[Group]) -> str:
@@ -387,6 +398,8 @@ def _reason_json(reason: Attribution) -> dict[str, Any]:
         "since": reason.since.to_json(),
         "orgs": reason.orgs,
         "of_orgs": reason.of_orgs,
+        "records": reason.records,
+        "estimated": reason.estimated,
     }
 
 
