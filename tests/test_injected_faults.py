@@ -63,7 +63,7 @@ class Scale:
 SCALE = (
     Scale(50_000_000, 7, 1_000, (1, 100, 100_000), in_servers=False, pairs=8)
     if SOAK
-    else Scale(80_000, 2, 40, (1, 100, 500), in_servers=True, pairs=12)
+    else Scale(32_000, 2, 40, (1, 100, 300), in_servers=True, pairs=4)
 )
 
 
@@ -148,14 +148,12 @@ class Pipeline:
                 self._run(stage, f'DELETE FROM "{stage}" WHERE {own} OR id > {self.newest}', kept)
 
     def fault(self, kind: str, size: int, hop: int, rng: Random, taken: set[int]) -> Fault:
-        """Return a fault in the records of an org that has enough of them, and of another; both are taken then."""
-        needed = 2 * size if kind == "cancel" else size + size // 5
-        free = [org for org in self.ranges if org not in taken]
-        org = rng.choice([org for org in free if self.ranges[org][1] >= needed])
-        other = rng.choice([one for one in free if one != org])
+        """Return a fault in the records of an org that has enough of them, and of a small one; both are taken then."""
+        org = rng.choice([org for org, (_, n) in self.ranges.items() if n >= needed(kind, size) and org not in taken])
+        other = rng.choice([one for one in self.ranges if one > SCALE.orgs // 4 and one not in {org, *taken}])
         taken |= {org, other}
         first, records = self.ranges[org]
-        return Fault(kind, hop, size, org, other, first + rng.randint(0, records - needed))
+        return Fault(kind, hop, size, org, other, first + rng.randint(0, records - needed(kind, size)))
 
     def why(self, *options: str) -> list[dict[str, Any]]:
         command = ["reconcile", "pipe", "--date", str(DAY), "--no-store", "--no-alert", "--why", *options]
@@ -302,6 +300,11 @@ def _fill_postgres(url: str, stage: str, rows: Sequence[Any]) -> None:
 # ---------------------------------------------------------------------------------------------------------- the faults
 
 
+def needed(kind: str, size: int) -> int:
+    """Return how many records an org must have for a fault, so that some are left."""
+    return 2 * size if kind == "cancel" else size + size // 5
+
+
 def single_faults(pipeline: Pipeline, kinds: Iterable[str], rng: Random) -> list[list[Fault]]:
     """Return rounds of faults, one in each hop and all of other orgs; each kind and size is in each hop once."""
     sorts = [(kind, size) for kind in kinds for size in SCALE.sizes]
@@ -310,7 +313,7 @@ def single_faults(pipeline: Pipeline, kinds: Iterable[str], rng: Random) -> list
     for number in range(len(sorts)):
         taken: set[int] = set()
         wanted = [(hop, *sorts[(number + shift) % len(sorts)]) for hop, shift in shifts.items()]
-        wanted.sort(key=lambda sort: -sort[2])  # few orgs have enough records for the largest
+        wanted.sort(key=lambda sort: -needed(*sort[1:]))  # few orgs have enough records for the largest
         rounds.append([pipeline.fault(kind, size, hop, rng, taken) for hop, kind, size in wanted])
     return rounds
 
@@ -318,12 +321,13 @@ def single_faults(pipeline: Pipeline, kinds: Iterable[str], rng: Random) -> list
 def pairs(pipeline: Pipeline, kinds: Sequence[str], rng: Random) -> list[list[Fault]]:
     """Return rounds of two faults in different hops, of records of the same org."""
     made = []
+    size = max(SCALE.sizes)
+    smaller = max(ENOUGH, size // 4)
     for _ in range(SCALE.pairs):
-        size = max(SCALE.sizes)
         hops = rng.sample(range(1, len(STAGES)), 2)
-        one = evolve(pipeline.fault("cancel", size, hops[0], rng, set()), kind=rng.choice(kinds))
-        smaller = rng.choice([size // 4, ENOUGH])
-        made.append([one, evolve(one, kind=rng.choice(kinds), hop=hops[1], size=smaller, first=one.first + size)])
+        place = pipeline.fault("cancel", size + smaller, hops[0], rng, set())
+        one = evolve(place, kind=rng.choice(kinds), size=size)
+        made.append([one, evolve(one, kind=rng.choice(kinds), hop=hops[1], size=smaller, first=one.first + 2 * size)])
     return made
 
 
