@@ -269,7 +269,12 @@ class _Seen:
         was: Mapping[Interval, Sequence[Difference]],
     ) -> None:
         self.counts, self.before = counts, before
-        self.ways = [[stage.name for stage in declared.way_to(stage)] for stage in declared.compared]
+        counted = {stage for _, stage, _ in counts}
+        ways = [[one.name for one in declared.way_to(stage) if one.name in counted] for stage in declared.compared]
+        # What is restated at a later hop is missing at none of the way to an earlier stage.
+        self.ways = [
+            way for way in ways if not any(len(way) < len(other) and way == other[: len(way)] for other in ways)
+        ]
         self.at: dict[_Place, dict[Group, Count]] = defaultdict(dict)
         for one in now:
             self.at[one.place][one.org] = one.missing

@@ -146,6 +146,7 @@ def test_what_is_lost_at_one_hop_and_doubled_at_another_is_two_things() -> None:
         ([("drop", 1, 30), ("restate", 3, 120)], {1: "missing", 3: "restated"}),
         ([("restate", 1, 30), ("restate", 3, 120)], {1: "restated", 3: "restated"}),
         ([("restate", 1, 120), ("duplicate", 3, 30)], {1: "restated", 3: "duplicated"}),
+        ([("restate", 4, 120), ("drop", 1, 30)], {1: "missing", 4: "restated"}),  # beyond another compared stage
         ([("restate", 1, 30), ("drop", 2, 30)], {1: "cannot tell", 2: "cannot tell"}),  # each of them explains it
         ([("drop", 1, 30), ("duplicate", 3, 30)], {1: "missing", 3: "duplicated"}),
         # Both are the same numbers as if the queue alone had been filled again.
