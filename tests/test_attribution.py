@@ -1,7 +1,9 @@
 """What became of records: the table of dq.attribution, and faults that are put into a made-up pipeline."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from datetime import timedelta
+from itertools import pairwise
 from random import Random
 from time import perf_counter
 from typing import Any
@@ -10,10 +12,11 @@ import pytest
 from attrs import frozen
 
 from dq import By, Explained, Reconciliation, Stage, Table
-from dq.attribution import Attribution, Kind, attribute, differences
+from dq.attribution import Attribution, Hop, Kind, attribute, differences
 from dq.model.group import Group
 from dq.model.interval import Interval
 from dq.model.ledger import Count, LedgerRow
+from dq.moves import Move, Moves, Spot
 from tests.conftest import measured
 
 DAY = Interval.of_day("2026-11-20")
@@ -81,14 +84,19 @@ def rows(counts: Counts) -> list[LedgerRow]:
 
 def became(now: Counts, then: Counts | None = None) -> dict[tuple[str, str], Attribution]:
     """Return what became of what differs on the day, by org and the stage after the hop."""
+    return {(one.difference.org.label, one.difference.stage): one for one in attributions(now, then)}
+
+
+def attributions(
+    now: Counts, then: Counts | None = None, keys: Mapping[Hop, Moves] | None = None
+) -> tuple[Attribution, ...]:
     before: dict[Interval, dict[tuple[Group, str], Count]] = defaultdict(dict)
     was: dict[Interval, list[Any]] = defaultdict(list)
     for (group, stage, day), count in (then or {}).items():
         before[day][group, stage] = count
     for one in differences(PIPELINE, rows(then or {})):
         was[one.interval].append(one)
-    found = attribute(PIPELINE, DAY, differences(PIPELINE, rows(now)), now, before, was)
-    return {(one.difference.org.label, one.difference.stage): one for one in found}
+    return attribute(PIPELINE, DAY, differences(PIPELINE, rows(now)), now, before, was, keys)
 
 
 KINDS = {"drop": Kind.MISSING, "duplicate": Kind.DUPLICATED, "restate": Kind.RESTATED, "move": Kind.REKEYED}
@@ -216,6 +224,101 @@ def test_the_hops_around_a_stage_that_was_not_counted_are_one() -> None:
             now[group, stage, day] = None  # type: ignore[assignment]
     (one,) = became(now).values()
     assert (one.difference.start, one.difference.stage, one.kind) == ("collector", "aggregate", Kind.MISSING)
+
+
+Told = tuple[str, str, int, str, int | None, str | None, Interval | None]
+
+
+def by_keys(now: Counts, moved: dict[tuple[int, Move], int], then: Counts | None = None) -> list[Told]:
+    """Return what keys tell: org, stage, missing, kind, records, other org and day."""
+    hops: dict[tuple[str, str], dict[Move, int]] = {pair: {} for pair in pairwise(STAGES)}
+    for (hop, move), number in moved.items():
+        hops[STAGES[hop - 1], STAGES[hop]][move] = number
+    found = attributions(now, then, {hop: Moves(counts) for hop, counts in hops.items()})
+    return [
+        (
+            one.difference.org.label, one.difference.stage, int(one.difference.missing), str(one.kind), one.records,
+            one.org.label if one.org else None, one.day,
+        )
+        for one in found
+    ]  # fmt: skip
+
+
+def at(whom: int, day: Interval = DAY) -> Spot:
+    return Spot(org(whom), day)
+
+
+def test_keys_tell_each_part_of_a_difference_and_what_cancels() -> None:
+    now = healthy(4)
+    for fault in (Fault("move", 2, 3, 1, 2), Fault("delay", 2, 5, 1), Fault("drop", 2, 7, 1)):
+        fault.apply(now)
+    told = by_keys(
+        now,
+        {
+            (2, Move(at(1), at(2))): 3,
+            (2, Move(at(1), at(1, AFTER))): 5,
+            (2, Move(at(1), None)): 7,
+            (2, Move(at(1), at(1))): 9,
+            (2, Move(None, at(3))): 4,
+            (2, Move(at(3), None)): 4,
+            (3, Move(at(1, BEFORE), at(2))): 2,
+            (3, Move(at(1, AFTER), None)): 2,  # another day
+        },
+    )
+    assert sorted(told) == [
+        ("1", "aggregate", 0, "restated", 9, None, None),
+        ("1", "aggregate", 3, "re-keyed", 3, "2", None),
+        ("1", "aggregate", 5, "shifted", 5, None, AFTER),
+        ("1", "aggregate", 7, "missing", 7, None, None),
+        ("2", "aggregate", -3, "re-keyed", 3, "1", None),
+        ("2", "database", -2, "re-keyed", 2, "1", BEFORE),
+        ("3", "aggregate", -4, "duplicated", 4, None, None),
+        ("3", "aggregate", 4, "missing", 4, None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gone", "came", "fault", "kinds"),
+    [
+        (100, 0, "drop", ["missing"]),
+        (100, 0, "restate", ["restated"]),
+        (0, 100, "duplicate", ["cannot tell"]),  # with keys of its own, it may be anything
+        (0, 100, "purge", ["restated"]),
+        (100, 95, None, ["cannot tell", "cannot tell"]),  # or these are those
+        (100, 5, None, ["missing", "cannot tell"]),
+    ],
+)
+def test_of_what_is_gone_or_came_counts_say_why(gone: int, came: int, fault: str | None, kinds: list[str]) -> None:
+    then, now = healthy(3), healthy(3)
+    if fault == "purge":  # the source lost them after the stage was fed
+        Fault("restate", 2, -100, 1).apply(now)
+    else:
+        Fault(fault or "drop", 2, 100 if fault else gone - came, 1).apply(now)
+    told = by_keys(now, {(2, Move(at(1), None)): gone, (2, Move(None, at(1), known=False)): came}, then)
+    assert [kind for _, stage, _, kind, *_ in told if stage == "aggregate"] == kinds
+
+
+def test_keys_tell_a_doubled_record_from_a_stage_that_was_filled_again() -> None:
+    then, now = healthy(3), healthy(3)
+    Fault("duplicate", 1, 30, 1).apply(now)
+    Fault("drop", 2, 30, 1).apply(now)
+    told = by_keys(now, {(1, Move(None, at(1))): 30, (2, Move(at(1), None)): 30}, then)
+    assert [kind for _, _, _, kind, *_ in told] == ["duplicated", "missing"]
+
+
+@pytest.mark.parametrize(("lost", "told"), [(10, []), (4, [6])])
+def test_what_is_known_to_be_lost_is_not_told_as_gone(lost: int, told: list[int]) -> None:
+    stages = [Stage("a", Table("x", "a", partition="day")), Stage("b", Table("x", "b", partition="day"))]
+    dead = Explained("dead", counted=Stage("dead", Table("x", "dead", partition="day")))
+    made = Reconciliation("p", by="org", stages=stages, explained=[dead])
+    row = LedgerRow(
+        interval=DAY, org=org(1), counts={"a": 100, "b": 90}, explained={"dead": lost}, discrepancy={"b": 10 - lost},
+        share={}, severity=None,
+    )  # fmt: skip
+    counts: Counts = {(org(1), "a", DAY): 100, (org(1), "b", DAY): 90}
+    keys = {("a", "b"): Moves({Move(at(1), None): 10})}
+    found = attribute(made, DAY, differences(made, [row]), counts, {}, {}, keys)
+    assert [one.records for one in found] == told
 
 
 def test_many_orgs_do_not_take_long() -> None:

@@ -46,7 +46,7 @@ class Scale:
         sizes: of faults, in records.
         in_servers: whether two of the stages lie in SQLite and PostgreSQL.
         pairs: rounds of two faults in the records of one org.
-        every: of the rounds of single faults, so manieth are played with keys: they take all records in hand.
+        every: so many rounds of single faults are one with keys, which take all records in hand.
     """
 
     records: int
