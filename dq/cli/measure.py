@@ -249,7 +249,8 @@ def reconcile(
     wanted = list(dict.fromkeys(names))
     lists_keys = keys and not wants_why
     if not lists_keys and (org is not None or stages or distinct):
-        raise click.UsageError("--org, --stage and --distinct say which keys are listed; they go with --keys alone.")
+        instead = "--why --keys looks at all of them" if keys else "give --keys too"
+        raise click.UsageError(f"--org, --stage and --distinct say which keys are compared; {instead}.")
     if lists_keys and (len(wanted) > 1 or html or eml):
         raise click.UsageError("--keys lists the keys of one reconciliation, without a ledger or a report.")
     if len(wanted) > 1 and (html or eml):
