@@ -11,8 +11,9 @@ hop (positive: missing, negative: too many), the first that fits:
     the same, where several sets of as few hops fit, and not all of them have  cannot tell
     this one; or the stage before or after the hop is the only one that
     changed since then
-    all of the org is gone (or was not there) at the hop, and so it is of no   re-keyed: orgs became one, or one became
-    other or of some, and one org has as many too many (or missing) as these   several; up to 1 % may be missing besides
+    all of the org is gone at the hop, or of it and of some others, and a new  re-keyed: as a whole; if all of several
+    org has as many; or an old one has as many too many as several such have;  became one that is new, up to 1 % may be
+    or the other way round                                                     missing besides
     the same org has as many too many (or missing) at the hop on the day       shifted to that day, or from it
     before or after, and no other org has on this day
     one other org has as many too many (or missing) at the hop on this day     re-keyed: moved to that org, or from it
@@ -119,8 +120,8 @@ class Attribution:
         since: the first of the days without a gap that have a difference of the same sign there.
         orgs: how many orgs have one on this day.
         of_orgs: how many there are at the stage before the hop.
-        records: how many records it is, by their keys; None: it is known from counts alone. Then the difference is this
-            part of it, in records; nothing is missing where they have other values.
+        records: how many records it is, by their keys; None: it is known from counts alone. Of several parts of a
+            difference, ``missing`` is in records, and 0 where they only have other values.
         estimated: whether only some of the keys were read, and the number is what these make likely.
     """
 
@@ -315,7 +316,9 @@ class _Seen:
         signs = Counter((part.missing > 0, part.missing < 0) for parts in found.values() for part in parts)
         for org, parts in found.items():
             for part in parts:
-                one = Difference(org=org, interval=day, start=start, stage=stage, missing=part.missing)
+                # One part is the whole difference, which may be a sum; of several parts, records are all that is known.
+                missing = self.at.get(place, {}).get(org, 0) if len(parts) == 1 else 0
+                one = Difference(org=org, interval=day, start=start, stage=stage, missing=missing or part.missing)
                 yield Attribution(
                     difference=one,
                     kind=part.kind,
@@ -451,33 +454,34 @@ class _Seen:
         return _same_sign(grown, one.missing) and _size(grown) >= _size(one.missing)
 
     def _whole(self, place: _Place) -> dict[Group, tuple[Group, ...]]:
-        """Return the orgs that became one at a hop, or several of one, each with what it was or is."""
+        """Return the orgs that became others at a hop as a whole, and those others, each with what it was or is."""
         start, stage, day = place
         found: dict[Group, tuple[Group, ...]] = {}
-        for sign, has_nothing in ((1, stage), (-1, start)):
+        for sign, before, after in ((1, start, stage), (-1, stage, start)):
             here = {org: sign * missing for org, missing in self.at[place].items()}
-            gone = {org: n for org, n in here.items() if n > 0 and not self.counts.get((org, has_nothing, day))}
+            gone = {org: n for org, n in here.items() if n > 0 and not self.counts.get((org, after, day))}
             there = {org: -n for org, n in here.items() if n < 0}
-            if len(gone) < 2 or len(there) > MOST_TRIED:  # of one, the numbers are equal or not
+            if not gone or len(there) > MOST_TRIED:
                 continue
-            sets = [tuple(gone)]
-            if len(gone) <= MOST_TRIED:
-                sets = [*chain.from_iterable(combinations(gone, number) for number in range(2, len(gone) + 1))]
-            has_all = start if sign > 0 else stage
+            tried = range(1, len(gone) + 1) if len(gone) <= MOST_TRIED else [len(gone)]
             pairs = [
                 (one, some)
+                for some in chain.from_iterable(combinations(gone, number) for number in tried)
                 for one, number in there.items()
-                for some in sets
-                if _fits(
-                    number,
-                    sum(gone[org] for org in some),
-                    exactly=len(some) < len(gone) or len(there) > 1 or bool(self.counts.get((one, has_all, day))),
+                if _became(
+                    number, sum(gone[org] for org in some), len(some), new=not self.counts.get((one, before, day))
                 )
             ]
-            if len(pairs) == 1:
-                one, some = pairs[0]
-                found[one] = tuple(sorted(some, key=lambda org: (-gone[org], org.sort_key)))
-                found |= dict.fromkeys(some, (one,))
+            if len(there) == 1 and not pairs:
+                (one, number), several = *there.items(), sum(gone.values())
+                is_near = 100 * _size(number - several) <= max(number, several)
+                if len(gone) > 1 and several >= FEW and is_near and not self.counts.get((one, before, day)):
+                    pairs = [(one, tuple(gone))]
+            times = Counter(org for one, some in pairs for org in (one, *some))
+            for one, some in pairs:
+                if all(times[org] == 1 for org in (one, *some)):
+                    found[one] = tuple(sorted(some, key=lambda org: (-gone[org], org.sort_key)))
+                    found |= dict.fromkeys(some, (one,))
         return found
 
     def _opposed(self, one: Difference) -> bool:
@@ -529,8 +533,9 @@ class _Seen:
         return first
 
 
-def _fits(one: Count, other: Count, *, exactly: bool) -> bool:
-    return other >= FEW and (one == other if exactly else 100 * _size(one - other) <= max(one, other))
+def _became(one: Count, several: Count, number: int, *, new: bool) -> bool:
+    """Return whether an org has as many as some others that are gone; that of one is no evidence if it is not new."""
+    return one == several and one >= FEW and (new or number > 1)
 
 
 def _size(count: Count) -> Count:

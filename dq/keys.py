@@ -471,6 +471,17 @@ class _Stage:
         here = dict.fromkeys(by.group(row[:-1]).values for row in rows if called(row[:-1]) == wanted)
         return f"({' OR '.join(self._of_org(columns, values) for values in here)})" if here else "1 = 0"
 
+    @property
+    def renames(self) -> bool:
+        """Whether orgs may be called otherwise here."""
+        return bool(self.stage.normalise or self.stage.mapping)
+
+    def org_places(self) -> list[int | None]:
+        """Return which of the org columns each part of the key is; None: none of them."""
+        columns = [] if self.stage.org is not None else self.declared.by_of(self.stage).columns
+        places = {column.casefold(): place for place, column in enumerate(columns)}
+        return [places.get(part.casefold()) for part in self.declared.key_of(self.stage)]
+
     def orgs(self) -> list[str]:
         """Return the values of the org columns as texts, as the ledger calls them: each as SQL.
 
@@ -480,8 +491,7 @@ class _Stage:
         stage, by, engine = self.stage, self.declared.by_of(self.stage), self.compiler.engine
         parts = [] if stage.org is not None else [self._part(column, "org") for column in by.columns]
         texts = [self.text(part, part) for part in parts]
-        renamed = stage.org is not None or stage.normalise or stage.mapping
-        if not renamed and all(own in {"integer", "text"} for _, own in parts):
+        if stage.org is None and not self.renames and all(own in {"integer", "text"} for _, own in parts):
             return texts
         compiler = self.context.compiler(self.source.dialect, stage.table, by.columns if parts else ())
         called = names_of_orgs(self.declared, stage, self.source, compiler)
@@ -560,10 +570,17 @@ def _paired(opened: Sequence[_Stage], what: str) -> list[list[str]]:
         raise UsageError(
             f"{stage.place}: its {what} has {len(theirs)} parts, and that of {baseline.stage.name} has {len(ours)}"
         )
-    return [
+    texts = [
         [one.text(part, other) for part, other in zip(parts, others, strict=True)]
         for one, parts, others in ((baseline, ours, theirs), (stage, theirs, ours))
     ]
+    if what == "key" and any(one.renames for one in opened):
+        # An org in a key is called as everywhere else, else none of its records would have the same key.
+        for place, columns in enumerate(zip(*(one.org_places() for one in opened), strict=True)):
+            if columns[0] is not None and columns[0] == columns[1]:
+                for one, own in zip(opened, texts, strict=True):
+                    own[place] = one.orgs()[columns[0]]
+    return texts
 
 
 def _org_values(org: str, declared: Reconciliation) -> Org:

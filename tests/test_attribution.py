@@ -208,6 +208,34 @@ def test_orgs_that_became_one_as_a_whole_are_rekeyed(more: int, kinds: dict[str,
         assert told[name].org == (told[name].others[0] if told[name].others else None)
 
 
+def test_orgs_that_are_called_otherwise_leave_no_doubt_of_another_one() -> None:
+    now = healthy(6)
+    for stage in STAGES[3:]:
+        for old, new in ((1, 8), (2, 9)):
+            now[org(old), stage, DAY] += old
+            now[org(new), stage, DAY] = now.pop((org(old), stage, DAY))
+    for stage in STAGES[:3]:
+        for old in (1, 2):
+            now[org(old), stage, DAY] += old
+    Fault("drop", 3, 120, 3).apply(now)
+    Fault("drop", 3, 10_001, 4).apply(now)  # gone, and not to the one that has as many
+    now[org(4), "mart", DAY] = now[org(4), "database", DAY] = 0
+    for stage in STAGES[:3]:
+        now[org(4), stage, DAY] = 10_001
+    told = {name: (str(one.kind), one.org and one.org.label) for (name, _), one in became(now).items()}
+    assert told == {
+        "1": ("cannot tell", None), "4": ("cannot tell", None), "8": ("cannot tell", None),
+        "2": ("re-keyed", "9"), "9": ("re-keyed", "2"), "3": ("cannot tell", None),
+    }  # fmt: skip
+    for stage in STAGES[:3]:
+        now[org(4), stage, DAY] = 0
+    told = {name: (str(one.kind), one.org and one.org.label) for (name, _), one in became(now).items()}
+    assert told == {
+        "1": ("re-keyed", "8"), "8": ("re-keyed", "1"), "2": ("re-keyed", "9"), "9": ("re-keyed", "2"),
+        "3": ("missing", None),
+    }  # fmt: skip
+
+
 def test_another_org_is_not_doubted_where_orgs_became_one() -> None:
     now = healthy(4)
     for stage in STAGES[2:]:
@@ -275,6 +303,13 @@ def test_keys_tell_each_part_of_a_difference_and_what_cancels() -> None:
         ("3", "aggregate", -4, "duplicated", 4, None, None),
         ("3", "aggregate", 4, "missing", 4, None, None),
     ]
+
+
+def test_one_part_has_the_number_that_was_counted() -> None:
+    """It may be a sum: five records had another amount, which is 300 in all."""
+    now = healthy(3)
+    Fault("drop", 2, 300, 1).apply(now)
+    assert by_keys(now, {(2, Move(at(1), at(1))): 5}) == [("1", "aggregate", 300, "restated", 5, None, None)]
 
 
 @pytest.mark.parametrize(

@@ -553,6 +553,18 @@ def test_a_hop_knows_what_orgs_are_called_at_a_stage(piped: Pair, how: str) -> N
     assert went(piped, both) == renamed
 
 
+def test_an_org_in_the_key_is_called_as_everywhere_else(piped: Pair) -> None:
+    quote = piped.live["b"].quote
+    piped.live["b"].run(f"UPDATE b SET {quote('org')} = '00' WHERE {quote('org')} = '0'")
+    made = by_day(b={"mapping": {"00": 0}}, key=("ORG", "id"))
+    assert went(piped, made) == {
+        ("0 20", "0 21", True): 1, ("0 20", "-", True): 3, ("-", "0 20", True): 2, ("-", "0 20", False): 1,
+        ("-", "1 20", False): 1, ("-", "1 21", False): 1,
+    }  # fmt: skip
+    found = piped.compare(made, context=DAYS)
+    assert found.found == {"missing": 3, "extra": 3, "duplicated": 1, "changed": 0}
+
+
 def test_a_hop_into_a_stage_that_is_one_org(piped: Pair) -> None:
     found = went(piped, by_day(a={"org": "1"}, b={"mapping": {"0": "1"}}))
     assert found == {

@@ -24,7 +24,7 @@ from dq.cli.options import (
     telling_options,
     wanted_days,
 )
-from dq.cli.show import json_out, out, progress, run_table, say, table, title, verdict, warn
+from dq.cli.show import counted, json_out, out, progress, run_table, say, table, title, verdict, warn
 
 if TYPE_CHECKING:
     from dq.attribution import Attribution
@@ -364,16 +364,18 @@ def _became(reason: Attribution) -> tuple[str, str]:
 
     missing = reason.difference.missing
     about = "about " if reason.estimated else ""
-    if reason.records is not None and not missing:
-        return f"{about}{count_text(reason.records)} with other values", str(reason.kind)
     lost = missing > 0
+    number = f"{about}{count_text(missing if lost else -missing)} {'missing' if lost else 'too many'}"
+    if reason.records is not None and not missing:
+        number = f"{about}{count_text(reason.records)} with other values"
+    elif reason.records is not None and reason.records != abs(missing):
+        number += f" in {counted(reason.records, 'record')}"
     where = ""
     if reason.others:
         where = f" {'to' if lost else 'from'} {_orgs(reason.others)}"
     if reason.day is not None:
         where += f" {'to' if lost else 'from'} {reason.day}"
-    number = count_text(missing if lost else -missing)
-    return f"{about}{number} {'missing' if lost else 'too many'}", f"{reason.kind}{where}"
+    return number, f"{reason.kind}{where}"
 
 
 def _orgs(orgs: Sequence[Group]) -> str:
