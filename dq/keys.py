@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from functools import lru_cache
 from heapq import merge
 from itertools import accumulate, chain, groupby
 
@@ -24,8 +25,10 @@ from dq.masking import Masks, masked
 from dq.model.errors import DqError, GuardError, MeasureError, UsageError
 from dq.model.failing import Masking
 from dq.model.group import Group
+from dq.model.interval import Interval
 from dq.model.keys import KINDS, Cells, KeyComparison, KeyDifference, Kind
 from dq.model.reconciliation import Reconciliation, Stage
+from dq.moves import Move, Moves, Spot, moves
 from dq.orgs import Org, names_of_orgs, org_called
 from dq.plugins import suggest
 from dq.sql.canonical import Type, canonical, label_text, type_of, type_of_value
@@ -42,6 +45,9 @@ MOST_READ = 2_000_000
 AT_ONCE = 200_000
 """Up to so many records, of both sides together, are fetched and not streamed: PostgreSQL shares the work of a
 statement among processes only where it has no cursor."""
+
+MOST_RENAMED = 1_000
+"""So many orgs may be called otherwise at a stage where all keys of a hop are compared: each is named in the SQL."""
 
 MOST_BITS = 18
 """There are at most ``2**18`` segments."""
@@ -85,7 +91,14 @@ class Found:
     checksums: int
 
 
-def compare(baseline: Side, stage: Side, *, limit: int | None = None, bounds: Bounds | None = None) -> Found:
+def compare(
+    baseline: Side,
+    stage: Side,
+    *,
+    limit: int | None = None,
+    bounds: Bounds | None = None,
+    seen: Callable[[KeyDifference], None] | None = None,
+) -> Found:
     """Return the keys of which two tables have other records.
 
     Args:
@@ -93,6 +106,7 @@ def compare(baseline: Side, stage: Side, *, limit: int | None = None, bounds: Bo
         stage: the other; its keys and values have as many parts.
         limit: how many keys are listed of each kind; None: all. They are counted anyway.
         bounds: how much may be read.
+        seen: is given each of the keys that differ, also those that are not listed.
 
     Raises:
         MeasureError: when one of the databases cannot be asked.
@@ -120,6 +134,8 @@ def compare(baseline: Side, stage: Side, *, limit: int | None = None, bounds: Bo
             kind = difference.kind
             found[kind] += 1
             unequal += difference.counts[0]
+            if seen is not None:
+                seen(difference)
             if limit is None or len(listed[kind]) < limit:
                 listed[kind].append(difference)
     all_ours = sum(count for count, _ in sums[0].values()) if sums else counted.records[0]
@@ -318,6 +334,60 @@ def compare_stage(
     )
 
 
+def compare_hop(
+    declared: Reconciliation,
+    hop: tuple[Stage, Stage],
+    connect: Callable[[str], Datasource],
+    context: Context,
+    *,
+    bounds: Bounds | None = None,
+) -> Moves:
+    """Return what a hop did to the records of the days of ``context``: where each is before it, and where after it.
+
+    Args:
+        declared: the reconciliation.
+        hop: two of its stages; both have a key, and a partition column.
+        connect: gives the datasource of a name.
+        context: the days, the time and the values for Jinja.
+        bounds: how much may be read.
+
+    Raises:
+        UsageError: when a column does not exist, or too many orgs are called otherwise at a stage.
+        MeasureError: when one of the databases cannot be asked.
+    """
+    opened = [_Stage.of(declared, one, connect(one.table.datasource), context) for one in hop]
+    keys = _paired(opened, "key")
+    alike = len({len(declared.values_of(one)) for one in hop}) == 1
+    values = _paired(opened, "values") if alike else [[], []]
+    sides = [
+        one.side(keys[number], [*one.orgs(), one.day(), *values[number]], None, distinct=False)
+        for number, one in enumerate(opened)
+    ]
+    columns, width = declared.by.columns, len(declared.by.columns)
+    counts: Counter[Move] = Counter()
+
+    def records(found: Mapping[Cells, int]) -> dict[tuple[Spot, Cells], int]:
+        return {
+            (Spot(Group(columns, cells[:width]), _day(cells[width] or "")), cells[width + 1 :]): count
+            for cells, count in found.items()
+        }
+
+    def seen(one: KeyDifference) -> None:
+        for move, number in moves(records(one.baseline), records(one.stage)):
+            counts[move] += number
+
+    found = compare(*sides, limit=0, bounds=bounds, seen=seen)
+    if found.unread and found.read:
+        share = (found.read + found.unread) / found.read
+        return Moves({move: round(number * share) for move, number in counts.items()}, whole=False)
+    return Moves(dict(counts))
+
+
+@lru_cache
+def _day(text: str) -> Interval:
+    return Interval.of_day(text)
+
+
 _Part = tuple[str, Type]
 """An expression as SQL, and its type."""
 
@@ -401,6 +471,65 @@ class _Stage:
         here = dict.fromkeys(by.group(row[:-1]).values for row in rows if called(row[:-1]) == wanted)
         return f"({' OR '.join(self._of_org(columns, values) for values in here)})" if here else "1 = 0"
 
+    @property
+    def renames(self) -> bool:
+        """Whether orgs may be called otherwise here."""
+        return bool(self.stage.normalise or self.stage.mapping)
+
+    def org_places(self) -> list[int | None]:
+        """Return which of the org columns each part of the key is; None: none of them."""
+        columns = [] if self.stage.org is not None else self.declared.by_of(self.stage).columns
+        places = {column.casefold(): place for place, column in enumerate(columns)}
+        return [places.get(part.casefold()) for part in self.declared.key_of(self.stage)]
+
+    def orgs(self) -> list[str]:
+        """Return the values of the org columns as texts, as the ledger calls them: each as SQL.
+
+        Raises:
+            UsageError: when too many orgs are called otherwise here.
+        """
+        stage, by, engine = self.stage, self.declared.by_of(self.stage), self.compiler.engine
+        parts = [] if stage.org is not None else [self._part(column, "org") for column in by.columns]
+        texts = [self.text(part, part) for part in parts]
+        if stage.org is None and not self.renames and all(own in {"integer", "text"} for _, own in parts):
+            return texts
+        compiler = self.context.compiler(self.source.dialect, stage.table, by.columns if parts else ())
+        called = names_of_orgs(self.declared, stage, self.source, compiler)
+        if stage.org is not None:
+            return ["NULL" if value is None else engine.literal(value) for value in called((stage.org,))]
+        names: dict[Org, Org] = {}
+        for row in self.source.fetch(compiler.count_by("count(*)", stage.where, by_day=False)):
+            values = zip(by.group(row[:-1]).values, parts, strict=True)
+            here = tuple(None if value is None else label_text(value, own) for value, (_, own) in values)
+            if (name := called(row[:-1])) != here:
+                names[here] = name
+        if len(names) > MOST_RENAMED:
+            raise UsageError(
+                f"{self.place}: {len(names)} orgs are called otherwise here; keys are looked at for {MOST_RENAMED}"
+            )
+        return [self._renamed(texts, number, names) for number in range(len(texts))]
+
+    def _renamed(self, texts: Sequence[str], number: int, names: Mapping[Org, Org]) -> str:
+        """Return one of the org columns as SQL, with the names that the ledger has."""
+        engine = self.compiler.engine
+
+        def text(value: str | None) -> str:
+            return "NULL" if value is None else engine.literal(value)
+
+        def equals(sql: str, value: str | None) -> str:
+            return f"{sql} IS NULL" if value is None else f"{engine.exact(sql)} = {engine.exact(text(value))}"
+
+        cases = " ".join(
+            f"WHEN {' AND '.join(map(equals, texts, here))} THEN {text(name[number])}" for here, name in names.items()
+        )
+        return f"CASE {cases} ELSE {texts[number]} END" if cases else texts[number]
+
+    def day(self) -> str:
+        """Return the day as text, as SQL."""
+        engine = self.compiler.engine
+        assert self.stage.table.partition is not None  # noqa: S101  # a hop has one on both sides
+        return canonical(engine, engine.day(engine.identifier(self.stage.table.partition)), "date", "date")
+
     def _of_org(self, columns: Sequence[str], values: Org) -> str:
         return " AND ".join(self._is(column, value) for column, value in zip(columns, values, strict=True))
 
@@ -441,10 +570,17 @@ def _paired(opened: Sequence[_Stage], what: str) -> list[list[str]]:
         raise UsageError(
             f"{stage.place}: its {what} has {len(theirs)} parts, and that of {baseline.stage.name} has {len(ours)}"
         )
-    return [
+    texts = [
         [one.text(part, other) for part, other in zip(parts, others, strict=True)]
         for one, parts, others in ((baseline, ours, theirs), (stage, theirs, ours))
     ]
+    if what == "key" and any(one.renames for one in opened):
+        # An org in a key is called as everywhere else, else none of its records would have the same key.
+        for place, columns in enumerate(zip(*(one.org_places() for one in opened), strict=True)):
+            if columns[0] is not None and columns[0] == columns[1]:
+                for one, own in zip(opened, texts, strict=True):
+                    own[place] = one.orgs()[columns[0]]
+    return texts
 
 
 def _names(part: str, column: str) -> bool:

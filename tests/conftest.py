@@ -6,7 +6,7 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import hypothesis
@@ -18,6 +18,9 @@ SEED = os.environ.get("DQ_SEED", "20260101")
 SOAK = os.environ.get("DQ_SOAK") == "1"
 # A shell starts its background jobs deaf to Ctrl-C, and so would be every program that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+TABLE = "           | "
+"""How a line of a table begins that belongs to the number above it."""
 
 _HISTORY = "history"
 _MEASURED = "measured"
@@ -110,6 +113,13 @@ def measured(node: pytest.Item, number: int, words: str) -> None:
     node.user_properties.append((_MEASURED, (number, words)))
 
 
+def confused(node: pytest.Item, number: int, words: str, matrix: Sequence[Sequence[str]]) -> None:
+    """Have a number printed at the end of the run, with what it counts, and a table below it."""
+    widths = [max(map(len, column)) for column in zip(*matrix, strict=True)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in matrix]
+    measured(node, number, "\n".join((words, *(f"{TABLE}{line}" for line in lines))))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print how many random histories ran, and from which seed; and how many cases of other projects passed."""
     # What a test notes of itself comes with its report, also from another process.
@@ -125,7 +135,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(f"{source:<20}{engine:<10}{found}")
     for nodeid, name, value in noted:
         if name == _MEASURED:
-            terminalreporter.line(f"{value[0]:>9,}  {nodeid}: {value[1]}")
+            for line in f"{value[0]:>9,}  {nodeid}: {value[1]}".splitlines():
+                terminalreporter.line(line)
     counts = Counter(nodeid for nodeid, name, _ in noted if name == _HISTORY)
     if counts:
         terminalreporter.section(f"seeded histories (DQ_SEED={SEED})")

@@ -11,6 +11,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.conftest import TABLE
+
 PROOFS = Path("docs/proofs")
 
 
@@ -27,7 +29,7 @@ def main() -> int:
         for line in process.stdout:
             sys.stdout.write(line)
             lines.append(line.rstrip())
-    counts = [line for line in lines if re.match(r" *[\d,]+  tests/", line)]
+    counts = [line for line in lines if re.match(r" *[\d,]+  tests/", line) or line.startswith(TABLE)]
     report = [
         f"Random histories at full count, {started:%Y-%m-%d}",
         f"commit   {_said('git', 'rev-parse', 'HEAD')}{' (changed)' if _said('git', 'status', '--porcelain') else ''}",

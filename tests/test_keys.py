@@ -25,10 +25,12 @@ from dq import By, Reconciliation, Stage, Table
 from dq.cli.entry import main
 from dq.context import Context
 from dq.datasource import SqlDatasource
-from dq.keys import Bounds, chosen, compare_stage, differences, segment_bits
+from dq.keys import MOST_RENAMED, Bounds, chosen, compare_hop, compare_stage, differences, segment_bits
 from dq.model.errors import DeclarationError, DqError, GuardError, MeasureError, UsageError
+from dq.model.group import Group
 from dq.model.interval import Interval
 from dq.model.keys import KeyComparison
+from dq.moves import Spot
 from dq.sql.canonical import canonical, hash_of, hashed, text_of, type_of
 from dq.sql.engine import Engine
 from dq.sql.guard import guard_value
@@ -476,6 +478,126 @@ def test_values_that_changed_places_are_found(pair: Pair) -> None:
     ]  # fmt: skip
 
 
+# --------------------------------------------------------------------------------------------------------------- hops
+
+NEXT = Interval.of_day("2026-11-21")
+DAYS = Context(Interval(DAY.start, NEXT.end), CONTEXT.now, by_day=True)
+
+Went = dict[tuple[str, str, bool], int]
+
+
+def went(pair: Pair, made: Reconciliation, **more: Any) -> Went:
+    """Return how many records went from where to where: ``org day``; "-" is nowhere."""
+    sources = {name: one.datasource() for name, one in pair.live.items()}
+    stages = made.stages[0], made.stages[1]
+    found = compare_hop(made, stages, sources.__getitem__, DAYS, **more)
+    for source in sources.values():
+        source.close()
+
+    def place(spot: Spot | None) -> str:
+        return "-" if spot is None else f"{spot.org.label} {spot.day.start.day}"
+
+    return {(place(move.start), place(move.stage), move.known): number for move, number in found.counts.items()}
+
+
+@pytest.fixture
+def piped(tmp_path: Path, live: Live) -> Pair:
+    """Records of some orgs before and after a hop; a hop into each engine, and each of the things that it can do."""
+    pair = Pair(tmp_path, live)
+    columns = {"id": "bigint", "org": "integer", "day": "date", "v": "decimal(9,2)"}
+    pair.live["a"].load("a", columns, [(n, n % 2, DAY.start.date(), n) for n in range(20)])
+    times = [datetime.combine(DAY.start.date(), datetime.min.time()) + timedelta(hours=n) for n in range(20)]
+    rows: list[Any] = [(n, str(n % 2), bound(times[n], live.name), float(n)) for n in range(20)]
+    rows[4] = (4, "1", *rows[4][2:])  # moved to another org
+    rows[6] = (*rows[6][:2], bound(times[6] + timedelta(days=1), live.name), 6.0)  # and to another day
+    rows[8] = (8, "1", bound(times[8] + timedelta(days=1), live.name), 8.0)  # and to both
+    rows[10] = (*rows[10][:3], 99.0)  # has another value
+    rows += [rows[12], rows[12], (77, "0", *rows[12][2:])]  # doubled twice, and out of nowhere
+    del rows[14]
+    own = {"id": "bigint", "org": "varchar(200)", "at": "timestamp", "v": "double"}
+    live.load("b", {name: OWN.get((live.name, kind), kind) for name, kind in own.items()}, rows)
+    return pair
+
+
+def by_day(a: dict[str, Any] | None = None, b: dict[str, Any] | None = None, **more: Any) -> Reconciliation:
+    stages = [
+        Stage("a", Table("a", "a", partition="day"), **(a or {})),
+        Stage("b", Table("b", "b", partition="at"), **(b or {})),
+    ]
+    return Reconciliation("pipe", **{"by": "org", "stages": stages, "key": "id", **more})
+
+
+WENT: Went = {
+    ("0 20", "1 20", True): 1, ("0 20", "0 21", True): 1, ("0 20", "1 21", True): 1, ("0 20", "-", True): 1,
+    ("-", "0 20", True): 2, ("-", "0 20", False): 1,
+}  # fmt: skip
+
+
+def test_a_hop_tells_where_records_went(piped: Pair) -> None:
+    assert went(piped, by_day()) == WENT
+    assert went(piped, by_day(values="v")) == WENT | {("0 20", "0 20", True): 1}
+    assert went(piped, by_day(b={"values": "v"})) == WENT, "only one of them has values"
+
+
+@pytest.mark.parametrize("how", ["mapping", "query", "normalise"])
+def test_a_hop_knows_what_orgs_are_called_at_a_stage(piped: Pair, how: str) -> None:
+    quote = piped.live["b"].quote
+    piped.live["b"].run(f"UPDATE b SET {quote('org')} = '00' WHERE {quote('org')} = '0'")
+    there = {
+        "mapping": {"mapping": {"00": 0}}, "query": {"mapping": "SELECT '00', 0"},
+        "normalise": {"normalise": "no leading zeros"},
+    }[how]  # fmt: skip
+    assert went(piped, by_day(b=there)) == WENT
+    renamed = {(one[0].replace("0 2", "zero 2"), one[1].replace("0 2", "zero 2"), one[2]): n for one, n in WENT.items()}
+    both = by_day(a={"mapping": {0: "zero"}}, b={"mapping": {"00": "zero"}})
+    assert went(piped, both) == renamed
+
+
+def test_an_org_in_the_key_is_called_as_everywhere_else(piped: Pair) -> None:
+    quote = piped.live["b"].quote
+    piped.live["b"].run(f"UPDATE b SET {quote('org')} = '00' WHERE {quote('org')} = '0'")
+    made = by_day(b={"mapping": {"00": 0}}, key=("ORG", "id"))
+    assert went(piped, made) == {
+        ("0 20", "0 21", True): 1, ("0 20", "-", True): 3, ("-", "0 20", True): 2, ("-", "0 20", False): 1,
+        ("-", "1 20", False): 1, ("-", "1 21", False): 1,
+    }  # fmt: skip
+    found = piped.compare(made, context=DAYS)
+    assert found.found == {"missing": 3, "extra": 3, "duplicated": 1, "changed": 0}
+
+
+def test_a_hop_into_a_stage_that_is_one_org(piped: Pair) -> None:
+    found = went(piped, by_day(a={"org": "1"}, b={"mapping": {"0": "1"}}))
+    assert found == {
+        ("1 20", "1 21", True): 2, ("1 20", "-", True): 1, ("-", "1 20", True): 2, ("-", "1 20", False): 1
+    }  # fmt: skip
+
+
+def test_a_hop_with_many_orgs_of_other_names_is_refused(pair: Pair) -> None:
+    for name, zeros in (("a", ""), ("b", "0")):
+        rows = [(n, f"{zeros}{n}", "2026-11-20") for n in range(1, MOST_RENAMED + 2)]
+        pair.live[name].load(name, {"id": "bigint", "org": "text", "day": "date"}, rows)
+    made = by_day(b={"normalise": "no leading zeros"})
+    stage = evolve(made.stages[1], table=Table("b", "b", partition="day"))
+    with pytest.raises(UsageError, match="1001 orgs are called otherwise here"):
+        went(pair, evolve(made, stages=(made.stages[0], stage)))
+
+
+def test_of_a_hop_that_did_much_some_is_read_and_the_rest_is_estimated(pair: Pair) -> None:
+    columns = "i AS id, (i % 3)::INTEGER AS org, DATE '2026-11-20' AS day"
+    big(pair, 60_000, "UPDATE b SET org = 2, day = '2026-11-20' WHERE org = 0;"
+                      "UPDATE b SET day = '2026-11-20'", columns)  # fmt: skip
+    stages = [Stage(name, Table(name, name, partition="day")) for name in "ab"]
+    made = Reconciliation("pipe", by="org", stages=stages, key="id")
+    sources = {name: one.datasource() for name, one in pair.live.items()}
+    found = compare_hop(made, (stages[0], stages[1]), sources.__getitem__, DAYS, bounds=Bounds(most=20_000))
+    ((move, number),) = found.counts.items()
+    assert (move.start, move.stage) == (
+        Spot(Group(("org",), ("0",)), DAY), Spot(Group(("org",), ("2",)), DAY),
+    )  # fmt: skip
+    assert not found.whole
+    assert number == pytest.approx(20_000, rel=0.1)
+
+
 # ------------------------------------------------------------------------------------------------------------- stages
 
 
@@ -802,7 +924,8 @@ def test_values_are_printed_beside_each_other(run: Callable[..., Any]) -> None:
         (["--stage", "lake"], "give --keys too"),
         (["--distinct"], "give --keys too"),
         (["--keys", "--html", "x.html"], "without a ledger or a report"),
-        (["--keys", "--why"], "without a ledger or a report"),
+        (["--keys", "--why", "--org", "3"], "--why --keys looks at all of them"),
+        (["--keys", "--why"], "table a has no partition column"),
         (["--keys", "--stage", "lak"], "did you mean 'lake'?"),
         (["--keys", "--stage", "shop"], "no stage 'shop' is held against shop"),
         (["--keys", "--org", "77"], "shop or lake has no org '77' in 2026-11-20"),

@@ -1,19 +1,24 @@
-"""Attributing: what became of the records that differ, by counting the days around again."""
+"""Attributing: what became of the records that differ, by counting the days around again, and by keys."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from attrs import evolve
 
 from dq.app.deploying import near_of
 from dq.app.measuring import reconcile
-from dq.app.session import find_reconciliation, judgement_time, transaction
-from dq.attribution import Attribution, Difference, attribute, differences
+from dq.app.session import context_of, datasources, find_reconciliation, judgement_time, transaction
+from dq.attribution import Attribution, Difference, Hop, attribute, differences
+from dq.keys import compare_hop
 from dq.model.errors import UsageError
 from dq.model.group import Group
 from dq.model.interval import Interval
 from dq.model.ledger import Count, Ledger
+from dq.model.reconciliation import Reconciliation
+from dq.moves import Moves
 from dq.project import Project
 from dq.store import history
 from dq.store.artefact import ledger_from_json
@@ -24,7 +29,9 @@ DAYS_BEFORE = 7
 _DAY = timedelta(days=1)
 
 
-def why(project: Project, name: str, interval: Interval, now: datetime | None = None) -> tuple[Attribution, ...]:
+def why(
+    project: Project, name: str, interval: Interval, now: datetime | None = None, *, keys: bool = False
+) -> tuple[Attribution, ...]:
     """Return what became of the records that differ on a day, the greatest difference first; nothing is stored.
 
     What was counted when these days were last compared is read in the store, so ask before the day is compared again.
@@ -34,9 +41,12 @@ def why(project: Project, name: str, interval: Interval, now: datetime | None = 
         name: of a reconciliation.
         interval: the day.
         now: the time of the question; None: now, or ``DQ_NOW``.
+        keys: whether the keys of each hop are compared, too, on this day and those beside it.
 
     Raises:
-        UsageError: when there is no such reconciliation, its SQL is refused, or the partition is no day.
+        UsageError: when there is no such reconciliation, its SQL is refused, the partition is no day, or no hop has
+            keys that can be compared.
+        MeasureError: when keys cannot be read.
         StoreError: when the store cannot be used.
     """
     declared, now = find_reconciliation(project, name), now or judgement_time()
@@ -55,10 +65,32 @@ def why(project: Project, name: str, interval: Interval, now: datetime | None = 
                 before[day] = {(org, stage): count for (org, stage, _), count in _counts(known).items()}
                 was[day] = differences(declared, known.rows)
     _, ledger = reconcile(project, declared, window, store=False, alert=False, now=now)
-    found = attribute(interval, differences(declared, ledger.rows), _counts(ledger), before, was)
+    counts, found = _counts(ledger), differences(declared, ledger.rows)
+    moved = _moves(project, declared, interval, now, {stage for _, stage, _ in counts}) if keys else {}
+    reasons = attribute(declared, interval, found, counts, before, was, moved)
     with transaction(project) as connection:
-        markers = near_of(connection, project, declared, (one.since for one in found if not one.or_longer))
-    return tuple(one if one.or_longer else evolve(one, near=markers[one.since]) for one in found)
+        markers = near_of(connection, project, declared, (one.since for one in reasons if not one.or_longer))
+    return tuple(one if one.or_longer else evolve(one, near=markers[one.since]) for one in reasons)
+
+
+def _moves(
+    project: Project, declared: Reconciliation, interval: Interval, now: datetime, counted: Collection[str]
+) -> dict[Hop, Moves]:
+    """Return what each hop did to the records of a day and those beside it, as their keys tell."""
+    ways = [[stage for stage in declared.way_to(one) if stage.name in counted] for one in declared.compared]
+    hops = [
+        hop
+        for hop in dict.fromkeys(pair for way in ways for pair in pairwise(way))
+        if all(declared.key_of(stage) and stage.table.partition for stage in hop)
+    ]
+    if not hops:
+        raise UsageError(
+            f"reconciliation {declared.name!r}: no stage and the one before it both have a key and a partition column;"
+            ' write e.g. key="order_id"'
+        )
+    days = context_of(project, Interval(interval.start - _DAY, interval.end + _DAY), now, by_day=True)
+    with datasources(project) as connect:
+        return {(start.name, stage.name): compare_hop(declared, (start, stage), connect, days) for start, stage in hops}
 
 
 def _counts(ledger: Ledger) -> dict[tuple[Group, str, Interval], Count]:

@@ -25,10 +25,11 @@ from dq.cli.options import (
     telling_options,
     wanted_days,
 )
-from dq.cli.show import json_out, out, progress, run_table, say, table, title, verdict, warn
+from dq.cli.show import counted, json_out, out, progress, run_table, say, table, title, verdict, warn
 
 if TYPE_CHECKING:
     from dq.attribution import Attribution
+    from dq.model.group import Group
     from dq.model.interval import Interval
     from dq.model.ledger import Ledger, LedgerRow
     from dq.model.result import Run
@@ -207,7 +208,11 @@ dq reconcile pipeline --keys --org 14         which records are missing
     is_flag=True,
     help="Count the days around again, and say at which hop records are lost, what became of them, and since when.",
 )
-@click.option("--keys", is_flag=True, help="List the keys that stages do not share. Nothing is recorded.")
+@click.option(
+    "--keys",
+    is_flag=True,
+    help="List the keys that stages do not share; nothing is recorded. With --why: they tell what counts cannot.",
+)
 @click.option("--org", help="With --keys: only this org, as the ledger shows it.")
 @click.option("--stage", "stages", multiple=True, metavar="STAGE", help="With --keys: this stage. Default: each.")
 @click.option("--distinct", is_flag=True, help="With --keys: equal rows of one stage count once.")
@@ -243,15 +248,17 @@ def reconcile(
     from dq import app
 
     wanted = list(dict.fromkeys(names))
-    if not keys and (org is not None or stages or distinct):
-        raise click.UsageError("--org, --stage and --distinct say which keys are compared; give --keys too.")
-    if keys and (len(wanted) > 1 or html or eml or wants_why):
+    lists_keys = keys and not wants_why
+    if not lists_keys and (org is not None or stages or distinct):
+        instead = "--why --keys looks at all of them" if keys else "give --keys too"
+        raise click.UsageError(f"--org, --stage and --distinct say which keys are compared; {instead}.")
+    if lists_keys and (len(wanted) > 1 or html or eml):
         raise click.UsageError("--keys lists the keys of one reconciliation, without a ledger or a report.")
     if len(wanted) > 1 and (html or eml):
         raise click.UsageError("--html and --eml write one report; name one reconciliation.")
     interval = wanted_days(day, first, last, app.judgement_time().date())
     project = open_project(project_path, wanted)
-    if keys:
+    if lists_keys:
         from dq.cli.keys import compare_keys
 
         name = wanted[0]
@@ -266,7 +273,7 @@ def reconcile(
         for name in wanted:
             steps.doing(f"{name} {interval}")
             if wants_why:
-                reasons[name] = app.why(project, name, interval)
+                reasons[name] = app.why(project, name, interval, keys=keys)
             found.append(app.reconcile(project, name, interval, store=not no_store, alert=alert))
             steps.done(f"{name} {interval}: {verdict(found[-1][0], level)}")
     if html or eml:
@@ -284,6 +291,8 @@ def reconcile(
             _ledger_table(ledger, done, level, limit)
             if wants_why:
                 _reasons(reasons[done.suite], limit)
+                if not keys and any(one.kind == "cannot tell" for one in reasons[done.suite]):
+                    out("--why --keys looks at the keys, too, where the stages have some")
     elif len(found) > 1:
         json_out({"exit_code": code, "runs": documents})
     else:
@@ -355,13 +364,24 @@ def _became(reason: Attribution) -> tuple[str, str]:
     from dq.reports.discrepancy import count_text
 
     missing = reason.difference.missing
+    about = "about " if reason.estimated else ""
     lost = missing > 0
+    number = f"{about}{count_text(missing if lost else -missing)} {'missing' if lost else 'too many'}"
+    if reason.records is not None and not missing:
+        number = f"{about}{count_text(reason.records)} with other values"
+    elif reason.records is not None and reason.records != abs(missing):
+        number += f" in {counted(reason.records, 'record')}"
     where = ""
-    if reason.org is not None:
-        where = f" {'to' if lost else 'from'} {reason.org.label}"
-    elif reason.day is not None:
-        where = f" {'to' if lost else 'from'} {reason.day}"
-    return f"{count_text(missing if lost else -missing)} {'missing' if lost else 'too many'}", f"{reason.kind}{where}"
+    if reason.others:
+        where = f" {'to' if lost else 'from'} {_orgs(reason.others)}"
+    if reason.day is not None:
+        where += f" {'to' if lost else 'from'} {reason.day}"
+    return number, f"{reason.kind}{where}"
+
+
+def _orgs(orgs: Sequence[Group]) -> str:
+    more = f" and {len(orgs) - 3} more" if len(orgs) > 3 else ""
+    return ", ".join(org.label for org in orgs[:3]) + more
 
 
 def _since(reason: Attribution) -> str:
@@ -381,19 +401,26 @@ def _scope(reason: Attribution) -> str:
 def _reason_json(reason: Attribution) -> dict[str, Any]:
     one = reason.difference
     return {
-        "org": dict(zip(one.org.columns, one.org.values, strict=True)),
+        "org": _org_json(one.org),
         "from": one.start,
         "to": one.stage,
         "missing": _number(one.missing),
         "kind": str(reason.kind),
-        "other_org": None if reason.org is None else dict(zip(reason.org.columns, reason.org.values, strict=True)),
+        "other_org": None if reason.org is None else _org_json(reason.org),
+        "other_orgs": [_org_json(org) for org in reason.others],
         "other_partition": None if reason.day is None else reason.day.to_json(),
         "since": reason.since.to_json(),
         "or_longer": reason.or_longer,
         "orgs": reason.orgs,
         "of_orgs": reason.of_orgs,
         "deploys": [{**deploy_json(one.deploy), "inside": one.inside} for one in reason.near],
+        "records": reason.records,
+        "estimated": reason.estimated,
     }
+
+
+def _org_json(org: Group) -> dict[str, str | None]:
+    return dict(zip(org.columns, org.values, strict=True))
 
 
 def _cells(ledger: Ledger, row: LedgerRow) -> Iterator[str | None]:
