@@ -14,12 +14,16 @@ What is left has the sum of the discrepancy of the stage, and names no hop at wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from fractions import Fraction
+from itertools import combinations, pairwise
 
 from attrs import evolve, frozen
 
 from dq.model.ledger import Count
+
+DIGITS = 11
+"""Floating-point sums of ten million numbers agree to so many digits, or differ by more than rounding."""
 
 
 @frozen
@@ -47,6 +51,25 @@ class Loss:
 
     count: Count
     between: tuple[str, str] | None = None
+
+
+def settled(counts: Mapping[str, Count | None], inexact: Collection[str]) -> dict[str, Count | None]:
+    """Return counts among which those that differ by the rounding of floating-point numbers alone are equal.
+
+    A sum of these depends on the order in which they are added, which is another one in each database, and each time. A
+    count that agrees with that of a stage before it to ``DIGITS`` becomes that one.
+
+    Args:
+        counts: of one org, by stage, in their order.
+        inexact: the stages whose numbers are floating-point; of others each digit counts.
+    """
+    found = dict(counts)
+    if inexact:
+        for (one, first), (other, second) in combinations(counts.items(), 2):
+            if first and second and (one in inexact or other in inexact):
+                near = abs(Fraction(first) - Fraction(second)) * 10**DIGITS <= abs(Fraction(first))
+                found[other] = found[one] if near else found[other]
+    return found
 
 
 def gaps(way: Sequence[tuple[str, Count]], losses: Iterable[Loss] = ()) -> tuple[Gap, ...]:

@@ -9,6 +9,8 @@ Per org and compared stage: discrepancy = baseline - stage - explained, and its 
     0 or absent           m > 0              -m - explained           none ("n/a")       baseline is zero
     0 or absent           0 or absent        0 - explained            0 if that is 0
 
+Sums of floating-point numbers that agree to eleven digits are equal, see :func:`dq.hops.settled`.
+
 Any discrepancy exceeds a share of a baseline of zero. A stage is judged as a whole first: could not be counted ->
 unmeasured; no rows at all -> no_data; the baseline could not be counted -> every stage is unmeasured.
 
@@ -41,7 +43,7 @@ from dq.checks.confidence import lower_bound
 from dq.checks.judge import name_worst
 from dq.context import Context, expected_groups
 from dq.datasource import Datasource
-from dq.hops import Loss, gaps
+from dq.hops import Loss, gaps, settled
 from dq.masking import Masks, masked, told_error
 from dq.model.acceptance import Acceptance
 from dq.model.errors import DqError, MeasureError
@@ -72,6 +74,7 @@ class _Counted:
     null_sums: frozenset[_Key] = frozenset()
     sample: str = ""
     error: str | None = None
+    inexact: bool = False
 
 
 def reconcile(
@@ -196,7 +199,7 @@ def _added_up(counted: _Counted, columns: Sequence[str], wanted: Sequence[str]) 
     for (interval, org), count in counted.counts.items():
         key = (interval, _part(org, columns, wanted))
         counts[key] = counts.get(key, 0) + count
-    return _Counted(counts, error=counted.error)
+    return _Counted(counts, error=counted.error, inexact=counted.inexact)
 
 
 def _count(declared: Reconciliation, stage: Stage, sample: str | None, connect: _Connect, context: Context) -> _Counted:
@@ -233,7 +236,8 @@ def _count(declared: Reconciliation, stage: Stage, sample: str | None, connect: 
         return _Counted(error=str(error))
     except ValueError as error:
         return _Counted(error=f"stage {stage.name!r}: {error}")
-    return _Counted(counts, frozenset(null_sums), max(samples, default=(0, ""))[1])
+    inexact = any(isinstance(row[-1], float) for row in rows)
+    return _Counted(counts, frozenset(null_sums), max(samples, default=(0, ""))[1], inexact=inexact)
 
 
 def _number(value: object) -> Count:
@@ -288,10 +292,11 @@ def _rows(
         stage.name: [s for s in declared.way_to(stage) if stages[s.name].error is None] for stage in declared.compared
     }
     counted_losses = [k for k in declared.explained if all(c.error is None for _, c in _stands_on(k, stages, losses))]
+    inexact = {name for name, counted in stages.items() if counted.inexact}
     for key in dict.fromkeys(key for counted in (*stages.values(), *losses.values()) for key in counted.counts):
         interval, values = key
         org = Group(declared.by.columns, values)
-        counts = {name: counted.counts.get(key) for name, counted in stages.items()}
+        counts = settled({name: counted.counts.get(key) for name, counted in stages.items()}, inexact)
         explained: dict[str, Count] = {}
         for known in counted_losses:
             if known.derived is not None:

@@ -477,6 +477,10 @@ def test_why_orgs_differ_is_found_out_by_counting_the_days_around(
     said = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "a in to out 15 missing re-keyed to b 2024-06-25 2 of 3" in said
     assert "b in to out 15 too many re-keyed from a 2024-06-25 only this one of 3" in said
+    for origin in ("cli", "airflow:again"):  # what is known of the time when all was well outlives other comparisons
+        world.run("pipe", D2, origin=origin)
+        found = {one.difference.org.label: str(one.kind) for one in app.why(world.project, "pipe", D2, morning(D3))}
+        assert found == {"a": "re-keyed", "b": "re-keyed", "c": "restated"}
     with pytest.raises(UsageError, match="is no day"):
         app.why(world.project, "pipe", Interval(D1.start, D2.end))
 

@@ -394,6 +394,31 @@ def test_keys_name_what_counts_cannot(pipeline: Pipeline, request: pytest.Fixtur
     assert not pipeline.why("--keys")
 
 
+@pytest.mark.slow
+def test_what_is_told_is_printed(pipeline: Pipeline) -> None:
+    rng = Random(f"{SEED}/printed")
+    taken: set[int] = set()
+    faults = [pipeline.fault(*sort, rng, taken) for sort in (("cancel", 100, 2), ("change", 7, 1), ("move", 1, 3))]
+    pipeline.put_in(faults)
+    command = ["reconcile", "pipe", "--date", str(DAY), "--no-store", "--no-alert", "--why"]
+    by_counts, by_keys = (
+        [" ".join(line.split()) for line in pipeline.said(*command, *more).splitlines()] for more in ([], ["--keys"])
+    )
+    pipeline.take_out(faults)
+    cancel, change, move = faults
+    day, of = str(DAY), f"of {SCALE.orgs}"
+    assert f"{move.org} aggregate to database 1 missing cannot tell {day} 1 {of}" in by_counts
+    assert "--why --keys looks at the keys, too, where the stages have some" in by_counts
+    assert {
+        f"{cancel.org} queue to aggregate 100 too many duplicated {day} 1 {of}",
+        f"{cancel.org} queue to aggregate 100 missing missing {day} 1 {of}",
+        f"{change.org} collector to queue 7 with other values restated {day} 1 {of}",
+        f"{move.org} aggregate to database 1 missing re-keyed to {move.other} {day} 1 {of}",
+        f"{move.other} aggregate to database 1 too many re-keyed from {move.org} {day} 1 {of}",
+    } <= set(by_keys)
+    assert not [line for line in by_keys if "--why --keys" in line]
+
+
 def judge(node: pytest.Item, answers: Answers) -> None:
     """Print what faults were called, and require what is promised."""
     large = sum(number for (_, size, _), number in answers.called.items() if size >= ENOUGH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -274,6 +275,25 @@ def test_a_stage_that_is_empty_or_silent_is_not_a_pass(a: Answer, b: Answer, out
 def test_a_broken_stage_takes_no_other_down() -> None:
     ledger = ledger_of(a=[("1", 5)], b=None, c=[("1", 5)])
     assert {r.check: r.outcome for r in ledger.results} == {"b": Outcome.UNMEASURED, "c": Outcome.PASS}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "missing"),
+    [
+        (89148.21000000005, 89148.21000000021, 0),  # the same amounts, added up in another order
+        (Decimal("89148.21"), 89148.20999999996, 0),
+        (89148.21, Decimal("89148.20"), Decimal("0.01")),
+        (89148.21, 89148.20999, Decimal("0.00001")),
+        (Decimal("999999999999.01"), Decimal("999999999999.00"), Decimal("0.01")),  # in decimals each digit counts
+        (0.1, 0, Decimal("0.1")),
+        (-5.000000000000001, -5.0, 0),
+    ],
+)
+def test_a_sum_of_floats_is_the_same_in_another_order(a: Any, b: Any, missing: Any) -> None:
+    ledger = ledger_of(a=[("1", a)], b=[("1", b)], c=[("1", b)])
+    (row,) = ledger.rows
+    assert row.discrepancy == {"b": missing, "c": missing}
+    assert (ledger.severity is None) is not bool(missing)
 
 
 def test_what_is_no_number_costs_one_stage() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 
 from attrs import evolve
@@ -63,7 +64,16 @@ def why(
             if document is not None:
                 known = ledger_from_json(document)
                 before[day] = {(org, stage): count for (org, stage, _), count in _counts(known).items()}
-                was[day] = differences(declared, known.rows)
+                well = {
+                    Group(declared.by.columns, tuple(org)): counts for org, counts in document.get("while_well", ())
+                }
+                before[day] |= {
+                    (org, stage): count if isinstance(count, int) else Decimal(count)
+                    for org, counts in well.items()
+                    for stage, count in counts.items()
+                    if count is not None
+                }
+                was[day] = tuple(one for one in differences(declared, known.rows) if one.org not in well)
     _, ledger = reconcile(project, declared, window, store=False, alert=False, now=now)
     counts, found = _counts(ledger), differences(declared, ledger.rows)
     moved = _moves(project, declared, interval, now, {stage for _, stage, _ in counts}) if keys else {}

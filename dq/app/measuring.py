@@ -140,9 +140,32 @@ class _Measured:
 
 
 def _record(connection: Connection, run: Run, scan_id: str, measured: _Measured, now: datetime) -> None:
-    history.record_scan(connection, run, scan_id, measured.results, now)
+    document = None
     if measured.ledger is not None:
-        history.put_artefact(connection, run, ledger_to_json(measured.ledger))
+        well = _while_well(connection, run, measured.ledger)
+        document = ledger_to_json(measured.ledger) | {"while_well": well}
+    history.record_scan(connection, run, scan_id, measured.results, now)
+    if document is not None:
+        history.put_artefact(connection, run, document)
+
+
+def _while_well(connection: Connection, run: Run, ledger: Ledger) -> list[tuple[list[str | None], dict[str, object]]]:
+    """Return what the orgs that differ had when they last did not, as the latest comparison knows it.
+
+    Each comparison of a partition takes the place of the one before it; what was restated is seen against this.
+    """
+    differ = {row.org.values for row in ledger.rows if any(row.discrepancy.values())}
+    earlier = history.latest_run(connection, run.environment, run.suite, run.interval) if differ else None
+    document = None if earlier is None else history.get_artefact(connection, earlier)
+    if document is None or run.interval.is_longer_than_day:
+        return []
+    kept = {tuple(values): counts for values, counts in document.get("while_well", ())}
+    kept |= {
+        row.org.values: kept_row["counts"]
+        for row, kept_row in zip(ledger_from_json(document).rows, document["rows"], strict=True)
+        if not any(row.discrepancy.values())
+    }
+    return [(list(values), counts) for values, counts in kept.items() if values in differ]
 
 
 def _measure(

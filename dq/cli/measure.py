@@ -189,6 +189,7 @@ def pumped(project: Project) -> int:
 dq reconcile pipeline                         yesterday (UTC)
 dq reconcile pipeline --from 2026-11-01       many days at once
 dq reconcile pipeline --why                   where they are lost, and how
+dq reconcile pipeline --why --keys            and what counts cannot tell
 dq reconcile pipeline --html report.html      and the discrepancy e-mail
 dq reconcile pipeline --json > ledger.json    one JSON document, every org
 dq reconcile pipeline --keys --org 14         which records are missing

@@ -145,7 +145,7 @@ def share_text(share: Fraction | None) -> str:
 
 def count_text(count: Count | None) -> str:
     """Return a count or a sum in digits; a dash where there is none."""
-    return _DASH if count is None else format(count, "d" if isinstance(count, int) else "f")
+    return _DASH if count is None else format(count or 0, "d" if isinstance(count or 0, int) else "f")
 
 
 def loss_text(known: KnownLoss) -> str:
