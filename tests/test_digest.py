@@ -249,7 +249,8 @@ good, bad, idle, late = pipe("good"), pipe("bad", sla=Sla(due="06:00")), pipe("i
 EMPTY = """
 from dq import Check, Rows, Suite, Table
 empty = Suite("empty", Table("shop", "no_rows", partition="day"), checks=[
-    Check("no rows are fine", Rows("amount > 0"), error=0, on_empty="ok")])
+    Check("no rows are fine", Rows("amount > 0"), error=0, on_empty="ok"),
+    Check("rows are there", Rows("amount >= 0"), error=0)])
 idle_suite = Suite("idle_suite", Table("shop", "orders"), checks=[Check("amount", Rows("amount > 0"), error=0)])
 """
 MONDAY = date(2026, 11, 16)
@@ -318,7 +319,12 @@ def test_every_reconciliation_is_in_it_with_its_verdict_and_worst_orgs(pipes: Pa
     assert [(one.word, one.name) for one in says.unknown] == [
         ("never ran", "idle"), ("did not run", "late"), ("no data", "empty"), ("never ran", "idle_suite"),
     ]  # fmt: skip
-    assert verdict(says) == ("error", "1 reconciliation not well (error), 2 never ran, 1 did not run, 1 no data")
+    said = str(says.unknown[2])
+    assert said.startswith("empty: 2026-11-17: no rows are fine: ") and "rows are there" not in said, "that is open"
+    (opened,) = says.opened
+    assert (opened.what, opened.stands) == ("empty: rows are there", "still open since 17 Nov 05:00")
+    both = "1 reconciliation and 1 check not well (error)"
+    assert verdict(says) == ("error", f"{both}, 2 never ran, 1 did not run, 1 no data")
     assert says.promises is not None and [line.name for line in says.promises.lines] == ["bad"]
     assert says.news.short == "1 new"
 

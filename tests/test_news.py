@@ -69,6 +69,7 @@ def incident(opened: float, ended: float | None = None, *, how: str = "recovered
         ([incident(-90, -80), incident(-5, 1), incident(2)], State.BACK, 2, 1),
         ([incident(-90, -80), incident(-3)], State.OPEN, -3, None),
         ([incident(-50), incident(3)], State.OPEN, -50, None),
+        ([incident(1, 5), incident(2)], State.NEW, 2, None),
         ([incident(-50, 2)], State.FIXED, 2, None),
         ([incident(1, 2)], State.FIXED, 2, None),
         ([incident(-50, 2, how="vanished")], State.DROPPED, 2, None),
@@ -366,6 +367,7 @@ def test_a_partition_that_is_measured_again_and_bad_was_reopened(world: World) -
     assert said(mail) == [
         "new: 1 org: a (error)", "reopened: 2026-11-03 was well on 4 Nov 05:00 and is bad since 4 Nov 09:00",
     ]  # fmt: skip
+    assert "Since the last report, 3 Nov 05:00 UTC" in mail.text, "not since that of the same day"
     # An older one has its own mail, which says that and no more; that of the next day says it, too.
     world.put(1, a=70)
     older = world.mail(1, hour=58)
@@ -374,6 +376,16 @@ def test_a_partition_that_is_measured_again_and_bad_was_reopened(world: World) -
     mail = world.mail(3)
     assert "reopened: 2026-11-02 was well" not in mail.text, "that was told on the day before"
     assert "Still wrong in older partitions" in mail.text and said(mail) == ["fixed: 1 org: a (was error)"]
+
+
+def test_what_was_measured_quietly_was_told_to_nobody(world: World) -> None:
+    world.put(1, a=100)
+    world.mail(1)
+    world.put(2, a=100)
+    day = Interval.of_day(START + DAY)
+    app.reconcile(world.project, "pipe", day, now=day.start + 28 * HOUR, alert=False)
+    world.put(2, a=50)
+    assert said(world.mail(2)) == ["new: 1 org: a (error)"]
 
 
 def test_a_report_that_is_made_again_is_that_of_its_day(world: World) -> None:
@@ -468,7 +480,7 @@ def test_every_store_is_asked_alike(empty_store: Engine) -> None:
         close(days[1], good)
         again = close(days[1], good, found(E, 50), other, origin="again", at=31)
         close(days[3], good, found(E, 50))
-        close(Interval(days[0].start, days[4].end), good, kind="look_back", at=200)
+        close(Interval(days[4].start, days[4].end + DAY), good, found(E, 50), kind="look_back", at=200)
         history.start_run(connection, "prod", "pipe", "reconciliation", days[4], "cli", THEN)  # it recorded nothing
         starts = (days[1].start, days[4].end)
         runs = history.partitions(connection, "prod", "pipe", starts, [SEVEN])
@@ -479,6 +491,7 @@ def test_every_store_is_asked_alike(empty_store: Engine) -> None:
         assert history.newest_partition(connection, "prod", "pipe") == (days[3], days[3].start + 29 * HOUR)
         assert history.last_close(connection, "prod", "pipe", days[3].start) == days[1].start + 31 * HOUR
         assert history.last_close(connection, "prod", "pipe", days[0].start) is None
+        assert history.last_close(connection, "prod", "pipe", THEN + 90 * DAY) == days[3].start + 29 * HOUR
         closed = events.lately(connection, "prod", events.EventName.RUN_CLOSED, "pipe")
         assert [body["interval"] for _, body in closed][:2] == [str(days[0]), str(days[1])]
         assert closed[0][0] == days[0].start + 29 * HOUR
