@@ -526,7 +526,8 @@ def test_the_json_document_of_a_reconciliation(dq: Dq) -> None:
     assert worst_row == {
         "partition": {"start": "2026-11-20T00:00:00+00:00", "end": "2026-11-21T00:00:00+00:00"},
         "org": {"org_id": "2"}, "counts": {"shop": 50, "lake": 20}, "explained": {"Skipped": 30},
-        "discrepancy": {"lake": 30}, "share": {"lake": 0.6}, "severity": "error", "notes": worst_row["notes"],
+        "discrepancy": {"lake": 30}, "share": {"lake": 0.6}, "severity": "error", "accepted": False,
+        "notes": worst_row["notes"],
     }  # fmt: skip
     assert len(others) == 3
     assert all(row["severity"] is None for row in others)
