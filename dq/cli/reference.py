@@ -80,8 +80,8 @@ With `--why` the document has `why[]`, the greatest difference first: `org`, `fr
 `or_longer` (nobody looked at what was before), in how many `orgs` of `of_orgs` it differs there, and `deploys[]`: the
 markers near that, as `dq deploys list --json` has them, and whether they fall `inside` of the partition `since`, or
 stand before it. `records` is null where it is known from counts alone. With `--keys` it is how many records it is, as
-their keys tell, or where `estimated` what those that were read make likely; a difference may then have several entries, whose
-`missing` is in records, and 0 where they only have other values.
+their keys tell, or where `estimated` what those that were read make likely; a difference may then have several entries,
+whose `missing` is in records, and 0 where they only have other values.
 
 `kind` is `count`, `discrepancy`, `share` or `explained`; a loss that is `derived` is computed from the same stages, so
 it explains nothing by itself. A count is null where the stage does not have the org; a share is null where the baseline
