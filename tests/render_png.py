@@ -73,7 +73,7 @@ ALERT = Message(
 )
 
 
-def _days(text: str, severity: Severity) -> tuple[Day, ...]:
+def days(text: str, severity: Severity) -> tuple[Day, ...]:
     """Return a day for each letter: ``.`` no run, ``o`` well, ``?`` not known, a digit: so many tenths are bad."""
     seen = {".": Seen.NO_RUN, "o": Seen.WELL, "?": Seen.UNKNOWN}
     return tuple(
@@ -109,23 +109,23 @@ SAYS = Digest(
         Reconciled(
             name="billing", word="critical", severity=Severity.CRITICAL, partition="2026-11-19", stands="new",
             sentence="invoices: 3 of 412 orgs differ: 14: 8120 of 9001 missing (90.2%) at Invoices, 7 (392), 22 (74)",
-            link=f"{_WIKI}/billing", days=_days("ooooooooooooo1", Severity.CRITICAL),
+            link=f"{_WIKI}/billing", days=days("ooooooooooooo1", Severity.CRITICAL),
         ),
         Reconciled(
             name="clicks to sessions", word="error", severity=Severity.ERROR, partition="2026-11-19",
             stands="still open since 16 Nov 04:30",
             sentence="sessions: 120 of 380 orgs differ: 301: 5110 of 20419 missing (25%) at Sessions, 17 (4411) and 118"
             " more; still wrong in 2026-11-18, 2026-11-17, 2026-11-16",
-            link=f"{_WIKI}/clicks", days=_days("oooo.oooo?2433", Severity.ERROR),
+            link=f"{_WIKI}/clicks", days=days("oooo.oooo?2433", Severity.ERROR),
         ),
         Reconciled(
             name="shipments", word="did not run", partition="2026-11-17",
             sentence="no run for 2d1h, the last one was of 2026-11-17; it said: all 96 orgs agree at Delivered",
-            silent="no run for 2d1h, the last one was of 2026-11-17", days=_days("oooooooooooo..", Severity.ERROR),
+            silent="no run for 2d1h, the last one was of 2026-11-17", days=days("oooooooooooo..", Severity.ERROR),
         ),
         Reconciled(
             name="orders to invoices", word="ok", partition="2026-11-19",
-            sentence="invoiced: all 412 orgs agree at Invoices", days=_days("oo1ooooooooooo", Severity.WARNING),
+            sentence="invoiced: all 412 orgs agree at Invoices", days=days("oo1ooooooooooo", Severity.WARNING),
         ),
     ),
     opened=(

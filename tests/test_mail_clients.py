@@ -16,8 +16,10 @@ from dq.model.ledger import KnownLoss
 from dq.model.severity import Severity
 from dq.reports.attainment import report
 from dq.reports.attainment_html import page
+from dq.reports.digest import render as render_digest
 from dq.reports.discrepancy import render
-from tests import promised, samples
+from dq.reports.trend import Trend, days_until
+from tests import promised, render_png, samples
 from tests.ledgers import DAY, NOW, agari, ledger, row
 from tests.mail_clients import data, features, missing
 
@@ -70,7 +72,8 @@ WITHOUT = {
     ("css-box-sizing", "style"): "who lacks it reads no media query",
     ("css-color-scheme", "style"): LIGHT,
     ("css-display", "style"): WIDE,
-    ("css-display-flex", "style"): "the days of a dataset stay a row of the table",
+    ("css-align-items", "style"): "as for flex",
+    ("css-display-flex", "style"): "the days of a dataset or org stay a row of the table",
     ("css-display-none", "style"): "headings stay; who lacks it reads no media query",
     ("css-flex-wrap", "style"): "as for flex",
     ("css-float", "style"): "the verdict follows the name",
@@ -108,15 +111,19 @@ def _whole() -> str:
         for n, worst in found
     ]
     promises = report(promised.team(), promised.NOW)
+    weeks = days_until(DAY.start.date())
+    trend = Trend(days=weeks, rows={one.org: render_png.days("oooo.oooo?2433", Severity.ERROR) for one in rows})
     made = ledger(rows, totals=(("all", 5, "why"),), still_bad=((DAY, "bad"),), interval=evolve(DAY, end=days[1].end),
                   losses=(KnownLoss(name="Rejected", count=3, sample="Error"),))  # fmt: skip
-    return render(made, now=NOW, promises=promises, links=(("Runbook", "https://example.org/"),)).html
+    links = (("Runbook", "https://example.org/"),)
+    return render(made, now=NOW, promises=promises, links=links, news=render_png.SAYS.news, trend=trend).html
 
 
 FULL = evolve(samples.MESSAGE, query="SELECT 1", note="a note", facts=(("Since", "today"),))
 MAILS = {
     "discrepancies": _whole(),
     "the published day": render(agari(), now=NOW).html,
+    "digest": render_digest(render_png.SAYS).html,
     "promises": page(report(promised.team(), promised.NOW), "prod - SLA report"),
     "alert": body_html(FULL),
     "over": body_html(evolve(FULL, status="resolved")),

@@ -506,6 +506,9 @@ def test_the_mail_of_an_owner_or_org_holds_its_rows_and_nothing_of_others(
     assert f"2024-06-24: org {ANN1}, billed: 3 of 10 missing (30%) at Invoices" in said
     assert "Orders 20 " in said, "the waterfall"
     assert "Invoices 17 " in said
+    weeks = said.split("What is not well,")[1].split("Numbers: ")[0]
+    assert weeks.split(ANN1)[1].split()[:14] == ["-"] * 12 + ["30", "30"], "two weeks of the one that is not well"
+    assert ANN2 not in weeks
     cat = " ".join(mails["cat"][1].get_body(("plain",)).get_content().split())
     assert "Rejected: 1" in cat
     assert "Rejected: 1" not in said
@@ -622,6 +625,7 @@ def test_a_new_attribute_of_a_ledger_is_not_told_to_an_org_before_somebody_has_t
     assert names == {
         Ledger: {"reconciliation", "pipeline", "environment", "interval", "columns", "rows", "totals", "results",
                  "severity", "still_bad", "losses", "levels"},
-        LedgerRow: {"interval", "org", "counts", "explained", "discrepancy", "share", "severity", "notes"},
+        LedgerRow: {"interval", "org", "counts", "explained", "discrepancy", "share", "severity", "notes",
+                    "accepted"},
         KnownLoss: {"name", "count", "sample"},
     }  # fmt: skip

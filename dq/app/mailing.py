@@ -180,7 +180,8 @@ def decide_report(
     for part, own in _parts(declared, found, mails, older).items():
         if own.severity is None and not declared.send_well:
             continue
-        message = _message(run, _render_part(own, part, now), now, part, own.severity)
+        rendered = _render_part(connection, project.environment, own, part, now)
+        message = _message(run, rendered, now, part, own.severity)
         for channel in mails[part]:
             enqueue_event(connection, channel, message, f"report/{channel}/{message.key}/{run.id}/{run.version}")
 
@@ -195,8 +196,8 @@ def _made(
             return _render(connection, project, declared, found, beside, now), found.severity
     with transaction(project) as connection:
         older = history.still_bad_orgs(connection, project.environment, declared.name, found.interval.start)
-    own = _parts(declared, found, [part], older)[part]
-    return _render_part(own, part, now), own.severity
+        own = _parts(declared, found, [part], older)[part]
+        return _render_part(connection, project.environment, own, part, now), own.severity
 
 
 def _mails(declared: Reconciliation) -> dict[Part, tuple[str, ...]]:
@@ -286,11 +287,12 @@ def _render(
     return evolve(rendered, attachments=files)
 
 
-def _render_part(own: Ledger, part: Part, now: datetime) -> Rendered:
-    """Return the report of a part; promises are of the whole, so it tells of none."""
+def _render_part(connection: Connection, environment: str, own: Ledger, part: Part, now: datetime) -> Rendered:
+    """Return the report of a part; promises and news are of the whole, so it tells of none."""
     option = f" --owner {shlex.quote(part)}" if isinstance(part, str) else f" --org {shlex.quote(part.label)}"
     all_in, files = _all_rows_of(own, option)
-    return evolve(render(own, now=now, all_in=all_in), attachments=files)
+    rendered = render(own, now=now, all_in=all_in, trend=trend_of(connection, environment, own))
+    return evolve(rendered, attachments=files)
 
 
 def _message(run: Run, rendered: Rendered, now: datetime, part: Part | None, severity: Severity | None) -> Message:
