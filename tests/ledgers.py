@@ -1,7 +1,7 @@
 """Ledgers made by hand, for tests of what shows them."""
 
 import csv
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +11,9 @@ from dq.model.ledger import Column, Ledger, LedgerRow
 from dq.model.reconciliation import Allowance
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
+from dq.reports.discrepancy import MAX_ROWS, all_rows
+from dq.reports.news import Item, News, Reopened, State
+from dq.reports.trend import Day, Seen, Trend, days_until
 
 DATA = Path(__file__).parent / "data"
 DAY = Interval.of_day("2024-06-26")
@@ -104,3 +107,27 @@ def agari():
         severity=Severity.CRITICAL,
         still_bad=((Interval.of_day("2016-04-26"), "1 org differs at NRT DB Msgs (error)"),),
     )  # fmt: skip
+
+
+def beside(found):
+    """Return news and days of a ledger in which every state and every mark occurs, or nearly."""
+    bad = [row for row in all_rows(found) if row.severity is not None]
+    items = tuple(
+        Item(
+            name=row.org.label, key=row.org.key, severity=row.severity, at=NOW - timedelta(days=n % 9),
+            state=list(State)[n % len(State)], before=NOW - timedelta(days=12) if n % len(State) == 1 else None,
+        )
+        for n, row in enumerate(bad)
+    )  # fmt: skip
+    again = (Reopened(partition="2024-06-20", well_at=NOW, bad_at=NOW),) * 20
+    days = days_until(found.interval.start.date())
+    shown = {
+        row.org: tuple(
+            Day(seen=Seen.BAD, severity=Severity(n % 4 + 1), share=Fraction(-1 - (n * 37 + m * 11) % 99, 99))
+            if m % 3
+            else Day(seen=Seen((n + m) % 5), severity=Severity.ERROR)
+            for m in range(14)
+        )
+        for n, row in enumerate(bad[:MAX_ROWS])
+    }
+    return {"news": News(since=NOW, items=items, reopened=again, unlisted=3), "trend": Trend(days=days, rows=shown)}

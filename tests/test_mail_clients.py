@@ -20,7 +20,7 @@ from dq.reports.digest import render as render_digest
 from dq.reports.discrepancy import render
 from dq.reports.trend import Trend, days_until
 from tests import promised, render_png, samples
-from tests.ledgers import DAY, NOW, agari, ledger, row
+from tests.ledgers import DAY, NOW, agari, beside, ledger, row
 from tests.mail_clients import data, features, missing
 
 INLINED = "the styles in the tags hold, and the mail is that of a wide screen in light colours"
@@ -123,6 +123,7 @@ FULL = evolve(samples.MESSAGE, query="SELECT 1", note="a note", facts=(("Since",
 MAILS = {
     "discrepancies": _whole(),
     "the published day": render(agari(), now=NOW).html,
+    "two weeks": render(agari(), now=NOW, **beside(agari())).html,
     "digest": render_digest(render_png.SAYS).html,
     "promises": page(report(promised.team(), promised.NOW), "prod - SLA report"),
     "alert": body_html(FULL),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from dq import app, events
 from dq.app.session import transaction
 from dq.app.trending import news_of
 from dq.model.group import Group
-from dq.model.incident import Incident, IncidentKey
+from dq.model.incident import ACCEPTED, Incident, IncidentKey
 from dq.model.interval import Interval
 from dq.model.result import Result, Run, RunKind
 from dq.model.severity import Outcome, Severity
@@ -74,6 +74,8 @@ def incident(opened: float, ended: float | None = None, *, how: str = "recovered
         ([incident(1, 2)], State.FIXED, 2, None),
         ([incident(-50, 2, how="vanished")], State.DROPPED, 2, None),
         ([incident(-50, 2, how="vanished"), incident(-50, 3)], State.FIXED, 3, None),
+        ([incident(-50, 2, labels={ACCEPTED: "until then"})], State.ACCEPTED, 2, None),
+        ([incident(-50, labels={ACCEPTED: "until then"})], State.OPEN, -50, None),
         ([incident(-50, 0)], None, None, None),
         ([incident(-50, -1)], None, None, None),
         ([incident(1, pending="1")], None, None, None),
@@ -237,8 +239,8 @@ def test_the_whole_is_shown_by_the_share_of_its_orgs() -> None:
 
 @pytest.mark.parametrize(
     ("share", "text", "high"),
-    [(Fraction(1), "100", 16), (Fraction(-1, 2), "-50", 9), (Fraction(1, 500), "<1", 2), (Fraction(-1, 500), "-<1", 2),
-     (Fraction(0), "<1", 2), (Fraction(55), "999", 16), (None, "!", 16)],
+    [(Fraction(1), "100", 8), (Fraction(-1, 2), "-50", 5), (Fraction(1, 500), "<1", 1), (Fraction(-1, 500), "-<1", 1),
+     (Fraction(0), "<1", 1), (Fraction(55), "999", 8), (None, "!", 8)],
 )  # fmt: skip
 def test_a_bad_day_is_a_number_and_a_bar(share, text, high) -> None:
     day = Day(seen=Seen.BAD, severity=E, share=share)
@@ -353,7 +355,7 @@ def test_two_weeks_of_mails(world: World) -> None:
     mail = world.mail(7)
     assert "back again: 1 org: b (critical, was well from 5 Nov 05:00)" in mail.text
     assert strip(mail, "b") == ["-"] * 7 + ["60", "60", "ok", "-", "?", "?", "60"]
-    assert "<td>\N{EN DASH}</td>" in mail.html and 'style="border-bottom:10px solid #d0382b">60</td>' in mail.html
+    assert "<td>\N{EN DASH}</td>" in mail.html and 'style="border-bottom:5px solid #d0382b">60</td>' in mail.html
 
 
 def test_a_partition_that_is_measured_again_and_bad_was_reopened(world: World) -> None:
@@ -376,6 +378,19 @@ def test_a_partition_that_is_measured_again_and_bad_was_reopened(world: World) -
     mail = world.mail(3)
     assert "reopened: 2026-11-02 was well" not in mail.text, "that was told on the day before"
     assert "Still wrong in older partitions" in mail.text and said(mail) == ["fixed: 1 org: a (was error)"]
+
+
+def test_what_somebody_accepts_is_not_said_to_be_fixed(world: World) -> None:
+    world.put(1, a=60, b=60)
+    world.mail(1)
+    app.accept(
+        world.project, "pipe", "a", reason="known", until=date(2026, 12, 1), who="ann",
+        now=datetime.combine(START + DAY, time(6), UTC),
+    )  # fmt: skip
+    world.put(2, a=60, b=100)
+    mail = world.mail(2)
+    assert said(mail) == ["fixed: 1 org: b (was error)", "accepted: 1 org: a (was error)"]
+    assert mail.subject.endswith("; 1 fixed, 1 accepted")
 
 
 def test_what_was_measured_quietly_was_told_to_nobody(world: World) -> None:

@@ -20,11 +20,10 @@ from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
 from dq.reports.attainment import report
 from dq.reports.attainment_html import section
-from dq.reports.discrepancy import MAX_BYTES, MAX_ROWS, all_rows, render, share_text
-from dq.reports.news import Item, News, Reopened, State
+from dq.reports.discrepancy import MAX_BYTES, MAX_ROWS, render, share_text
 from dq.reports.trend import Day, Seen, Trend, days_until
 from tests import chromium, promised, render_png
-from tests.ledgers import DAY, NOW, agari, columns, ledger, row
+from tests.ledgers import DAY, NOW, agari, beside, columns, ledger, row
 from tests.screens import CONTRAST, TOO_WIDE
 from tests.servers import require_program
 
@@ -489,30 +488,6 @@ def test_a_report_stays_under_the_size_at_which_mail_is_cut(count, stages, chara
     shown = listed(made)
     if count > len(shown):
         assert shown[-1][-1].startswith(f"and {count - len(shown) + 1} other orgs")
-
-
-def beside(found):
-    """Return news and days of a ledger in which every state and every mark occurs, or nearly."""
-    bad = [row for row in all_rows(found) if row.severity is not None]
-    items = tuple(
-        Item(
-            name=row.org.label, key=row.org.key, severity=row.severity, at=NOW - timedelta(days=n % 9),
-            state=list(State)[n % 5], before=NOW - timedelta(days=12) if n % 5 == 1 else None,
-        )
-        for n, row in enumerate(bad)
-    )  # fmt: skip
-    again = (Reopened(partition="2024-06-20", well_at=NOW, bad_at=NOW),) * 20
-    days = days_until(found.interval.start.date())
-    shown = {
-        row.org: tuple(
-            Day(seen=Seen.BAD, severity=Severity(n % 4 + 1), share=Fraction(-1 - (n * 37 + m * 11) % 99, 99))
-            if m % 3
-            else Day(seen=Seen((n + m) % 5), severity=Severity.ERROR)
-            for m in range(14)
-        )
-        for n, row in enumerate(bad[:MAX_ROWS])
-    }
-    return {"news": News(since=NOW, items=items, reopened=again, unlisted=3), "trend": Trend(days=days, rows=shown)}
 
 
 LENGTHS = st.integers(0, 500)

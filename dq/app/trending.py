@@ -29,7 +29,7 @@ def news_of(connection: Connection, environment: str, found: Ledger, now: dateti
     Args:
         connection: in a transaction; the run of the ledger is folded into the incidents already.
         environment: e.g. ``prod``.
-        found: the ledger; only its orgs are named.
+        found: the ledger; only its orgs, and those of its levels, are named.
         now: the time of the judgement.
 
     Returns:
@@ -49,7 +49,7 @@ def news_of(connection: Connection, environment: str, found: Ledger, now: dateti
         mine = tuple(one for one in again if one.partition == partition)
         return News(since=since, reopened=mine) if mine else None
     incidents = read_since(connection, of_subject(environment, "reconciliation", name), judged - BACK)
-    listed = {row.org.key: row.org.label for row in all_rows(found)}
+    listed = {row.org.key: row.org.label for level in (found, *found.levels) for row in all_rows(level)}
     headings = {column.name: column.heading for column in found.columns if column.kind == "count"}
 
     def called(incident: Incident) -> str:

@@ -10,6 +10,8 @@ out. *Then* is when people were last told.
     yes       after then  yes, and not longer ago     back
                           than the incidents reach
     no        -           after then, well again      fixed
+    no        -           after then, as somebody     accepted
+                          accepts what it lacks
     no        -           after then, not looked at   dropped
                           any more
     no        -           until then                  nothing
@@ -27,7 +29,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from dq.model.incident import Incident
+from dq.model.incident import ACCEPTED, Incident
 from dq.model.names import first_of
 from dq.model.severity import Severity
 from dq.reports.text import clean
@@ -46,6 +48,7 @@ class State(enum.StrEnum):
     BACK = "back again"
     OPEN = "still open"
     FIXED = "fixed"
+    ACCEPTED = "accepted"
     DROPPED = "no longer checked"
 
     @property
@@ -139,7 +142,7 @@ class News:
         """What changed, for a subject line, e.g. ``"3 new, 1 fixed"``; empty: nothing did, or nothing can be said."""
         if self.since is None:
             return ""
-        states = (State.NEW, State.BACK, State.FIXED)
+        states = (State.NEW, State.BACK, State.FIXED, State.ACCEPTED)
         counts = [f"{count} {state}" for state in states if (count := len(self.of(state)))]
         if self.reopened:
             counts.append(f"{len(self.reopened)} partition{'s' * (len(self.reopened) > 1)} reopened")
@@ -186,7 +189,11 @@ def _item(same: Sequence[Incident], since: datetime | None, name: Callable[[Inci
     lately = [(when, incident) for when, incident in ended if since is not None and when > since]
     if not lately:
         return None
-    state = State.DROPPED if all(incident.ended == "vanished" for _, incident in lately) else State.FIXED
+    state = State.FIXED
+    if all(incident.ended == "vanished" for _, incident in lately):
+        state = State.DROPPED
+    elif any(incident.ended == "recovered" and ACCEPTED in incident.labels for _, incident in lately):
+        state = State.ACCEPTED
     at, worst = max(lately, key=lambda pair: (pair[1].severity, pair[0]))
     return Item(name=name(worst), state=state, severity=worst.severity, at=at)
 

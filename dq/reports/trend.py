@@ -27,8 +27,8 @@ from dq.model.severity import Outcome, Severity
 from dq.reports.text import clean, table
 
 DAYS = 14
-HIGHEST, LOWEST = 16, 2
-"""Pixels of the bar of all records, and of the smallest."""
+HIGHEST, LOWEST = 8, 1
+"""Pixels of the bar of all records, and of the smallest; Outlook for Windows draws no border of more than 8."""
 
 
 class Seen(enum.IntEnum):
