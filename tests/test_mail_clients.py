@@ -72,7 +72,6 @@ WITHOUT = {
     ("css-box-sizing", "style"): "who lacks it reads no media query",
     ("css-color-scheme", "style"): LIGHT,
     ("css-display", "style"): WIDE,
-    ("css-align-items", "style"): "as for flex",
     ("css-display-flex", "style"): "the days of a dataset or org stay a row of the table",
     ("css-display-none", "style"): "headings stay; who lacks it reads no media query",
     ("css-flex-wrap", "style"): "as for flex",
