@@ -158,8 +158,8 @@ def test_provinces_regions_and_the_nation_are_held_against_each_other(connect: C
         by_day[day] = by_day.get(day, 0) + count
     of_nation = {str(row.interval): row.discrepancy for row in nation.rows if row.severity}
     assert {day: {"regions": n, "nation": n} for day, n in by_day.items() if n} == of_nation
-    assert {r.check for r in ledger.results} == set(italy.checks)
-    assert italy.checks == ("regions by region_name", "regions of all", "nation of all")
+    assert {r.check for r in ledger.results} == set(italy.check_names)
+    assert italy.check_names == ("regions by region_name", "regions of all", "nation of all")
     assert ledger.severity is Severity.CRITICAL
     assert ledger_from_json(ledger_to_json(ledger)) == ledger
 

@@ -193,7 +193,7 @@ def _unmeasured(declared: Declared, scan_id: str, why: str) -> list[Result]:
                 severity=declared.error_severity,
                 sentence=f"could not be measured: {why}",
             )
-            for name in declared.checks
+            for name in declared.check_names
         ]
     scan = find_scan(declared, scan_id)
     return [] if scan is None else [unmeasured(check, why) for check in scan.checks]

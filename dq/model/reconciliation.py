@@ -580,7 +580,7 @@ class Reconciliation(Judged):
         return tuple((self.at(level), self._at(level, stage)) for level in self.levels for stage in level.stages)
 
     @property
-    def checks(self) -> tuple[str, ...]:
+    def check_names(self) -> tuple[str, ...]:
         """What is judged, by name: compared stages, known losses of which not any number may be lost, levels."""
         losses = (known.name for known in self.explained if known.is_judged)
         levels = (level.check(stage) for level in self.levels for stage in self.at(level).compared)
