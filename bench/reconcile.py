@@ -1,8 +1,15 @@
-"""What a reconciliation costs: dq against fetching the counts alone, and against subtracting them by hand."""
+"""What a reconciliation costs: dq against fetching the counts alone, and against other ways to compare them.
+
+``DQ_BENCH_ORGS=1000,100000`` chooses how many orgs; with fewer than 100,000 nothing is written to the document.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -12,32 +19,44 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import _peers
 import _shop
 import duckdb
 import psycopg
-from _report import MEASURED, in_turn, publish, rows, server_cpu, table
+from _report import MEASURED, in_turn, publish, ratio, require_equal, rows, seconds, server_cpu, table
 
 import dq
-from dq import Reconciliation, Stage, Table
 from dq.model.ledger import Ledger
 from dq.project import load_project
 from tests.demo.warehouse import build
 from tests.servers import postgres
 
-ROOT = Path(__file__).parents[1]
-ORGS = (1_000, 100_000)
-ROUNDS = {1_000: 9, 100_000: 3}
-DAY = "2026-11-20"
-STAGES = ("collected", "stored", "billed")
-# Three rows per org; the second stage loses some, the third has some twice and does not know every org.
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+SIZES = tuple(map(int, os.environ.get("DQ_BENCH_ORGS", "1000,100000,2000000").split(",")))
+LEAST = 100_000
+ROUNDS = {1_000: 7, 100_000: 5, 2_000_000: 3}
+# The second stage loses some records, the third is equal to it, the last has some twice and does not know every org.
 COLLECTED = """
-    SELECT DATE '2026-11-20' AS day, 1 + i % {orgs} AS org_id, 10 + i % 90 AS msgs FROM range(3 * {orgs}) AS numbers(i)
+    SELECT DATE '2026-11-20' AS day, (1 + i)::BIGINT AS org_id, (10 + i % 90)::INTEGER AS msgs
+    FROM range({orgs}) AS numbers(i) ORDER BY hash(i)
 """
-STORED = "SELECT day::TEXT, org_id, CASE WHEN org_id % 997 = 7 THEN msgs - 5 ELSE msgs END FROM collected"
+LESS = "SELECT day, org_id, CASE WHEN org_id % 997 = 7 THEN msgs - 5 ELSE msgs END::INTEGER AS msgs FROM stage"
 BILLED = """
-    SELECT day, org_id, CASE WHEN org_id % 499 = 3 THEN 2 * msgs ELSE msgs END FROM collected WHERE org_id % 401 <> 1
+    SELECT day, org_id, CASE WHEN org_id % 499 = 3 THEN 2 * msgs ELSE msgs END::INTEGER AS msgs FROM stage
+    WHERE org_id % 2003 <> 1
 """
-COUNTS = "SELECT org_id, sum(msgs) FROM {stage} WHERE day >= '2026-11-20' AND day < '2026-11-21' GROUP BY org_id"
+WAYS = {
+    "counts alone": ("alone", ""),
+    "counts alone, side by side": ("side by side", ""),
+    "dq": ("dq", ""),
+    "dictionaries": ("dictionaries", ""),
+    "polars with connectorx": ("polars", "frames"),
+    "pandas": ("pandas", "frames"),
+    "DuckDB 1.5 with all attached": ("attach", "attach"),
+    "reladiff, one pair": ("reladiff", "reladiff"),
+}
+"""How a way is called in ``peers/ledgers.py``, and the environment that it needs."""
 
 FIRST, LAST = "2020-02-24", "2025-01-08"
 REGIONS = "SELECT region_name, report_date, sum(totale_casi) FROM {stage} GROUP BY 1, 2"
@@ -51,46 +70,89 @@ Answer = dict[tuple[str, ...], dict[str, int]]
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        parts = [*(_orgs(orgs, Path(name)) for orgs in ORGS), _regions(Path(name))]
+        parts = [_orgs(orgs, Path(name)) for orgs in SIZES]
+        if max(SIZES) < LEAST:
+            print("\n\n".join(parts))
+            return
+        parts.append(_regions(Path(name)))
     publish("reconcile", "\n\n".join(parts), ("duckdb", "psycopg", "SQLAlchemy", "sqlglot"))
 
 
 def _orgs(orgs: int, folder: Path) -> str:
-    urls = {
-        "collected": f"duckdb:///{folder}/collected_{orgs}.duckdb",
-        "stored": f"sqlite:///{folder}/stored_{orgs}.sqlite",
-        "billed": postgres().new_database(),
-    }
-    _make(orgs, urls)
-    declared = Reconciliation(
-        "messages",
-        by="org_id",
-        stages=[Stage(stage, Table(stage, stage, partition="day"), measure="sum(msgs)") for stage in STAGES],
-        warning=("0.1%", 1),
-        error=("10%", 20),
-    )
-    counted = _compare(
-        partial(_fetch, {stage: (urls[stage], COUNTS.format(stage=stage)) for stage in STAGES}),
-        partial(dq.reconcile, declared, DAY, project=_shop.PROJECT, datasources=urls),
-        ROUNDS[orgs],
-        server_cpu(_shop.native(urls["billed"])),
-    )
-    return f"{orgs:,} orgs, 3 stages in DuckDB, SQLite and PostgreSQL, {ROUNDS[orgs]} rounds:\n\n{counted}"
+    stages = _make(orgs, folder)
+    file = folder / "stages.json"
+    file.write_text(json.dumps(stages), encoding="utf-8")
+    cpu = server_cpu(stages["billed"][1])
+    spent: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
+    rounds = ROUNDS.get(orgs, 3)
+    for number in range(rounds):
+        answers: dict[str, object] = {}
+        for name, (way, peer) in WAYS.items():
+            if way == "reladiff" and (number or orgs > LEAST):
+                continue  # it takes minutes
+            before = cpu()
+            command = str(_peers.python(peer)), str(HERE / "peers" / "ledgers.py"), way, str(file)
+            cost, answers[name] = _run(folder, *command)
+            spent[name].append(cost | {"cpu": cost["cpu"] + cpu() - before})
+        answers.pop("reladiff, one pair", None)
+        require_equal(answers)
+    floor = spent["counts alone"]
+    lines = [
+        (
+            name,
+            seconds([one["wall"] for one in own]),
+            seconds([one["cpu"] for one in own]),
+            f"{statistics.median(one['peak'] for one in own):.0f}",
+            *(ratio([one[what] for one in own], [one[what] for one in floor[: len(own)]]) for what in ("wall", "cpu")),
+        )
+        for name, own in spent.items()
+        if own
+    ]
+    head = ("contender", "wall s", "CPU s", "peak MB", "wall ratio", "CPU ratio")
+    title = f"{orgs:,} orgs, 4 stages in 2 DuckDB, SQLite and PostgreSQL, whole processes, {rounds} rounds"
+    return f"{title}:\n\n{table(head, lines)}"
 
 
-def _make(orgs: int, urls: Mapping[str, str]) -> None:
-    with duckdb.connect(urls["collected"].removeprefix("duckdb:///")) as lake:
-        lake.execute(f"CREATE TABLE collected AS {COLLECTED.format(orgs=orgs)}")
-        stored, billed = (lake.execute(sql).fetchall() for sql in (STORED, BILLED))
-    with sqlite3.connect(urls["stored"].removeprefix("sqlite:///")) as archive:
-        archive.execute("CREATE TABLE stored (day TEXT, org_id INTEGER, msgs INTEGER)")
-        archive.executemany("INSERT INTO stored VALUES (?, ?, ?)", stored)
-    archive.close()
-    with psycopg.connect(_shop.native(urls["billed"])) as server, server.cursor() as cursor:
-        cursor.execute("CREATE TABLE billed (day DATE, org_id INTEGER, msgs BIGINT)")
-        with cursor.copy("COPY billed FROM STDIN") as copy:
-            for row in billed:
-                copy.write_row(row)
+def _run(folder: Path, *command: str) -> tuple[dict[str, float], object]:
+    """Return what a process costs, and what it printed."""
+    output, errors = folder / "output", folder / "errors"
+    launch = [sys.executable, str(HERE / "_launch.py"), str(output), str(errors), "1800", *command]
+    done = subprocess.run(launch, check=True, capture_output=True, text=True)
+    cost: dict[str, float] = json.loads(done.stdout)
+    if cost.pop("code"):
+        sys.exit(f"{command} ended with an error:\n{errors.read_text('utf-8')[-2000:]}")
+    return cost, json.loads(output.read_text("utf-8"))
+
+
+def _make(orgs: int, folder: Path) -> dict[str, tuple[str, str]]:
+    """Make the four databases; return the engine of each and how its driver reaches it."""
+    target = _shop.native(postgres().new_database())
+    files = {name: str(folder / f"{name}_{orgs}") for name in ("collected", "stored", "loaded")}
+    csv = folder / "stage.csv"
+    with duckdb.connect() as lake:
+        for name, sql in (("collected", COLLECTED.format(orgs=orgs)), ("loaded", LESS)):
+            # What a DuckDB of the last years can read.
+            lake.execute(f"ATTACH '{files[name]}' AS {name} (STORAGE_VERSION 'v1.0.0')")
+            lake.execute(f"CREATE TABLE {name}.stage AS {sql}")
+            lake.execute(f"USE {name}")
+        stored = lake.execute("SELECT day::TEXT, org_id, msgs FROM loaded.stage")
+        with sqlite3.connect(files["stored"]) as archive:
+            archive.execute("CREATE TABLE stage (day TEXT, org_id INTEGER, msgs INTEGER)")
+            while some := stored.fetchmany(100_000):
+                archive.executemany("INSERT INTO stage VALUES (?, ?, ?)", some)
+        archive.close()
+        lake.execute(f"COPY ({BILLED}) TO '{csv}' (HEADER FALSE)")
+    with psycopg.connect(target, autocommit=True) as server, server.cursor() as cursor:
+        cursor.execute("CREATE TABLE stage (day DATE, org_id BIGINT, msgs INTEGER)")
+        with cursor.copy("COPY stage FROM STDIN (FORMAT csv)") as copy, csv.open("rb") as data:
+            while part := data.read(1 << 20):
+                copy.write(part)
+        cursor.execute("VACUUM (ANALYZE)")
+    csv.unlink()
+    return {
+        "collected": ("duckdb", files["collected"]), "stored": ("sqlite", files["stored"]),
+        "loaded": ("duckdb", files["loaded"]), "billed": ("postgres", target),
+    }  # fmt: skip
 
 
 def _regions(folder: Path) -> str:

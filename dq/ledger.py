@@ -33,28 +33,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
+from datetime import timedelta
 from fractions import Fraction
+from functools import cache
+from itertools import combinations, pairwise, product
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
 from dq.acceptance import Accepted, words
 from dq.checks.confidence import lower_bound
 from dq.checks.judge import name_worst
 from dq.context import Context, expected_groups
+from dq.counting import Counted, count_stage, number, read, read_number
 from dq.datasource import Datasource
 from dq.hops import Loss, gaps, settled
-from dq.masking import Masks, masked, told_error
 from dq.model.acceptance import Acceptance
 from dq.model.errors import DqError, MeasureError
 from dq.model.group import By, Group
 from dq.model.interval import Interval
-from dq.model.ledger import Column, Count, KnownLoss, Ledger, LedgerRow
+from dq.model.ledger import Column, Count, KnownLoss, Ledger, LedgerRow, Rest
 from dq.model.reconciliation import ALL, Allowance, Explained, Ladder, Reconciliation, Stage, Total
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
 from dq.model.table import Table
-from dq.orgs import names_of_orgs
+from dq.runs import Odd, Org, Same, key_of, merge, run_of_counts, values_of
 from dq.sql.names import date_of
 
 STAGES_AT_ONCE = 8
@@ -63,18 +65,13 @@ STAGES_AT_ONCE = 8
 _COUNTS = re.compile(r"\s*count\s*\(", re.IGNORECASE)
 """What counts records, of which a share can be drawn."""
 
-_Org = tuple[str | None, ...]
-_Key = tuple[Interval, _Org]
+_NOTHING = Fraction(0)
+_WHOLE = re.compile(rb"\t(-?[0-9]+)\n")
+
+MOST_ROWS = 50_000
+"""With more orgs than that (times days), a ledger holds those only of which something is to be said."""
+
 _Connect = Callable[[str], Datasource]
-
-
-@frozen
-class _Counted:
-    counts: dict[_Key, Count] = field(factory=dict)
-    null_sums: frozenset[_Key] = frozenset()
-    sample: str = ""
-    error: str | None = None
-    inexact: bool = False
 
 
 def reconcile(
@@ -85,6 +82,7 @@ def reconcile(
     still_bad: tuple[tuple[Interval, str], ...] = (),
     keep: Collection[Group] = (),
     acceptances: Collection[Acceptance] = (),
+    most_rows: int | None = MOST_ROWS,
 ) -> Ledger:
     """Return the judged ledger of ``declared`` for the interval of ``context``.
 
@@ -99,15 +97,16 @@ def reconcile(
         keep: orgs of which something is open: they have a Result also where they are too small to be judged.
         acceptances: what is accepted of this reconciliation; the orgs of those that hold have a Result where they are
             well, too.
+        most_rows: with more rows, the ledger holds those only of which something is to be said; None: always all.
     """
     accepted = Accepted.of(acceptances, context.now)
     by_day = context.by_day
     with ThreadPoolExecutor(STAGES_AT_ONCE) as pool:
         counting = [
-            pool.submit(_count, declared, stage, sample, connect, context) for stage, sample in declared.counted
+            pool.submit(count_stage, declared, stage, sample, connect, context) for stage, sample in declared.counted
         ]
         at_levels = {
-            stage.name: pool.submit(_count, here, stage, None, connect, context)
+            stage.name: pool.submit(count_stage, here, stage, None, connect, context)
             for here, stage in declared.counted_at_levels
         }
         totalling = [
@@ -118,17 +117,21 @@ def reconcile(
         of_levels = {name: future.result() for name, future in at_levels.items()}
     stages = dict(zip((s.name for s in declared.stages), counted, strict=False))
     losses = dict(zip((k.name for k in declared.explained if k.counted), counted[len(declared.stages) :], strict=True))
-    rows = tuple(_rows(declared, stages, losses, accepted))
-    lost = {name: KnownLoss(name=name, count=_sum_of(c)[0] or 0, sample=c.sample) for name, c in losses.items()}
-    expected = _expected(declared, connect, context)
+    try:
+        expected = _expected(declared, connect, context)
+        found = _Found.of(declared, stages, losses, expected, context, keep, accepted, most_rows)
+        at_all = {**found.stages, **of_levels}
+        levels = tuple(_levels(declared, at_all, found.losses, expected, context, environment, accepted, most_rows))
+    finally:
+        for one in (*counted, *of_levels.values()):
+            one.close()
     results = (
-        *_judge(declared, stages, losses, rows, expected, None if by_day else context.interval, keep, accepted),
-        *_judge_losses(declared, stages, losses, lost),
+        *_judge(declared, found, expected, None if by_day else context.interval, keep, accepted),
+        *_judge_losses(declared, found),
     )
-    levels = tuple(_levels(declared, stages | of_levels, losses, expected, context, environment, accepted))
     results = (*results, *(result for level in levels for result in level.results))
     totals = tuple(
-        (total.name, *(_sum_of(stages[total.sum_of]) if total.sum_of is not None else next(queried)))
+        (total.name, *(found.sum_of(total.sum_of) if total.sum_of is not None else next(queried)))
         for total in declared.totals
     )
     return Ledger(
@@ -137,41 +140,46 @@ def reconcile(
         environment=environment,
         interval=context.interval,
         columns=tuple(_columns(declared)),
-        rows=tuple(sorted(rows, key=_worst_first)),
+        rows=tuple(sorted(found.rows, key=_worst_first)),
         totals=totals,
         results=results,
         severity=max((r.severity for r in results if r.severity is not None), default=None),
         still_bad=still_bad,
-        losses=tuple(known for known in lost.values() if known.count),
+        losses=tuple(known for known in found.lost.values() if known.count),
         levels=levels,
+        rest=found.rest,
     )
 
 
 def _levels(
     declared: Reconciliation,
-    stages: Mapping[str, _Counted],
-    losses: Mapping[str, _Counted],
+    stages: Mapping[str, Counted],
+    losses: Mapping[str, Counted],
     expected: tuple[Group, ...] | str,
     context: Context,
     environment: str,
     accepted: Accepted,
+    most_rows: int | None,
 ) -> Iterator[Ledger]:
     """Yield what the counts come to at each coarser level."""
     columns = dict.fromkeys(stages, declared.by.columns)
     columns |= {stage.name: level.by for level in declared.levels for stage in level.stages}
     for level in declared.levels:
         here = declared.at(level)
-        added = {s.name: _added_up(stages[s.name], columns[s.name], level.by) for s in here.stages}
-        lost = {name: _added_up(counted, declared.by.columns, level.by) for name, counted in losses.items()}
+        added = {s.name: _added_up(stages[s.name], columns[s.name], level.by, context) for s in here.stages}
+        lost = {name: _added_up(counted, declared.by.columns, level.by, context) for name, counted in losses.items()}
         wanted = expected
         if not isinstance(expected, str):
             parts = dict.fromkeys(_part(org.values, org.columns, level.by) for org in expected)
             wanted = tuple(here.by.group(org) for org in parts)
         names = {stage.name: level.check(stage) for stage in here.stages}
         known = accepted.at(names)
-        rows = tuple(_rows(here, added, lost, known))
+        found = _Found.of(here, added, lost, wanted, context, (), known, most_rows)
+        for one in (*added.values(), *lost.values()):
+            if one not in (*stages.values(), *losses.values()):
+                one.close()
         single = None if context.by_day else context.interval
-        judged = _judge(here, added, lost, rows, wanted, single, (), known)
+        judged = _judge(here, found, wanted, single, (), known)
         results = [evolve(result, check=names[result.check]) for result in judged]
         yield Ledger(
             reconciliation=declared.name,
@@ -179,75 +187,29 @@ def _levels(
             environment=environment,
             interval=context.interval,
             columns=tuple(_columns(here)),
-            rows=tuple(sorted(rows, key=_worst_first)),
+            rows=tuple(sorted(found.rows, key=_worst_first)),
             totals=(),
             results=tuple(results),
             severity=max((r.severity for r in results if r.severity is not None), default=None),
+            rest=found.rest,
         )
 
 
-def _part(org: _Org, columns: Sequence[str], wanted: Sequence[str]) -> _Org:
+def _part(org: Org, columns: Sequence[str], wanted: Sequence[str]) -> Org:
     """Return the values that an org has of some of its columns; of none: that all are meant."""
     return tuple(org[columns.index(name)] for name in wanted) or (ALL,)
 
 
-def _added_up(counted: _Counted, columns: Sequence[str], wanted: Sequence[str]) -> _Counted:
+def _added_up(counted: Counted, columns: Sequence[str], wanted: Sequence[str], context: Context) -> Counted:
     """Return the counts of the orgs that have the same values in the wanted columns."""
-    if tuple(columns) == tuple(wanted):
+    if counted.run is None or tuple(columns) == tuple(wanted):
         return counted
-    counts: dict[_Key, Count] = {}
-    for (interval, org), count in counted.counts.items():
-        key = (interval, _part(org, columns, wanted))
+    day = int(context.by_day)
+    counts: dict[Org, Count] = {}
+    for values, count in read(counted.run):
+        key = (*values[:day], *_part(values[day:], columns, wanted))
         counts[key] = counts.get(key, 0) + count
-    return _Counted(counts, error=counted.error, inexact=counted.inexact)
-
-
-def _count(declared: Reconciliation, stage: Stage, sample: str | None, connect: _Connect, context: Context) -> _Counted:
-    by, by_day = declared.by_of(stage), context.by_day
-    columns = by.columns if stage.org is None else ()
-    samples: list[tuple[Count, str]] = []
-    try:
-        datasource = connect(stage.table.datasource)
-        compiler = context.compiler(datasource.dialect, stage.table, columns)
-        rows = datasource.fetch(compiler.count_by(stage.measure, stage.where, by_day=by_day, sample=sample))
-        counts: dict[_Key, Count] = {}
-        null_sums: set[_Key] = set()
-        called = names_of_orgs(declared, stage, datasource, compiler)
-        for row in rows:
-            org = called(row[: len(columns)] if stage.org is None else (stage.org,))
-            day = Interval.of_day(date_of(row[len(columns)])) if by_day else context.interval
-            key = (day, org)
-            if key in counts and not stage.adds_up:
-                name = Group(by.columns, org).label
-                raise MeasureError(f"several orgs are called {name}, and their {stage.measure} cannot be added up")
-            if row[-1] is None:
-                # A total over no rows gives one row with NULL; NULL for an org that has rows is worth a note.
-                if columns or by_day:
-                    null_sums.add(key)
-                    counts.setdefault(key, 0)
-                continue
-            if not columns and not by_day and _number(row[-1]) == 0:
-                continue
-            counts[key] = counts.get(key, 0) + _number(row[-1])
-            if sample is not None and row[-2] is not None:
-                how = Masks.of(stage.table.tags, context.masking).how(sample)
-                samples.append((counts[key], told_error(str(masked(row[-2], how)))))
-    except DqError as error:
-        return _Counted(error=str(error))
-    except ValueError as error:
-        return _Counted(error=f"stage {stage.name!r}: {error}")
-    inexact = any(isinstance(row[-1], float) for row in rows)
-    return _Counted(counts, frozenset(null_sums), max(samples, default=(0, ""))[1], inexact=inexact)
-
-
-def _number(value: object) -> Count:
-    try:
-        exact = Decimal(str(value))
-    except ArithmeticError:
-        raise MeasureError(f"the count is {value!r}, which is not a number") from None
-    if not exact.is_finite():
-        raise MeasureError(f"the count is {value}, which is not a finite number")
-    return int(exact) if exact == exact.to_integral_value() else exact
+    return Counted(run_of_counts({key: str(count) for key, count in counts.items()}), inexact=counted.inexact)
 
 
 def _total(total: Total, connect: _Connect, context: Context) -> tuple[Count | None, str]:
@@ -262,13 +224,9 @@ def _total(total: Total, connect: _Connect, context: Context) -> tuple[Count | N
         )
         if len(rows) != 1 or len(rows[0]) != 1:
             return None, f"its query returns {len(rows)} rows instead of one number"
-        return (None, "there is no value") if rows[0][0] is None else (_number(rows[0][0]), "")
+        return (None, "there is no value") if rows[0][0] is None else (number(rows[0][0]), "")
     except DqError as error:
         return None, str(error)
-
-
-def _sum_of(counted: _Counted) -> tuple[Count | None, str]:
-    return (None, counted.error) if counted.error is not None else (sum(counted.counts.values()), "")
 
 
 def _expected(declared: Reconciliation, connect: _Connect, context: Context) -> tuple[Group, ...] | str:
@@ -284,25 +242,428 @@ def _expected(declared: Reconciliation, connect: _Connect, context: Context) -> 
         return str(error)
 
 
-def _rows(
-    declared: Reconciliation, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted], accepted: Accepted
-) -> Iterator[LedgerRow]:
-    allows, measured = _Allows.of(declared), tuple(_measured(declared, stages, losses))
-    ways = {
-        stage.name: [s for s in declared.way_to(stage) if stages[s.name].error is None] for stage in declared.compared
-    }
-    counted_losses = [k for k in declared.explained if all(c.error is None for _, c in _stands_on(k, stages, losses))]
-    inexact = {name for name, counted in stages.items() if counted.inexact}
-    for key in dict.fromkeys(key for counted in (*stages.values(), *losses.values()) for key in counted.counts):
-        interval, values = key
+@frozen(kw_only=True)
+class _Found:
+    """What the merged counts hold.
+
+    Attributes:
+        stages, losses: what was counted, by name.
+        sums: of all orgs together, by the name of a stage or loss that was counted.
+        rows: those of which something is to be said, or all.
+        rest: the others; None: there are no others.
+        few: compared stage to how many of the others differ there and are too small to be judged.
+        sizes: compared stage to the records that are missing or too many there, of the others.
+        seen: the values of the expected orgs that some stage has.
+    """
+
+    stages: Mapping[str, Counted]
+    losses: Mapping[str, Counted]
+    sums: Mapping[str, Count]
+    rows: Sequence[LedgerRow]
+    rest: Rest | None
+    few: Mapping[str, int]
+    sizes: Mapping[str, Count]
+    seen: Collection[Org]
+
+    @classmethod
+    def of(
+        cls,
+        declared: Reconciliation,
+        stages: Mapping[str, Counted],
+        losses: Mapping[str, Counted],
+        expected: tuple[Group, ...] | str,
+        context: Context,
+        keep: Collection[Group],
+        accepted: Accepted,
+        most_rows: int | None,
+    ) -> _Found:
+        """Return what is found where the numbers of all stages are merged; a stage that has none at all is broken."""
+        while True:
+            merging = _Merging(declared, stages, losses, expected, context, keep, accepted, most_rows)
+            try:
+                return merging.found()
+            except _UnreadError as error:
+                broken = {error.name: Counted(error=str(error))}
+                stages = {**stages, **{name: one for name, one in broken.items() if name in stages}}
+                losses = {**losses, **{name: one for name, one in broken.items() if name in losses}}
+
+    def sum_of(self, name: str) -> tuple[Count | None, str]:
+        """Return the sum of a stage or a loss over all orgs; None and why where it could not be counted."""
+        counted = self.stages.get(name) or self.losses[name]
+        return (None, counted.error) if counted.error is not None else (self.sums[name], "")
+
+    @property
+    def lost(self) -> dict[str, KnownLoss]:
+        """What is lost in a known way, by name."""
+        return {
+            name: KnownLoss(name=name, count=self.sum_of(name)[0] or 0, sample=counted.sample)
+            for name, counted in self.losses.items()
+        }
+
+    @property
+    def size(self) -> int:
+        """How many rows there are."""
+        return len(self.rows) + (0 if self.rest is None else self.rest.rows)
+
+
+class _UnreadError(Exception):
+    """What was counted somewhere is no number."""
+
+    def __init__(self, name: str, error: MeasureError) -> None:
+        super().__init__(str(error))
+        self.name = name
+
+
+class _Merging:
+    """Merges the runs of all stages and losses: of what is well it keeps sums, of the rest rows.
+
+    As long as there are few rows, what is well is kept too, as text; it becomes rows in the end if it still is.
+    """
+
+    def __init__(
+        self,
+        declared: Reconciliation,
+        stages: Mapping[str, Counted],
+        losses: Mapping[str, Counted],
+        expected: tuple[Group, ...] | str,
+        context: Context,
+        keep: Collection[Group],
+        accepted: Accepted,
+        most_rows: int | None,
+    ) -> None:
+        self.stages, self.losses, self.context, self.most_rows = stages, losses, context, most_rows
+        self.by_day = context.by_day
+        declared_of = (*declared.by.owners, *declared.to_orgs)  # they have mails of their own, with what is well, too
+        self.keep = {
+            *keep,
+            *(Group(declared.by.columns, values) for _, values in accepted.by_place),
+            *map(declared.by.key, declared_of),
+        }
+        self.making = _Rows(declared, stages, losses, accepted)
+        self.runs = {name: one.run for name, one in (*stages.items(), *losses.items()) if one.run is not None}
+        self.alike = [n for n, name in enumerate(self.runs) if name in stages and not stages[name].is_empty]
+        # a stage without orgs: nothing is equal to it
+        self.is_whole = len(self.alike) == len(self.making.counted)
+        self.plain = _Plain.of(declared, self.making, list(self.runs))
+        self.days = cache(lambda day: Interval.of_day(date_of(day)))
+        noted = (org for name in declared.notes for org in _called(name, declared.by))
+        known = {*self.keep, *declared.ladders_of_orgs, *noted}
+        self.apart = {key for group in known for key in self._keys(group)}
+        known_orgs = () if isinstance(expected, str) else expected
+        self.wanted = {key_of(group.values): group.values for group in known_orgs}
+        self.waiting = dict(self.wanted)
+        self.sums: dict[str, Count] = dict.fromkeys(self.runs, 0)
+        self.rows: list[LedgerRow] = []
+        self.well: list[LedgerRow | Odd | Same] = []
+        self.rest = _Sums(self.making)
+        self.size = 0
+
+    def found(self) -> _Found:
+        """Return what there is."""
+        for one in merge(tuple(self.runs.values()), self.alike, self.apart):
+            if isinstance(one, Odd):
+                self._add(one)
+            elif not (self.is_whole and self._add_same(one)):
+                for odd in self._single(one):
+                    self._add(odd)
+            if self.most_rows is not None and self.size > self.most_rows:
+                self.well.clear()
+        rest: Rest | None = None
+        if self.most_rows is None or self.size <= self.most_rows:
+            self.rows += self._listed()
+            self.rest = _Sums(self.making)
+        else:
+            rest = self.rest.rest(by_day=self.by_day)
+        return _Found(
+            stages=self.stages, losses=self.losses, sums=self.sums, rows=self.rows, rest=rest, few=self.rest.few,
+            sizes=self.rest.sizes, seen={values for key, values in self.wanted.items() if key not in self.waiting},
+        )  # fmt: skip
+
+    def _add(self, odd: Odd) -> None:
+        self.size += 1
+        self._see(odd.key)
+        counts = self.plain.counts(odd) if odd.key not in self.apart else None
+        if counts is not None:
+            for name, count in zip(self.runs, counts, strict=True):
+                self.sums[name] += count or 0
+            self.rest.add(counts)
+            self.well.append(odd)
+            return
+        row, numbers = self._row(odd)
+        for name, number_ in numbers.items():
+            self.sums[name] += number_ or 0
+        if row.severity is not None or row.org in self.keep or self.making.says_something(row):
+            self.rows.append(row)
+        else:
+            self.rest.add_row(row)
+            self.well.append(row)
+
+    def _add_same(self, same: Same) -> bool:
+        """Add orgs whose numbers are equal everywhere; return whether their numbers could be read."""
+        numbers = _WHOLE.findall(same.lines)
+        if len(numbers) != same.lines.count(b"\n"):
+            return False
+        total = sum(map(int, numbers))
+        self.size += len(numbers)
+        for n, name in enumerate(self.runs):
+            if n in self.alike:
+                self.sums[name] += total
+        self.rest.add_same(len(numbers), total)
+        self.well.append(same)
+        if self.waiting:
+            for odd in self._single(same):
+                self._see(odd.key)
+        return True
+
+    def _see(self, key: bytes) -> None:
+        if self.waiting:
+            self.waiting.pop(key.partition(b"\t")[2] if self.by_day else key, None)
+
+    def _single(self, same: Same) -> Iterator[Odd]:
+        for line in same.lines.split(b"\n")[:-1]:
+            key, number_ = line.rsplit(b"\t", 1)
+            yield Odd(key, tuple(number_ if n in self.alike else None for n in range(len(self.runs))))
+
+    def _listed(self) -> Iterator[LedgerRow]:
+        for one in self.well:
+            if isinstance(one, LedgerRow):
+                yield one
+                continue
+            for odd in self._single(one) if isinstance(one, Same) else (one,):
+                counts = self.plain.counts(odd) if self.is_whole else None
+                if counts is None:
+                    yield self._row(odd)[0]
+                else:
+                    yield self.making.plain_row(*self._place(odd.key), counts)
+
+    def _row(self, odd: Odd) -> tuple[LedgerRow, dict[str, Count | None]]:
+        numbers: dict[str, Count | None] = {}
+        null_sums: set[str] = set()
+        for name, text in zip(self.runs, odd.numbers, strict=True):
+            try:
+                numbers[name], of_null = (None, False) if text is None else read_number(text)
+            except MeasureError as error:
+                raise _UnreadError(name, error) from None
+            if of_null:
+                null_sums.add(name)
+        return self.making.row(*self._place(odd.key), numbers, null_sums), numbers
+
+    def _place(self, key: bytes) -> tuple[Interval, Org]:
+        values = values_of(key)
+        return (self.days(str(values[0])), values[1:]) if self.by_day else (self.context.interval, values)
+
+    def _keys(self, group: Group) -> Iterator[bytes]:
+        """Yield the keys that an org has in the runs: where days are compared, one for each."""
+        if not self.by_day:
+            yield key_of(group.values)
+            return
+        day, end = self.context.interval.start.date(), self.context.interval.end
+        while Interval.of_day(day).start < end:
+            yield key_of((day.isoformat(), *group.values))
+            day += timedelta(days=1)
+
+
+def _called(label: str, by: By) -> Iterator[Group]:
+    """Yield the orgs that people read as ``label``."""
+    words = label.split(" / ")
+    for cuts in combinations(range(1, len(words)), len(by.columns) - 1):
+        parts = [" / ".join(words[a:b]) for a, b in pairwise((0, *cuts, len(words)))]
+        for values in product(*([part, None, ""] for part in parts)):
+            group = by.group(values)
+            if group.label == label:
+                yield group
+
+
+@frozen
+class _Plain:
+    """Tells which orgs are well and have nothing to be said, from whole numbers alone.
+
+    Attributes:
+        stages: how many of the runs are stages; the others are losses.
+        absent: the numbers of the stages that have no org at all.
+        limits: number of a measured stage, or None where it has no org, and what is allowed there.
+        pairs: the numbers of the stages of each derived loss.
+        baseline: its number; None: it was not counted.
+        exact: whether numbers that are not equal differ.
+    """
+
+    stages: int
+    absent: frozenset[int]
+    limits: tuple[tuple[int, Callable[[int, int], bool] | None], ...]
+    pairs: tuple[tuple[int, int], ...]
+    baseline: int | None
+    exact: bool
+
+    @classmethod
+    def of(cls, declared: Reconciliation, making: _Rows, runs: list[str]) -> _Plain:
+        stages = making.stages
+        limits: list[tuple[int, Callable[[int, int], bool] | None]] = []
+        for stage in making.measured:
+            allowed = making.allows.stages[stage.name][0][1]
+            # Where nothing can be spared, an org is as well at a stage without orgs as one that has enough there.
+            unjudged = stages[stage.name].is_empty and declared.confidence is None and not declared.by.min_rows
+            limits.append((runs.index(stage.name), None if unjudged else _within(allowed)))
+        pairs = [known.derived for known in making.explained if known.derived is not None]
+        return cls(
+            sum(name in stages for name in runs),
+            frozenset(n for n, name in enumerate(runs) if name in stages and stages[name].is_empty),
+            tuple(limits),
+            tuple((runs.index(one), runs.index(other)) for one, other in pairs),
+            runs.index(declared.baseline.name) if declared.baseline.name in runs else None,
+            not making.inexact,
+        )
+
+    def counts(self, odd: Odd) -> list[int | None] | None:
+        """Return the numbers of an org that is well; None: it has to be looked at."""
+        if not self.exact:
+            return None
+        try:
+            counts = [None if text is None else int(text) for text in odd.numbers]
+        except ValueError:
+            return None
+        for n, count in enumerate(counts):
+            if count if n >= self.stages else count is None and n not in self.absent:
+                return None
+        if self.baseline is None:
+            return counts
+        baseline = counts[self.baseline] or 0
+        for n, is_within in self.limits:
+            missing = baseline - (counts[n] or 0)
+            if missing and (not baseline or (is_within is not None and not is_within(abs(missing), abs(baseline)))):
+                return None
+        return None if any((counts[one] or 0) != (counts[other] or 0) for one, other in self.pairs) else counts
+
+
+def _within(allowed: Allowance) -> Callable[[int, int], bool]:
+    """Return what tells of whole numbers whether an allowance is not exceeded, faster than with fractions."""
+    count, share = allowed.count, allowed.share
+    most = -1 if count is None else int(count.limit)
+    above, below = (-1, 1) if share is None else share.limit.as_integer_ratio()
+    return lambda size, whole: size <= most or size * below <= above * whole
+
+
+class _Sums:
+    """Sums of orgs that are well."""
+
+    def __init__(self, making: _Rows) -> None:
+        self.making = making
+        self.same = self.total = self.rows = self.differing = 0
+        self.counts: dict[str, Count | None] = dict.fromkeys(making.stages)
+        self.explained: dict[str, Count] = {known.name: 0 for known in making.explained}
+        self.discrepancy: dict[str, Count] = {stage.name: 0 for stage in making.measured}
+        self.sizes: dict[str, Count] = dict(self.discrepancy)
+        self.few: dict[str, int] = dict.fromkeys(self.discrepancy, 0)
+
+    def add_same(self, orgs: int, total: int) -> None:
+        """Add orgs that have the same numbers at all stages."""
+        self.same += orgs
+        self.total += total
+
+    def add(self, counts: Sequence[int | None]) -> None:
+        """Add an org of which nothing is explained, by the numbers of the runs."""
+        there = dict(zip(self.making.counted, counts, strict=False))
+        baseline = there.get(self.making.baseline) or 0
+        self._add(there, {name: baseline - (there[name] or 0) for name in self.discrepancy})
+
+    def add_row(self, row: LedgerRow) -> None:
+        """Add an org."""
+        for name, count in row.explained.items():
+            self.explained[name] += count
+        self._add(row.counts, row.discrepancy)
+
+    def _add(self, counts: Mapping[str, Count | None], discrepancy: Mapping[str, Count]) -> None:
+        self.rows += 1
+        self.differing += any(discrepancy.values())
+        for name, count in counts.items():
+            if count is not None:
+                self.counts[name] = (self.counts[name] or 0) + count
+        baseline = counts.get(self.making.baseline) or 0
+        for name, missing in discrepancy.items():
+            if missing:
+                self.discrepancy[name] += missing
+                self.sizes[name] += _size(missing)
+                self.few[name] += self.making.allows.is_small(baseline, counts[name] or 0)
+
+    def rest(self, *, by_day: bool) -> Rest:
+        """Return the sums."""
+        counted = [name for name, one in self.making.stages.items() if self.same and one.error is None]
+        sums = {name: (self.counts[name] or 0) + self.total for name in counted}
+        return Rest(
+            rows=self.rows + self.same, differing=self.differing, by_day=by_day, counts={**self.counts, **sums},
+            explained=self.explained, discrepancy=self.discrepancy,
+        )  # fmt: skip
+
+
+class _Rows:
+    """Makes rows of the ledger."""
+
+    def __init__(
+        self,
+        declared: Reconciliation,
+        stages: Mapping[str, Counted],
+        losses: Mapping[str, Counted],
+        accepted: Accepted,
+    ) -> None:
+        self.accepted = accepted
+        self.declared, self.stages, self.baseline = declared, stages, declared.baseline.name
+        self.allows, self.measured = _Allows.of(declared), tuple(_measured(declared, stages, losses))
+        self.counted = [name for name, one in stages.items() if one.error is None]
+        self.nowhere: dict[str, Count | None] = dict.fromkeys(stages)
+        self.inexact = {name for name, one in stages.items() if one.inexact}
+        self.ways = {
+            stage.name: [s for s in declared.way_to(stage) if stages[s.name].error is None]
+            for stage in declared.compared
+        }
+        self.explained = [
+            k for k in declared.explained if all(c.error is None for _, c in _stands_on(k, stages, losses))
+        ]
+        self.usual = {f"absent at {s.heading}" for s in declared.stages if stages[s.name].is_empty}
+
+    def says_something(self, row: LedgerRow) -> bool:
+        """Return whether a remark is on the org, and not on a stage that has no org at all."""
+        return not self.usual.issuperset(row.notes)
+
+    def plain_row(self, interval: Interval, values: Org, counts: Sequence[int | None]) -> LedgerRow:
+        """Return what :meth:`row` does of an org that is well, and has all that is counted, where nothing is explained.
+
+        Args:
+            interval: the partition.
+            values: of the org columns.
+            counts: of the stages that were counted.
+        """
+        there = dict(zip(self.counted, counts, strict=False))
+        baseline = there.get(self.baseline) or 0
+        missing = {stage.name: baseline - (there[stage.name] or 0) for stage in self.measured}
+        return LedgerRow(
+            interval=interval,
+            org=Group(self.declared.by.columns, values),
+            counts={**self.nowhere, **there},
+            explained={known.name: 0 for known in self.explained},
+            discrepancy={**missing},
+            share={name: Fraction(n, baseline) if n else _NOTHING for name, n in missing.items()},
+            severity=None,
+        )
+
+    def row(
+        self, interval: Interval, values: Org, numbers: Mapping[str, Count | None], null_sums: Collection[str]
+    ) -> LedgerRow:
+        """Return the row of an org.
+
+        Args:
+            interval: the partition.
+            values: of the org columns.
+            numbers: by the name of a stage or a counted loss.
+            null_sums: where some of them are NULL.
+        """
+        declared, stages, accepted = self.declared, self.stages, self.accepted
         org = Group(declared.by.columns, values)
-        counts = settled({name: counted.counts.get(key) for name, counted in stages.items()}, inexact)
+        counts = settled({name: numbers.get(name) for name in stages}, self.inexact)
         explained: dict[str, Count] = {}
-        for known in counted_losses:
+        for known in self.explained:
             if known.derived is not None:
                 explained[known.name] = (counts[known.derived[0]] or 0) - (counts[known.derived[1]] or 0)
             else:
-                explained[known.name] = losses[known.name].counts.get(key, 0)
+                explained[known.name] = numbers.get(known.name) or 0
         baseline = counts[declared.baseline.name] or 0
         discrepancy: dict[str, Count] = {}
         share: dict[str, Fraction | None] = {}
@@ -310,7 +671,7 @@ def _rows(
         spared: list[str] = []
         where: list[str] = []
         is_accepted = False
-        for stage in measured:
+        for stage in self.measured:
             missing = (
                 baseline
                 - (counts[stage.name] or 0)
@@ -321,28 +682,28 @@ def _rows(
                 Fraction(missing) / Fraction(baseline) if baseline else Fraction(0) if not missing else None
             )
             there = counts[stage.name] or 0
-            broken = allows.broken(stage, org, missing, baseline, there)
-            if not stages[stage.name].counts:
+            broken = self.allows.broken(stage, org, missing, baseline, there)
+            if stages[stage.name].is_empty:
                 broken = None  # there is nothing to compare, which is told of the whole
             elif broken is not None and accepted.admits(stage.name, org, interval, missing, baseline) is not None:
                 broken, is_accepted = None, True
             if broken is not None:
                 severity = max(severity or broken[0], broken[0])
-                where += _where(declared, stage, ways[stage.name], counts, explained)
-            spared += allows.spares(stage, org, missing, baseline, there)
-            if accepted.by_place and stages[stage.name].counts:
+                where += _where(declared, stage, self.ways[stage.name], counts, explained)
+            spared += self.allows.spares(stage, org, missing, baseline, there)
+            if accepted.by_place and not stages[stage.name].is_empty:
                 spared += accepted.notes(stage.name, org, interval, missing, baseline, _at(declared, stage))
         notes = [
             f"absent at {stage.heading}"
             for stage in declared.stages
             if counts[stage.name] is None and not stages[stage.name].error
         ]
-        notes += [f"sum is NULL at {stage.heading}" for stage in declared.stages if key in stages[stage.name].null_sums]
+        notes += [f"sum is NULL at {stage.heading}" for stage in declared.stages if stage.name in null_sums]
         if not baseline and any(discrepancy.values()):
             notes.append(f"{declared.baseline.heading} is zero")
         notes += dict.fromkeys((*where, *spared))
         notes += [note for name, note in declared.notes.items() if name == org.label]
-        yield LedgerRow(
+        return LedgerRow(
             interval=interval,
             org=org,
             counts=counts,
@@ -382,8 +743,8 @@ def _explains(known: Explained, stage: Stage) -> bool:
 
 
 def _stands_on(
-    known: Explained, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]
-) -> list[tuple[str, _Counted]]:
+    known: Explained, stages: Mapping[str, Counted], losses: Mapping[str, Counted]
+) -> list[tuple[str, Counted]]:
     """Return the counts, by name, that an explained loss is made of."""
     if known.derived is not None:
         return [(name, stages[name]) for name in known.derived]
@@ -391,7 +752,7 @@ def _stands_on(
 
 
 def _measured(
-    declared: Reconciliation, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]
+    declared: Reconciliation, stages: Mapping[str, Counted], losses: Mapping[str, Counted]
 ) -> Iterator[Stage]:
     """Yield the compared stages all of whose numbers are there."""
     for stage in declared.compared:
@@ -400,7 +761,7 @@ def _measured(
 
 
 def _why_unmeasured(
-    declared: Reconciliation, stage: Stage, stages: Mapping[str, _Counted], losses: Mapping[str, _Counted]
+    declared: Reconciliation, stage: Stage, stages: Mapping[str, Counted], losses: Mapping[str, Counted]
 ) -> str | None:
     needed = [(declared.baseline.name, stages[declared.baseline.name]), (stage.name, stages[stage.name])]
     for known in declared.explained:
@@ -470,9 +831,7 @@ def _surely(missing: Count, baseline: Count, confidence: float | None, measure: 
 
 def _judge(
     declared: Reconciliation,
-    stages: Mapping[str, _Counted],
-    losses: Mapping[str, _Counted],
-    rows: tuple[LedgerRow, ...],
+    found: _Found,
     expected: tuple[Group, ...] | str,
     single: Interval | None,
     keep: Collection[Group],
@@ -480,7 +839,7 @@ def _judge(
 ) -> Iterator[Result]:
     """Yield the summary of each compared stage, and a Result per org (and day) that is not well there."""
     for stage in declared.compared:
-        why = _why_unmeasured(declared, stage, stages, losses)
+        why = _why_unmeasured(declared, stage, found.stages, found.losses)
         if why is None and isinstance(expected, str):
             why = f"who is expected could not be found out: {expected}"
         if why is not None or isinstance(expected, str):
@@ -492,9 +851,9 @@ def _judge(
             )
             continue
         for name in (declared.baseline.name, stage.name):
-            if not stages[name].counts:
+            if found.stages[name].is_empty:
                 heading = next(s.heading for s in declared.stages if s.name == name)
-                total, _ = _sum_of(stages[declared.baseline.name])
+                total, _ = found.sum_of(declared.baseline.name)
                 sentence = f"no rows at {heading}" + (
                     f", while {declared.baseline.heading} has {total}" if total else ""
                 )
@@ -509,21 +868,17 @@ def _judge(
                 )
                 break
         else:
-            yield from _judge_stage(declared, stage, rows, expected, single, keep, accepted)
+            yield from _judge_stage(declared, stage, found, expected, single, keep, accepted)
 
 
-def _judge_losses(
-    declared: Reconciliation,
-    stages: Mapping[str, _Counted],
-    losses: Mapping[str, _Counted],
-    lost: Mapping[str, KnownLoss],
-) -> Iterator[Result]:
+def _judge_losses(declared: Reconciliation, found: _Found) -> Iterator[Result]:
     """Yield a Result of each known loss of which not any number of records may be lost, of all orgs together."""
-    baseline, no_baseline = _sum_of(stages[declared.baseline.name])
+    baseline, no_baseline = found.sum_of(declared.baseline.name)
+    lost = found.lost
     for known in declared.explained:
         if not known.is_judged:
             continue
-        counted = _stands_on(known, stages, losses)
+        counted = _stands_on(known, found.stages, found.losses)
         of_share = any(allowed.share is not None for _, allowed in known.ladder)
         why = next((f"{name} could not be counted: {c.error}" for name, c in counted if c.error is not None), None)
         if why is None and of_share and baseline is None:
@@ -532,7 +887,7 @@ def _judge_losses(
             outcome, severity = Outcome.UNMEASURED, known.ladder[-1][0]
             yield Result(check=known.name, outcome=outcome, severity=severity, sentence=f"could not be measured: {why}")
             continue
-        first, *second = (_sum_of(c)[0] or 0 for _, c in counted)
+        first, *second = (found.sum_of(name)[0] or 0 for name, _ in counted)
         count = first - sum(second)
         whole = baseline or 0
         broken = next(((s, a) for s, a in reversed(known.ladder) if count and a.exceeded(count, whole)), None)
@@ -555,7 +910,7 @@ def _judge_losses(
 def _judge_stage(
     declared: Reconciliation,
     stage: Stage,
-    rows: tuple[LedgerRow, ...],
+    found: _Found,
     expected: tuple[Group, ...],
     single: Interval | None,
     keep: Collection[Group],
@@ -564,9 +919,10 @@ def _judge_stage(
     bad: list[Result] = []
     small: list[Result] = []
     well: list[Result] = []
-    few = 0
+    rest = found.rest
+    few = found.few[stage.name]
     allows = _Allows.of(declared)
-    for row in rows:
+    for row in found.rows:
         missing = row.discrepancy[stage.name]
         baseline, there = row.counts[declared.baseline.name] or 0, row.counts[stage.name] or 0
         broken = allows.broken(stage, row.org, missing, baseline, there)
@@ -595,7 +951,6 @@ def _judge_stage(
                 partition=None if single else row.interval,
             )
         )
-    seen = {row.org.values for row in rows}
     bad += [
         Result(
             check=stage.name,
@@ -606,10 +961,15 @@ def _judge_stage(
             sentence="it is expected, but no stage has rows of it",
         )
         for org in expected
-        if org.values not in seen and declared.empty_severity is not None
+        if org.values not in found.seen and declared.empty_severity is not None
     ]
     bad.sort(key=lambda r: (-(r.severity or 0), -(r.violations or 0), r.group.sort_key if r.group else ()))
-    lines = len(rows) + sum(org.values not in seen for org in expected)
+    lines = found.size + sum(org.values not in found.seen for org in expected)
+    records = [row.counts[declared.baseline.name] or 0 for row in found.rows]
+    missing_of = [row.discrepancy[stage.name] for row in found.rows]
+    if rest is not None:
+        records.append(rest.counts[declared.baseline.name] or 0)
+        missing_of.append(rest.discrepancy[stage.name])
     unit = "orgs" if single else "org-days"
     worst = bad[0] if bad else None
     known = sum(result.detail is not None and "accepted" in result.detail for result in well)
@@ -617,9 +977,9 @@ def _judge_stage(
         check=stage.name,
         outcome=worst.outcome if worst else Outcome.PASS,
         severity=worst.severity if worst else None,
-        rows=int(sum(row.counts[declared.baseline.name] or 0 for row in rows)),
-        violations=int(sum(_size(row.discrepancy[stage.name]) for row in rows)),
-        observed=sum(row.discrepancy[stage.name] for row in rows),
+        rows=int(sum(records)),
+        violations=int(sum(_size(row.discrepancy[stage.name]) for row in found.rows) + found.sizes[stage.name]),
+        observed=sum(missing_of),
         threshold=(worst.threshold if worst else None) or str(allows.stages[stage.name][0][1]),
         sentence=(
             f"{len(bad)} of {lines} {unit} {'differs' if len(bad) == 1 else 'differ'}: {name_worst(bad)}"

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -714,3 +715,19 @@ def test_a_plain_double_works_with_fetch_all() -> None:
     assert found[0] == [("a",)]
     assert found[2] == [("c",)]
     assert isinstance(found[1], DqError)
+
+
+def test_duckdb_holds_little_of_a_stream_and_is_as_before_afterwards(tmp_path: Path) -> None:
+    url, minute = f"duckdb:///{tmp_path}/lake.duckdb", timedelta(minutes=1)
+    source = SqlDatasource.of("lake", url, timeout=minute, read_only=False, parallel=3)
+    asked = "SELECT current_setting('memory_limit'), current_setting('temp_directory')"
+    before, folder = source.fetch(asked)[0]
+    assert str(folder).startswith(tempfile.gettempdir())
+    first, second = (source.stream("SELECT range FROM range(5)", 2) for _ in range(2))
+    assert [next(first), next(second)] == [[(0,), (1,)]] * 2
+    assert source.fetch(asked)[0][0] == "95.3 MiB"
+    assert len(list(first)) == 2
+    assert source.fetch(asked)[0][0] == "95.3 MiB"
+    second.close()
+    assert source.fetch(asked)[0][0] == before
+    source.close()

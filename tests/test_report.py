@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dq.model.group import Group
 from dq.model.interval import Interval
-from dq.model.ledger import Column
+from dq.model.ledger import Column, Rest
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
 from dq.reports.attainment import report
@@ -709,3 +709,24 @@ def test_the_pictures_in_the_docs_can_be_made_again(browser, tmp_path):
             wide, high = struct.unpack(">II", data[16:24])
             assert wide == width
             assert high > 600
+
+
+@pytest.mark.parametrize(
+    ("rows", "differing", "short", "note"),
+    [
+        ([], 0, "all 2000000 orgs agree", "and 2000000 other orgs agree"),
+        ([], 3, "all 2000000 orgs within tolerance, 3 differ", "and 2000000 other orgs within tolerance"),
+        ([("7", Severity.ERROR)], 3, "1 of 2000001 orgs differs (error)", "and 2000000 other orgs within tolerance"),
+    ],
+)
+def test_of_very_many_orgs_those_that_are_well_are_a_sum(rows, differing, short, note):
+    rest = Rest(
+        rows=2_000_000, differing=differing, by_day=False, counts={"Regions": 7_000_000, "Provinces": 6_999_990},
+        explained={}, discrepancy={"Provinces": 10},
+    )  # fmt: skip
+    found = [row(org, {"Regions": 5, "Provinces": 4}, severity=severity) for org, severity in rows]
+    made = render(ledger(found, rest=rest))
+    assert made.subject.endswith(short)
+    assert listed(made)[-1] == ["2000000 others ok", "7000000", "6999990", "10", "0.0", note]
+    assert f"- {note}" in made.text.splitlines()
+    assert f"Regions {7_000_000 + 5 * len(rows)} " in " ".join(made.text.split())  # of the waterfall

@@ -63,6 +63,8 @@ def why(
             document = None if run is None else history.get_artefact(connection, run)
             if document is not None:
                 known = ledger_from_json(document)
+                if known.rest is not None:  # what the other orgs had then is not known
+                    continue
                 before[day] = {(org, stage): count for (org, stage, _), count in _counts(known).items()}
                 well = {
                     Group(declared.by.columns, tuple(org)): counts for org, counts in document.get("while_well", ())
@@ -74,7 +76,7 @@ def why(
                     if count is not None
                 }
                 was[day] = tuple(one for one in differences(declared, known.rows) if one.org not in well)
-    _, ledger = reconcile(project, declared, window, store=False, alert=False, now=now)
+    _, ledger = reconcile(project, declared, window, store=False, alert=False, now=now, most_rows=None)
     counts, found = _counts(ledger), differences(declared, ledger.rows)
     moved = _moves(project, declared, interval, now, {stage for _, stage, _ in counts}) if keys else {}
     reasons = attribute(declared, interval, found, counts, before, was, moved)

@@ -222,7 +222,7 @@ def _parts(
         if org in names:
             yield org
 
-    return divided(found, declared, names, parts_of, tuple(older))
+    return divided(found, declared, names, parts_of, tuple(older), declared.owner)
 
 
 def _asked(declared: Reconciliation, found: Ledger, owner: str | None, org: str | None) -> Part | None:
@@ -252,9 +252,11 @@ def _all_rows_of(found: Ledger, option: str = "") -> tuple[str, tuple[Attachment
         option: what of the command line asks for this part of the ledger.
     """
     count = len(all_rows(found))
-    if not count:
+    if not count and found.rest is None:
         return "", ()
     rows = f"All {count} rows of the table are" if count > 1 else "The row of the table is"
+    if found.rest is not None:
+        rows = f"The rows of {count} of {found.rest.rows + count} orgs, and the sum of the others, which are well, are"
     file = attachment(found)
     if file is not None:
         return f"{rows} in the attached {file.name}.", (file,)

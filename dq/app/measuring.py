@@ -25,6 +25,7 @@ from dq.checks.plan import STAGES, Scan, find_scan, scan_ids
 from dq.context import Context
 from dq.datasource import Datasource
 from dq.execute import Memory, execute
+from dq.ledger import MOST_ROWS
 from dq.ledger import reconcile as reconcile_stages
 from dq.model.acceptance import Acceptance
 from dq.model.check import Suite
@@ -177,6 +178,7 @@ def _measure(
     run: Run | None = None,
     *,
     by_day: bool = False,
+    most_rows: int | None = MOST_ROWS,
 ) -> _Measured:
     context = context_of(project, interval, now, by_day=by_day)
     keep: frozenset[Group] = frozenset()
@@ -190,7 +192,9 @@ def _measure(
                     older = history.still_bad(connection, project.environment, name, interval.start)
                     keep = history.open_orgs(connection, project.environment, "reconciliation", name, columns)
                     accepted = acceptances.of(connection, project.environment, name, now - TOLD_OF)
-            ledger = reconcile_stages(declared, connect, context, project.environment, older, keep, accepted)
+            ledger = reconcile_stages(
+                declared, connect, context, project.environment, older, keep, accepted, most_rows
+            )
             return _Measured(ledger.results, ledger)
         wanted = find_scan(declared, scan_id)
         if wanted is None:
@@ -250,10 +254,22 @@ def reconcile(
     store: bool = True,
     alert: bool = True,
     now: datetime | None = None,
+    most_rows: int | None = MOST_ROWS,
 ) -> tuple[Run, Ledger]:
     """Measure a reconciliation and return its run and its ledger.
 
     Several days are a look back: they are compared day by day, with one statement per stage, and nobody is told.
+
+    Args:
+        project: where its datasources are.
+        declared: the name, or the declaration itself.
+        interval: the partition, or several days.
+        origin: who started it.
+        store: whether the results are recorded; without it nobody is alerted either.
+        alert: whether the results become incidents and messages.
+        now: the time of the judgement.
+        most_rows: with more rows, a ledger that is not stored holds those only of which something is to be said; None:
+            always all.
 
     Raises:
         UsageError: when there is no such reconciliation, or its SQL is refused.
@@ -266,7 +282,7 @@ def reconcile(
     if by_day and store:
         return _look_back(project, declared, interval, origin, now)
     if not store:
-        ledger = _measure(project, declared, interval, STAGES, now, by_day=by_day).ledger
+        ledger = _measure(project, declared, interval, STAGES, now, by_day=by_day, most_rows=most_rows).ledger
         assert ledger is not None  # noqa: S101  # a reconciliation always makes one
         run = Run(
             id="",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from dq.attribution import Attribution
     from dq.model.group import Group
     from dq.model.interval import Interval
-    from dq.model.ledger import Ledger, LedgerRow
+    from dq.model.ledger import Ledger, LedgerRow, Rest
     from dq.model.result import Run
     from dq.model.severity import Severity
     from dq.project import Project
@@ -312,7 +312,7 @@ def _ledger_table(ledger: Ledger, done: Run, level: Severity, limit: int) -> Non
         out(f"{summary.check}: {summary.outcome}: {summary.sentence}")
     for known in ledger.losses:
         out(loss_text(known))
-    by_day = len({row.interval for row in ledger.rows}) > 1
+    by_day = len({row.interval for row in ledger.rows}) > 1 or (ledger.rest is not None and ledger.rest.by_day)
     headings = ["day", "org"] if by_day else ["org"]
     names = len(headings)
     headings += [f"{column.heading} (derived)" if column.derived else column.heading for column in ledger.columns]
@@ -322,6 +322,9 @@ def _ledger_table(ledger: Ledger, done: Run, level: Severity, limit: int) -> Non
     table([*headings, "severity", "notes"], rows, right=range(names, len(headings)))
     if len(shown) < len(every):
         out(f"and {len(every) - len(shown)} rows that are no worse; --limit 0 shows all")
+    if ledger.rest is not None:
+        some = f"; {ledger.rest.differing} of them differ by no more than is allowed" if ledger.rest.differing else ""
+        out(f"and {ledger.rest.rows} others that are well{some}")
     for coarser in ledger.levels:
         _level_table(coarser, limit)
     for interval, sentence in ledger.still_bad:
@@ -474,6 +477,17 @@ def _rows_json(ledger: Ledger) -> dict[str, Any]:
             }
             for row in all_rows(ledger)
         ],
+        "rest": None if ledger.rest is None else _rest_json(ledger.rest),
+    }
+
+
+def _rest_json(rest: Rest) -> dict[str, Any]:
+    return {
+        "rows": rest.rows,
+        "differing": rest.differing,
+        "counts": {name: _number(count) for name, count in rest.counts.items()},
+        "explained": {name: _number(count) for name, count in rest.explained.items()},
+        "discrepancy": {name: _number(count) for name, count in rest.discrepancy.items()},
     }
 
 

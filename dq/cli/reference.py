@@ -70,7 +70,8 @@ with an exit code of its own; so does `dq history --json`.
 | `rows[].accepted` | it would be not well, or worse, but for what is accepted (`dq accept`) |
 | `rows[].counts`, `.discrepancy`, `.share` | by stage |
 | `rows[].explained` | by known loss |
-| `levels[]` | coarser levels: `title`, and `columns` and `rows` as above |
+| `rest` | of more than 50,000 rows those that are well: how many (`rows`, `differing`), and their sums, below |
+| `levels[]` | coarser levels: `title`, and `columns`, `rows` and `rest` as above |
 | `losses[]` | what was counted of known losses: `name`, `count`, and `sample`, a text of one of them |
 | `still_bad[]` | older partitions whose latest run was not good: `partition`, `sentence` |
 

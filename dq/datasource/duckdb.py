@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import duckdb
@@ -11,6 +13,12 @@ import duckdb
 from dq.datasource.address import Address
 from dq.datasource.columns import Column, columns_sql, no_table
 from dq.datasource.session import Settings, batches, opening
+
+STREAM_MEMORY = "100MB"
+"""What DuckDB may hold of a stream, which is for results that may be larger than memory; the rest is on disk meanwhile.
+
+Measured: grouping and sorting 10 million texts takes a fifth longer, and 0.2 GB in all instead of 1.1 GB.
+"""
 
 
 def open_driver(_place: str, address: Address, _url: str, _password: str | None, settings: Settings) -> DuckDB:
@@ -29,6 +37,7 @@ class DuckDB:
         self.alone = file != ":memory:"
         self._root: duckdb.DuckDBPyConnection | None = None
         self._opening = threading.Lock()
+        self._streams = 0
 
     def connect(self, *, write: bool = False) -> Session:
         """Return a new session. DuckDB opens a file for all sessions alike, so one that writes has to be alone."""
@@ -36,10 +45,32 @@ class DuckDB:
         with self._opening:
             if self._root is None:
                 self._root = duckdb.connect(self._file, read_only=read_only)
+                with suppress(duckdb.Error):  # somebody else in this process has the file open, and has it set
+                    # By default it is beside the file, where one that only reads may not be allowed to write.
+                    folder = tempfile.gettempdir().replace("'", "''")
+                    self._root.execute(f"SET temp_directory = '{folder}/dq-duckdb'")
             cursor = self._root.cursor()
         for statement in opening(self.dialect, self._settings, write=write):
             cursor.execute(statement)
-        return Session(cursor)
+        return Session(cursor, self)
+
+    @contextmanager
+    def sparing(self) -> Iterator[None]:
+        """Let DuckDB hold less than it would; the limit is one of the whole file, so the last one lifts it."""
+        with self._opening:
+            root = self._root
+            if root is not None:
+                if not self._streams:
+                    root.execute(f"SET memory_limit = '{STREAM_MEMORY}'")
+                self._streams += 1
+        try:
+            yield
+        finally:
+            with self._opening:
+                if root is not None and root is self._root:
+                    self._streams -= 1
+                    if not self._streams:
+                        root.execute("RESET memory_limit")
 
     def is_lost(self, _error: Exception) -> bool:
         """A file is not lost."""
@@ -66,14 +97,14 @@ class DuckDB:
         with self._opening:
             if self._root is not None:
                 self._root.close()
-            self._root = None
+            self._root, self._streams = None, 0
 
 
 class Session:
     """A cursor, which is a connection of its own to the same database."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        self._cursor = cursor
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, driver: DuckDB) -> None:
+        self._cursor, self._driver = cursor, driver
 
     def run(self, sql: str) -> list[Sequence[Any]]:
         """Return all rows of one statement."""
@@ -81,7 +112,8 @@ class Session:
 
     def stream(self, sql: str, size: int) -> Iterator[list[Sequence[Any]]]:
         """Yield the rows in lists; DuckDB computes them as they are asked for."""
-        return batches(self._cursor.execute(sql).fetchmany, size)
+        with self._driver.sparing():
+            yield from batches(self._cursor.execute(sql).fetchmany, size)
 
     def write(self, statements: Sequence[str]) -> None:
         """Execute statements in one transaction."""

@@ -63,6 +63,27 @@ class Column:
 
 
 @frozen(kw_only=True)
+class Rest:
+    """The rows that a ledger of very many orgs does not hold: each is well, and nothing is to be said of it.
+
+    Attributes:
+        rows: how many there are.
+        differing: how many of them differ, by no more than is allowed.
+        by_day: whether they are of several partitions.
+        counts: stage to the sum of its counts; None: it has none of these orgs.
+        explained: name of an explained loss to the sum of its counts.
+        discrepancy: compared stage to the sum of the discrepancies.
+    """
+
+    rows: int
+    differing: int
+    by_day: bool
+    counts: dict[str, Count | None]
+    explained: dict[str, Count]
+    discrepancy: dict[str, Count]
+
+
+@frozen(kw_only=True)
 class KnownLoss:
     """What was lost in a known way, in all orgs together.
 
@@ -87,13 +108,14 @@ class Ledger:
         environment: e.g. ``prod``.
         interval: all partitions together.
         columns: what is shown per org, in order.
-        rows: one per partition and org, worst first.
+        rows: one per partition and org, worst first; where there are very many, those of which something is to be said.
         totals: named numbers above the table; None: could not be measured, the text says why.
         results: the judgement, one summary per compared stage and one per org that is not well.
         severity: the worst of them; None: all is well.
         still_bad: older partitions with what is still wrong there, newest first.
         losses: what was counted of known losses, where there is any.
         levels: what the same counts come to at coarser levels, each with its own results, which are among ``results``.
+        rest: the other rows, where there are very many; None: all are in ``rows``.
     """
 
     reconciliation: str
@@ -108,9 +130,15 @@ class Ledger:
     still_bad: tuple[tuple[Interval, str], ...] = ()
     losses: tuple[KnownLoss, ...] = ()
     levels: tuple[Ledger, ...] = ()
+    rest: Rest | None = None
 
     @property
     def own(self) -> tuple[Result, ...]:
         """The results of its own rows, without those of the coarser levels."""
         of_levels = {result.check for level in self.levels for result in level.results}
         return tuple(result for result in self.results if result.check not in of_levels)
+
+    @property
+    def size(self) -> int:
+        """How many rows there are, those of the rest included."""
+        return len(self.rows) + (0 if self.rest is None else self.rest.rows)

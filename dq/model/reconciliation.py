@@ -195,7 +195,8 @@ class Allowance:
             baseline: what it is a share of.
             surely: the share that the true one exceeds, as far as is certain; None: what was counted is all there is.
         """
-        size, whole = abs(Fraction(discrepancy)), abs(Fraction(baseline))
+        size = abs(discrepancy) if isinstance(discrepancy, int) else abs(Fraction(discrepancy))
+        whole = abs(baseline) if isinstance(baseline, int) else abs(Fraction(baseline))
         if self.share is not None and surely is not None and surely <= self.share.limit:
             return False
         parts = [part for part in (self.share, self.count) if part is not None]

@@ -69,7 +69,10 @@ class Tolerance:
 
         A share of no rows is exceeded by any violation at all.
         """
-        return Fraction(violations) > (self.limit * Fraction(rows) if self.is_share else self.limit)
+        above, below = self.limit.as_integer_ratio()  # whole numbers are much faster than fractions
+        if isinstance(violations, Decimal) or isinstance(rows, Decimal):  # a product would be rounded
+            violations, rows = Fraction(violations), Fraction(rows)
+        return violations * below > (above * rows if self.is_share else above)
 
     def wider_than(self, other: Tolerance) -> bool:
         """Return whether it allows more than ``other``."""

@@ -11,11 +11,11 @@ from __future__ import annotations
 import gzip
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import islice
 
-from dq.model.ledger import Column, Count, Ledger, LedgerRow
+from dq.model.ledger import Column, Count, Ledger, LedgerRow, Rest
 from dq.model.message import Attachment
 from dq.reports.discrepancy import all_rows, count_text
 
@@ -49,7 +49,7 @@ def csv_bytes(ledger: Ledger, *, gzipped: bool) -> bytes:
 def csv_lines(ledger: Ledger) -> Iterator[str]:
     """Yield the lines of the file: headings, then a line per row of the ledger, worst first."""
     rows = all_rows(ledger)
-    orgs = rows[0].org.columns if rows else ("org",)
+    orgs: Sequence[str] = rows[0].org.columns if rows else ("org",)
     names = [_heading(column) for column in ledger.columns]
     yield _line(map(_text, ("partition", *orgs, "verdict", *names, "notes")))
     day, interval = "", None
@@ -63,6 +63,10 @@ def csv_lines(ledger: Ledger) -> Iterator[str]:
             *(_number(column, row) for column in ledger.columns),
             _text("; ".join(row.notes)) if row.notes else "",
         ))  # fmt: skip
+    if ledger.rest is not None:
+        others = _text(f"{ledger.rest.rows} others"), *("" for _ in orgs[1:])
+        numbers = (_number(column, ledger.rest) for column in ledger.columns)
+        yield _line((_text(str(ledger.interval)), *others, _text("ok"), *numbers, ""))
 
 
 def _gzipped(ledger: Ledger, max_bytes: int | None) -> bytes | None:
@@ -89,8 +93,10 @@ def _heading(column: Column) -> str:
     return column.name + more.get(column.kind, "")
 
 
-def _number(column: Column, row: LedgerRow) -> str:
+def _number(column: Column, row: LedgerRow | Rest) -> str:
     if column.kind == "share":
+        if isinstance(row, Rest):
+            return ""
         return _percent(row.share.get(column.name))
     of: dict[str, Mapping[str, Count | None]] = {
         "count": row.counts,

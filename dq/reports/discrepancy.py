@@ -11,7 +11,7 @@ from attrs import frozen
 from markupsafe import Markup
 
 from dq.model.group import Group
-from dq.model.ledger import Column, Count, KnownLoss, Ledger, LedgerRow
+from dq.model.ledger import Column, Count, KnownLoss, Ledger, LedgerRow, Rest
 from dq.model.message import is_web
 from dq.model.result import Result
 from dq.model.severity import Outcome
@@ -113,7 +113,7 @@ def render(
     others: dict[int, _Line] = {}
     for part, name, part_of_days in _FITS:
         limit = 0 if part is None else max_rows // part
-        if limit not in others and rows[limit:]:
+        if limit not in others and (rows[limit:] or ledger.rest is not None):
             others[limit] = _others(ledger, rows[limit:])
         lines = [*_lines(ledger, rows[:limit], name), *([others[limit]] if limit in others else [])]
         days = _strips(rows, trend, news, 0 if part_of_days is None else max_rows // part_of_days, name)
@@ -229,7 +229,7 @@ def _cell(column: Column, number: Count | None, share: Fraction | None) -> tuple
     return count_text(number), column.kind == "discrepancy" and bool(number)
 
 
-def _number(column: Column, row: LedgerRow) -> Count | None:
+def _number(column: Column, row: LedgerRow | Rest) -> Count | None:
     """Return the number of a column; of a share the discrepancy that it is the share of."""
     if column.kind == "count":
         return row.counts.get(column.name)
@@ -239,17 +239,20 @@ def _number(column: Column, row: LedgerRow) -> Count | None:
 def _others(ledger: Ledger, rows: Sequence[LedgerRow]) -> _Line:
     """Return one line for the rows that are not listed: their sums, and whether they agree."""
     bad = [row.severity for row in rows if row.severity is not None]
-    said = f"and {len(rows)} other {'org-day' if by_day(ledger) else 'org'}{'' if len(rows) == 1 else 's'}"
+    rest = [] if ledger.rest is None else [ledger.rest]
+    count = len(rows) + sum(one.rows for one in rest)
+    said = f"and {count} other {'org-day' if by_day(ledger) else 'org'}{'' if count == 1 else 's'}"
     if bad:
         said += f", {len(bad)} of them not well"
-    elif any(any(row.discrepancy.values()) for row in rows):
+    elif any(any(row.discrepancy.values()) for row in rows) or any(one.differing for one in rest):
         said += " within tolerance"
     else:
-        said += " agrees" if len(rows) == 1 else " agree"
-    sums = [_sum(_number(column, row) for row in rows) for column in ledger.columns]
+        said += " agrees" if count == 1 else " agree"
+    every: list[LedgerRow | Rest] = [*rows, *rest]
+    sums = [_sum(_number(column, row) for row in every) for column in ledger.columns]
     whole = next((total for column, total in zip(ledger.columns, sums, strict=True) if column.kind == "count"), None)
     return _Line(
-        org=f"{len(rows)} others",
+        org=f"{count} others",
         word="ok" if not bad else str(max(bad)),
         day="",
         cells=tuple(
@@ -301,9 +304,10 @@ def _steps(ledger: Ledger) -> list[_Step]:
     compared = {column.name for column in ledger.columns if column.kind == "discrepancy"}
     unmeasured = {result.check for result in ledger.results if result.outcome is Outcome.UNMEASURED}
     sums: list[tuple[Column, Count]] = []
+    every: list[LedgerRow | Rest] = [*ledger.rows, *([] if ledger.rest is None else [ledger.rest])]
     for column in ledger.columns:
         if column.kind == "count" and (column.measure == baseline.measure or column.name in compared):
-            total = _sum(row.counts.get(column.name) for row in ledger.rows)
+            total = _sum(row.counts.get(column.name) for row in every)
             if total is not None or column.name in compared - unmeasured:
                 sums.append((column, total or 0))
     greatest = max((_size(total) for _, total in sums), default=0)

@@ -3,6 +3,7 @@
     of the whole ledger              of a part
     -------------------------------  --------------------------------------------------------------------
     rows                             those of its orgs
+    the rest of very many rows       is of the orgs that nobody else owns
     results of orgs                  those of its orgs
     a stage that has no rows at all  that it has none, not how many there are elsewhere
     a stage that was not counted     that it was not; why may hold anything that a database says
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from dq.model.group import Group
 from dq.model.interval import Interval
-from dq.model.ledger import Count, KnownLoss, Ledger, LedgerRow
+from dq.model.ledger import Count, KnownLoss, Ledger, LedgerRow, Rest
 from dq.model.reconciliation import Reconciliation
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
@@ -42,6 +43,7 @@ def divided(
     names: Mapping[Part, str],
     parts_of: Callable[[Group], Iterable[Part]],
     older: Sequence[StillBad] = (),
+    rest_of: Part | None = None,
 ) -> dict[Part, Ledger]:
     """Return parts of ``ledger``; the severity of one is None where all of it is well.
 
@@ -51,6 +53,7 @@ def divided(
         names: the parts that are wanted, with what each is called in titles, e.g. ``org 14``.
         parts_of: which of these an org is in.
         older: what is still wrong in older partitions, newest first.
+        rest_of: the part in which the orgs are that have no row of their own in ``ledger``.
     """
     rows: dict[Part, list[LedgerRow]] = {part: [] for part in names}
     results: dict[Part, list[Result]] = {part: [] for part in names}
@@ -65,7 +68,10 @@ def divided(
         for part in parts_of(one[1]):
             still_bad[part].append(one)
     return {
-        part: _part(ledger, declared, name, rows[part], results[part], still_bad[part]) for part, name in names.items()
+        part: _part(
+            ledger, declared, name, rows[part], results[part], still_bad[part], ledger.rest if part == rest_of else None
+        )
+        for part, name in names.items()
     }
 
 
@@ -76,9 +82,12 @@ def _part(
     rows: Sequence[LedgerRow],
     own: Sequence[Result],
     older: Sequence[StillBad],
+    rest: Rest | None,
 ) -> Ledger:
     judged = {stage.name for stage in declared.compared}
-    stages = [_of_stage(r, rows, own) for r in ledger.own if r.group is None and r.check in judged]
+    every: list[LedgerRow | Rest] = [*rows, *([] if rest is None else [rest])]
+    size = len(rows) + (0 if rest is None else rest.rows)
+    stages = [_of_stage(r, size, own) for r in ledger.own if r.group is None and r.check in judged]
     results = (*stages, *own)
     # Named one by one: a new attribute of Ledger must not come along unseen.
     return Ledger(
@@ -88,15 +97,16 @@ def _part(
         interval=ledger.interval,
         columns=ledger.columns,
         rows=tuple(rows),
-        totals=tuple(_totals(ledger, declared, rows)),
+        totals=tuple(_totals(ledger, declared, every)),
         results=results,
         severity=max((r.severity for r in results if r.severity is not None), default=None),
         still_bad=tuple(_older(older)),
-        losses=tuple(_losses(ledger, rows)),
+        losses=tuple(_losses(ledger, every)),
+        rest=rest,
     )
 
 
-def _of_stage(summary: Result, rows: Sequence[LedgerRow], own: Sequence[Result]) -> Result:
+def _of_stage(summary: Result, size: int, own: Sequence[Result]) -> Result:
     """Return what is to be said of a stage as a whole; ``own``: what was found of the orgs of the part."""
     if summary.outcome is Outcome.UNMEASURED:
         return _said(summary, "could not be measured; the report of all orgs says why")
@@ -104,7 +114,7 @@ def _of_stage(summary: Result, rows: Sequence[LedgerRow], own: Sequence[Result])
         return _said(summary, "there are no rows of any org at this stage or at the first")
     found = [result for result in own if result.check == summary.check]
     bad = [result for result in found if result.severity is not None]
-    count = len(rows) + sum(result.outcome is Outcome.NO_DATA for result in found)
+    count = size + sum(result.outcome is Outcome.NO_DATA for result in found)
     worst = max(bad, key=_severity, default=None)
     differ = f"{len(bad)} of {count} {'differs' if len(bad) == 1 else 'differ'} by more than is allowed"
     well = f"all {count} agree, or differ by no more than is allowed"
@@ -129,7 +139,7 @@ def _severity(result: Result) -> Severity:
 
 
 def _totals(
-    ledger: Ledger, declared: Reconciliation, rows: Sequence[LedgerRow]
+    ledger: Ledger, declared: Reconciliation, rows: Sequence[LedgerRow | Rest]
 ) -> Iterator[tuple[str, Count | None, str]]:
     summed = {total.name: total.sum_of for total in declared.totals}
     for name, value, _ in ledger.totals:
@@ -139,7 +149,7 @@ def _totals(
             yield name, None if value is None else sum(counts), ""
 
 
-def _losses(ledger: Ledger, rows: Sequence[LedgerRow]) -> Iterator[KnownLoss]:
+def _losses(ledger: Ledger, rows: Sequence[LedgerRow | Rest]) -> Iterator[KnownLoss]:
     for known in ledger.losses:
         count = sum(row.explained.get(known.name, 0) for row in rows)
         if count:

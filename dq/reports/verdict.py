@@ -56,16 +56,16 @@ def verdict(ledger: Ledger, rows: Sequence[LedgerRow], worst: str) -> Verdict:
     unknown = [_unmeasured(ledger, unmeasured)] if unmeasured else []
     unknown += [_empty(ledger, empty)] if empty else []
     severity = max((*bad, *(level.severity for level in ledger.levels if level.severity)), default=ledger.severity)
-    differ = _differ(len(bad), len(rows), unit)
+    differ = _differ(len(bad), len(rows) + _others(ledger), unit)
     said = ([f"{differ} ({max(bad)})"] if bad else []) + unknown
     coarser = list(_coarser(ledger))
     if not said and not (coarser and not ledger.own):
-        said = [_agreement(rows, unit) if severity is None or coarser else f"not well ({severity})"]
+        said = [_agreement(ledger, rows, unit) if severity is None or coarser else f"not well ({severity})"]
     said += coarser
     sentences = [f"{differ.capitalize()} by more than is allowed; the worst is {worst}."] if bad else []
     sentences += [_sentence(result.sentence) for result in (*unmeasured, *empty)]
     if bad or not unknown:
-        word = str(severity) if severity is not None else "ok" if rows else "no data"
+        word = str(severity) if severity is not None else "ok" if rows or _others(ledger) else "no data"
     else:
         word = "unmeasured" if unmeasured else "no data"
     return Verdict(word=word, short=", ".join(said), sentence=" ".join(sentences) or _sentence(said[0]))
@@ -77,16 +77,20 @@ def _coarser(ledger: Ledger) -> Iterator[str]:
         title = level.pipeline.removeprefix(ledger.pipeline).strip()
         bad = sum(row.severity is not None for row in level.rows)
         if bad:
-            yield f"{title} {_differ(bad, len(level.rows), 'org')} ({level.severity})"
+            yield f"{title} {_differ(bad, level.size, 'org')} ({level.severity})"
         if _stages(level, Outcome.UNMEASURED):
             yield f"{title} could not be measured"
         elif _stages(level, Outcome.NO_DATA):
             yield f"{title} nothing to compare"
 
 
-def _agreement(rows: Sequence[LedgerRow], unit: str) -> str:
-    count = len(rows)
-    off = sum(any(row.discrepancy.values()) for row in rows)
+def _others(ledger: Ledger) -> int:
+    return 0 if ledger.rest is None else ledger.rest.rows
+
+
+def _agreement(ledger: Ledger, rows: Sequence[LedgerRow], unit: str) -> str:
+    count = len(rows) + _others(ledger)
+    off = sum(any(row.discrepancy.values()) for row in rows) + (0 if ledger.rest is None else ledger.rest.differing)
     if not count:
         return "no rows"
     if count == 1:
@@ -98,6 +102,8 @@ def _agreement(rows: Sequence[LedgerRow], unit: str) -> str:
 
 def by_day(ledger: Ledger) -> bool:
     """Return whether the ledger compares several partitions."""
+    if ledger.rest is not None:
+        return ledger.rest.by_day
     return any(row.interval != ledger.interval for row in ledger.rows)
 
 
@@ -114,7 +120,7 @@ def _unmeasured(ledger: Ledger, results: Sequence[Result]) -> str:
 
 def _empty(ledger: Ledger, results: Sequence[Result]) -> str:
     worst = max((r.severity for r in results if r.severity is not None), default=None)
-    where = f"nothing to compare at {_headings(ledger, results)}" if ledger.rows else "no rows"
+    where = f"nothing to compare at {_headings(ledger, results)}" if ledger.size else "no rows"
     return where if worst is None else f"{where} ({worst})"
 
 

@@ -34,6 +34,7 @@ from dq.model.measure import (
 )
 from dq.model.predicate import OverRows, Predicate, Present, Scalar, Sql
 from dq.model.table import Table
+from dq.sql import lines
 from dq.sql.engine import Engine
 from dq.sql.predicates import Predicates, window
 
@@ -273,6 +274,45 @@ class Compiler:
             keys.append(self.engine.day(self.engine.identifier(self.table.partition)))
         more = [] if sample is None else [f"min({self.engine.identifier(sample)})"]
         return self._grouped(keys, [*more, self._aggregate(measure)], self._name(), self._where(where))
+
+    def lines_by(self, measure: str, where: str | None, types: Sequence[str], *, by_day: bool) -> tuple[str, ...]:
+        """Return the statements that count as :meth:`count_by` does, and give each group as a line of ``dq.runs``.
+
+        The lines are in the order of their bytes. Whole numbers are sorted as such first, which takes less; where there
+        are negative ones, that is another order, and the second statement is to be asked.
+
+        Args:
+            measure: an aggregate.
+            where: only rows for which it is TRUE are counted.
+            types: of the group columns, as the database calls them.
+            by_day: the first part of a name is the day.
+
+        Returns:
+            None of them where it is not certain that the engine writes a value as Python does.
+
+        Raises:
+            GuardError: as :meth:`count_by`.
+        """
+        if not lines.can_write(self.dialect, types):
+            return ()
+        keys = self._keys()
+        parts = [lines.part(self.dialect, key) for key in keys]
+        if by_day:
+            keys.insert(0, self.engine.day(self.engine.identifier(str(self.table.partition))))
+            parts.insert(0, lines.day(self.dialect, keys[0]))
+        line = lines.line(self.dialect, parts, self._aggregate(measure))
+        counted = f"SELECT {line} AS dq_line FROM {self._name()}{self._where(where)} GROUP BY {', '.join(keys)}"
+        ways = [keys, []] if lines.are_numbers(self.dialect, types) else [[]]
+        return tuple(lines.in_order(self.dialect, counted, numbers) for numbers in ways)
+
+    def type_by(self, measure: str) -> str | None:
+        """Return the statement that tells the type of what :meth:`lines_by` counts, of no row; None: values tell it.
+
+        Raises:
+            GuardError: when the measure is refused.
+        """
+        told = lines.type_of(self.dialect, self._aggregate(measure))
+        return None if told is None else f"SELECT {told} FROM {self._name()} WHERE 1 = 0"
 
     def total(self, query: str) -> str:
         """Return the user's ``query`` of one number.

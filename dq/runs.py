@@ -1,0 +1,221 @@
+"""Runs: the counts of a stage, one line per org in the order of the bytes of its name, on disk; and their merge.
+
+A line is the day, where there are several, and the parts of the name, each followed by a tab; then the number. A part
+begins with a letter for its length, so that whole numbers are sorted as texts as they are as numbers; of NULL nothing
+is there. A number behind ``~`` is one of which a part was NULL. As a tab is less than all that a name has, lines are
+sorted as names are.
+
+The databases count, write the lines and sort them, so Python handles many lines at once: a block that is equal in all
+runs is compared as one text. Of one that is not, the lines that all runs have are found by the operators of sets, and
+only the others are read.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from tempfile import SpooledTemporaryFile
+from typing import IO
+
+from attrs import field, frozen
+
+IN_MEMORY = 1_000_000
+"""Bytes of a run that are held in memory; a longer one is a file without a name."""
+
+BLOCK = 128_000
+"""Bytes of each run that are compared at once."""
+
+LONGEST = 60
+"""Longer texts are sorted by their characters alone, so that the one for the length is a letter of ASCII."""
+
+_CONTROL = bytes(range(32))
+_ESCAPED = re.compile(r"[\x00-\x1f]")
+_ESCAPE = re.compile(r"\x1b(..)")
+
+Org = tuple[str | None, ...]
+
+
+class UnfitError(Exception):
+    """What a database listed is no run: it is in another order, or its names hold control characters."""
+
+
+@frozen
+class Run:
+    """The sorted counts of one stage.
+
+    Attributes:
+        lines: how many there are.
+    """
+
+    lines: int
+    _file: IO[bytes] = field(repr=False)
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield whole lines, many at once."""
+        self._file.seek(0)
+        while block := self._file.read(BLOCK):
+            yield block + self._file.readline()
+
+    def close(self) -> None:
+        """Forget it."""
+        self._file.close()
+
+
+@frozen
+class Same:
+    """Lines that are equal in all runs that are compared, and the others have none of these orgs."""
+
+    lines: bytes
+
+
+@frozen
+class Odd:
+    """One org, and its number in each run as text; None: it is not there."""
+
+    key: bytes
+    numbers: tuple[bytes | None, ...]
+
+
+def key_of(values: Iterable[str | None]) -> bytes:
+    """Return what a line has in front of the number."""
+    parts = ("" if value is None else _length(value) + _ESCAPED.sub(_escaped, value) for value in values)
+    return "\t".join(parts).encode("utf-8", "surrogatepass")
+
+
+def values_of(key: bytes) -> Org:
+    """Return the values that :func:`key_of` made ``key`` of."""
+    text = key.decode("utf-8", "surrogatepass")
+    if "\x1b" not in text:
+        return tuple(part[1:] if part else None for part in text.split("\t"))
+    return tuple(_ESCAPE.sub(_unescaped, part[1:]) if part else None for part in text.split("\t"))
+
+
+def _length(value: str) -> str:
+    return chr(64 + min(len(value), LONGEST))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\x1b{ord(found[0]):02x}"
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return chr(int(found[1], 16))
+
+
+def run_of_lines(batches: Iterable[Sequence[Sequence[str]]], width: int) -> Run:
+    """Return the run of lines that a database wrote and sorted.
+
+    Args:
+        batches: its rows, of one line each.
+        width: how many parts a name has.
+
+    Raises:
+        UnfitError: when they are not sorted, or a name holds a control character.
+    """
+    file, count, last = _new(), 0, ""
+    try:
+        for batch in batches:
+            lines = list(map(itemgetter(0), batch))
+            file.write(_checked(lines, last if count else None, width))
+            count, last = count + len(lines), lines[-1]
+    except BaseException:
+        file.close()
+        raise
+    return Run(count, file)
+
+
+def _checked(lines: list[str], last: str | None, width: int) -> bytes:
+    try:
+        text = ("\n".join(lines) + "\n").encode()
+    except UnicodeError:
+        raise UnfitError from None
+    controls = len(text) - len(text.translate(None, _CONTROL))
+    if (
+        lines != sorted(lines)
+        or (last is not None and lines[0] <= last)
+        or controls != len(lines) * (1 + width)
+        or text.count(b"\t") != len(lines) * width
+        or text.count(b"\n") != len(lines)
+    ):
+        raise UnfitError
+    return text
+
+
+def run_of_counts(counts: Mapping[Org, str]) -> Run:
+    """Return the run of numbers, as text, by the values of their names; it sorts them in memory."""
+    file = _new()
+    for key, number in sorted((key_of(values), number) for values, number in counts.items()):
+        file.write(b"%b\t%b\n" % (key, number.encode()))
+    return Run(len(counts), file)
+
+
+def _new() -> IO[bytes]:
+    return SpooledTemporaryFile(IN_MEMORY)  # a run closes it
+
+
+def merge(runs: Sequence[Run], alike: Sequence[int], apart: Iterable[bytes] = ()) -> Iterator[Same | Odd]:
+    """Yield all orgs of all runs, in their order; memory does not grow with their number.
+
+    Args:
+        runs: what is merged.
+        alike: the numbers of the runs that are compared; of the others any line is odd.
+        apart: the keys of orgs that are odd even where nothing differs.
+    """
+    blocks = [run.blocks() for run in runs]
+    texts = [b""] * len(runs)
+    kept = sorted(apart)
+    while True:
+        texts = [text or next(more, b"") for text, more in zip(texts, blocks, strict=True)]
+        lasts = [_last_key(text) for text in texts if text]
+        if not lasts:
+            return
+        bound = min(lasts)
+        ends = [_end(text, bound) for text in texts]
+        pieces = [text[:end] for text, end in zip(texts, ends, strict=True)]
+        here = kept[bisect_left(kept, _first_key(pieces)) : bisect_right(kept, bound)]
+        yield from _compared(pieces, alike, here)
+        texts = [text[end:] for text, end in zip(texts, ends, strict=True)]
+
+
+def _compared(pieces: Sequence[bytes], alike: Sequence[int], apart: Sequence[bytes]) -> Iterator[Same | Odd]:
+    first = pieces[alike[0]] if alike else b""
+    others = [piece for n, piece in enumerate(pieces) if n not in alike and piece]
+    if first and not others and not apart and all(pieces[n] == first for n in alike):
+        yield Same(first)
+        return
+    sets = {piece: set(piece.split(b"\n")[:-1]) for piece in {*pieces}}
+    lines = [sets[piece] for piece in pieces]
+    same = set.intersection(*sets_of) if (sets_of := [sets[piece] for piece in {pieces[n] for n in alike}]) else set()
+    if others or apart:
+        noted = {line.rpartition(b"\t")[0] for n, found in enumerate(lines) if n not in alike for line in found}
+        noted.update(apart)
+        same = {line for line in same if line.rpartition(b"\t")[0] not in noted}
+    if same:
+        yield Same(b"\n".join(same) + b"\n")
+    parted = {piece: dict(line.rsplit(b"\t", 1) for line in found - same) for piece, found in sets.items()}
+    odd = [parted[piece] for piece in pieces]
+    for key in dict.fromkeys(key for numbers in odd for key in numbers):
+        yield Odd(key, tuple(numbers.get(key) for numbers in odd))
+
+
+def _first_key(pieces: Iterable[bytes]) -> bytes:
+    return min(piece[: piece.rindex(b"\t", 0, piece.index(b"\n"))] for piece in pieces if piece)
+
+
+def _last_key(text: bytes) -> bytes:
+    return text[text.rfind(b"\n", 0, -1) + 1 : text.rindex(b"\t")]
+
+
+def _end(text: bytes, key: bytes) -> int:
+    """Return where the lines end whose name is ``key`` or before it."""
+    low, high = 0, len(text)
+    while low < high:
+        begin = text.rfind(b"\n", low, (low + high) // 2) + 1 or low
+        end = text.index(b"\n", begin)
+        if text[begin : text.rindex(b"\t", begin, end)] <= key:
+            low = end + 1
+        else:
+            high = begin
+    return low
