@@ -25,6 +25,7 @@ from dq import By, Reconciliation, Stage, Table, app
 from dq.alerting.config import parse_alerting
 from dq.alerting.outbox import enqueue_event, open_channels
 from dq.alerting.pump import pump
+from dq.app import measuring
 from dq.cli import main
 from dq.model.errors import DeclarationError
 from dq.model.interval import Interval
@@ -514,6 +515,30 @@ def test_the_mail_of_an_owner_or_org_holds_its_rows_and_nothing_of_others(
     assert "Rejected: 1" not in said
 
 
+def test_of_very_many_orgs_each_mail_has_its_own_and_sums_of_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.declare(mails=f"{MAILS}, send_well=True")
+    world.load(D1, ORDERS | {f"many-{n}": 5 for n in range(40)}, TROUBLE)
+    world.run(D1)
+    monkeypatch.setitem(measuring._measure.__kwdefaults__, "most_rows", 20)  # else it takes 50,000 orgs
+    world.run(D1, hour=6)
+    for name, (full, few) in world.mails().items():
+        sums = name in ("mail", "boss", "ops")
+        assert few["Subject"] == full["Subject"]
+        table = table_of(few)
+        assert {row["org"] for row in table_of(full)} - {row["org"] for row in table} == (
+            {f"many-{n}" for n in range(40)} if sums else set()
+        )
+        assert [(row["org"], row["orders"], row["billed"]) for row in table if "others" in row["org"]] == (
+            [("40 others", "200", "200")] if sums else []
+        )
+        told = [" ".join(mail.get_body(("plain",)).get_content().split()) for mail in (full, few)]
+        for said in ("all orders: ", "Orders "):  # a total, and the waterfall
+            ends = [one.partition(said)[2].split(" ")[0] for one in told]
+            assert ends[0] == ends[1]
+
+
 def test_who_has_no_trouble_gets_no_mail_unless_it_is_declared(world: World) -> None:
     world.load(D1, {**ORDERS, GONE: 1}, {CAT: 1})
     world.run(D1)
@@ -624,8 +649,7 @@ def test_a_new_attribute_of_a_ledger_is_not_told_to_an_org_before_somebody_has_t
     names = {kind: {field.name for field in attrs.fields(kind)} for kind in (Ledger, LedgerRow, KnownLoss)}
     assert names == {
         Ledger: {"reconciliation", "pipeline", "environment", "interval", "columns", "rows", "totals", "results",
-                 "severity", "still_bad", "losses", "levels"},
-        LedgerRow: {"interval", "org", "counts", "explained", "discrepancy", "share", "severity", "notes",
-                    "accepted"},
+                 "severity", "still_bad", "losses", "levels", "rest"},
+        LedgerRow: {"interval", "org", "counts", "explained", "discrepancy", "share", "severity", "notes", "accepted"},
         KnownLoss: {"name", "count", "sample"},
     }  # fmt: skip
