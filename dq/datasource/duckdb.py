@@ -36,7 +36,7 @@ class DuckDB:
         self._file, self._settings = file, settings
         self.alone = file != ":memory:"
         self._root: duckdb.DuckDBPyConnection | None = None
-        self._opening = threading.Lock()
+        self._opening = threading.RLock()  # what is collected may end a stream at any time
         self._streams = 0
 
     def connect(self, *, write: bool = False) -> Session:
