@@ -406,15 +406,15 @@ def test_what_is_told_is_printed(pipeline: Pipeline) -> None:
     )
     pipeline.take_out(faults)
     cancel, change, move = faults
-    day, of = str(DAY), f"of {SCALE.orgs}"
-    assert f"{move.org} aggregate to database 1 missing cannot tell {day} 1 {of}" in by_counts
+    day, of = str(DAY), f"only this one of {SCALE.orgs}"
+    assert f"{move.org} aggregate to database 1 missing cannot tell {day} {of}" in by_counts
     assert "--why --keys looks at the keys, too, where the stages have some" in by_counts
     assert {
-        f"{cancel.org} queue to aggregate 100 too many duplicated {day} 1 {of}",
-        f"{cancel.org} queue to aggregate 100 missing missing {day} 1 {of}",
-        f"{change.org} collector to queue 7 with other values restated {day} 1 {of}",
-        f"{move.org} aggregate to database 1 missing re-keyed to {move.other} {day} 1 {of}",
-        f"{move.other} aggregate to database 1 too many re-keyed from {move.org} {day} 1 {of}",
+        f"{cancel.org} queue to aggregate 100 too many duplicated {day} {of}",
+        f"{cancel.org} queue to aggregate 100 missing missing {day} {of}",
+        f"{change.org} collector to queue 7 with other values restated {day} {of}",
+        f"{move.org} aggregate to database 1 missing re-keyed to {move.other} {day} {of}",
+        f"{move.other} aggregate to database 1 too many re-keyed from {move.org} {day} {of}",
     } <= set(by_keys)
     assert not [line for line in by_keys if "--why --keys" in line]
 

@@ -223,7 +223,7 @@ as_one = Reconciliation(
     dq("db", "upgrade")
     said = dq("reconcile", "by_code", "--date", "2020-06-28", "--why", "--no-store")
     lines = [" ".join(line.split()) for line in said.splitlines()]
-    assert "04 region to provinces 7500 too many re-keyed from 22, 21 2020-06-25 1 of 21" in lines
+    assert "04 region to provinces 7500 too many re-keyed from 22, 21 2020-06-25 only this one of 21" in lines
     assert "22 region to provinces 4863 missing re-keyed to 04 2020-06-25 2 of 21" in lines
     assert "21 region to provinces 2637 missing re-keyed to 04 2020-06-25 2 of 21" in lines
     why = json.loads(dq("reconcile", "by_code", "--date", "2020-06-25", "--why", "--no-store", "--json"))["why"]
