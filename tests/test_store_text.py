@@ -17,7 +17,7 @@ from tests.servers import Server
 
 NOW = datetime(2024, 6, 27, 6, tzinfo=UTC).replace(tzinfo=None)
 PEOPLE = "🚨東京 Київ Łódź; "
-NEW_TABLES = ("dq_acceptance", "dq_deploy", "dq_excuse", "dq_promise", "dq_sla", "dq_watcher")
+NEW_TABLES = ("dq_acceptance", "dq_attachment", "dq_deploy", "dq_excuse", "dq_promise", "dq_sla", "dq_watcher")
 """Tables that are newer than migration 0003."""
 NEW_COLUMNS = {"dq_observation": {"run": ""}}
 """Columns that are newer, and what rows have there that were before."""
@@ -133,7 +133,7 @@ def test_keys_are_told_apart_exactly(store: Engine, other: str) -> None:
 
 # Foreign keys go, 13 tables are converted, foreign keys come back, the version.
 # A table, a column and two indexes, each of which stays when it was made, and the version.
-@pytest.mark.parametrize(("to", "ends"), [("0004", 2 + 13 + 2 + 1), ("0005", 2), ("0007", 3)])
+@pytest.mark.parametrize(("to", "ends"), [("0004", 2 + 13 + 2 + 1), ("0005", 2), ("0007", 3), ("0008", 2)])
 def test_an_upgrade_that_ends_anywhere_is_finished_by_the_next(latin1_url: str, to: str, ends: int) -> None:
     engine = open_store(latin1_url)
     with engine.begin() as connection:
