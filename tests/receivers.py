@@ -34,10 +34,14 @@ from typing import Any, Self
 
 import jsonschema
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from aiosmtpd.smtp import log as smtp_log
 from attrs import define, field
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+# An Airflow 2.11 that is imported writes what anybody logs to stdout, among what a test reads there.
+smtp_log.propagate = False
 
 HOST = "127.0.0.1"
 CONTRACTS = Path(os.environ.get("DQ_CONTRACTS") or Path(__file__).with_name("contracts"))
