@@ -31,12 +31,12 @@ What is broken so and accepted by somebody is judged as well: ``dq.acceptance``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from fractions import Fraction
 from functools import cache
-from itertools import combinations, pairwise, product
+from itertools import chain, combinations, pairwise, product
 
 from attrs import evolve, frozen
 
@@ -99,8 +99,6 @@ def reconcile(
             well, too.
         most_rows: with more rows, the ledger holds those only of which something is to be said; None: always all.
     """
-    accepted = Accepted.of(acceptances, context.now)
-    by_day = context.by_day
     with ThreadPoolExecutor(STAGES_AT_ONCE) as pool:
         counting = [
             pool.submit(count_stage, declared, stage, sample, connect, context) for stage, sample in declared.counted
@@ -116,52 +114,93 @@ def reconcile(
         queried = iter([future.result() for future in totalling])
         of_levels = {name: future.result() for name, future in at_levels.items()}
     stages = dict(zip((s.name for s in declared.stages), counted, strict=False))
-    losses = dict(zip((k.name for k in declared.explained if k.counted), counted[len(declared.stages) :], strict=True))
+    lost = (_Loss(known.name) for known in declared.explained if known.counted)
+    losses = dict(zip(lost, counted[len(declared.stages) :], strict=True))
     try:
-        expected = _expected(declared, connect, context)
-        found = _Found.of(declared, stages, losses, expected, context, keep, accepted, most_rows)
-        at_all = {**found.stages, **of_levels}
-        levels = tuple(_levels(declared, at_all, found.losses, expected, context, environment, accepted, most_rows))
+        asked = _Asked(
+            declared=declared,
+            context=context,
+            expected=_expected(declared, connect, context),
+            keep=keep,
+            accepted=Accepted.of(acceptances, context.now),
+            most_rows=most_rows,
+        )
+        found = _found(asked, stages, losses)
+        levels = tuple(_levels(asked, environment, {**found.stages, **of_levels}, found.losses))
     finally:
         for one in (*counted, *of_levels.values()):
             one.close()
-    results = (
-        *_judge(declared, found, expected, None if by_day else context.interval, keep, accepted),
-        *_judge_losses(declared, found),
-    )
-    results = (*results, *(result for level in levels for result in level.results))
+    of_all = (result for level in levels for result in level.results)
+    results = (*_judge(asked, found), *_judge_losses(declared, found), *of_all)
     totals = tuple(
         (total.name, *(found.sum_of(total.sum_of) if total.sum_of is not None else next(queried)))
         for total in declared.totals
     )
+    made = _ledger(asked, environment, declared.title, found, results)
+    losses_found = tuple(known for known in found.lost.values() if known.count)
+    return evolve(made, totals=totals, still_bad=still_bad, losses=losses_found, levels=levels)
+
+
+@frozen(kw_only=True)
+class _Asked:
+    """What is compared, and what is known of its orgs beforehand.
+
+    Attributes:
+        declared: the reconciliation, or what it is at a coarser level.
+        context: the interval and the time.
+        expected: the orgs that must be there; a text: why they could not be found out.
+        keep: orgs of which something is open.
+        accepted: what is accepted.
+        most_rows: with more rows, those only are kept of which something is to be said; None: always all.
+    """
+
+    declared: Reconciliation
+    context: Context
+    expected: tuple[Group, ...] | str
+    keep: Collection[Group]
+    accepted: Accepted
+    most_rows: int | None
+
+    @property
+    def single(self) -> Interval | None:
+        """The only partition; None: several are compared."""
+        return None if self.context.by_day else self.context.interval
+
+
+@frozen
+class _Loss:
+    """The name of a known loss, which may be that of a stage, too."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+_Name = str | _Loss
+"""The name of what is counted: of a stage, or of a loss."""
+
+
+def _ledger(asked: _Asked, environment: str, pipeline: str, found: _Found, results: Sequence[Result]) -> Ledger:
     return Ledger(
-        reconciliation=declared.name,
-        pipeline=declared.title,
+        reconciliation=asked.declared.name,
+        pipeline=pipeline,
         environment=environment,
-        interval=context.interval,
-        columns=tuple(_columns(declared)),
+        interval=asked.context.interval,
+        columns=tuple(_columns(asked.declared)),
         rows=tuple(sorted(found.rows, key=_worst_first)),
-        totals=totals,
-        results=results,
+        totals=(),
+        results=tuple(results),
         severity=max((r.severity for r in results if r.severity is not None), default=None),
-        still_bad=still_bad,
-        losses=tuple(known for known in found.lost.values() if known.count),
-        levels=levels,
         rest=found.rest,
     )
 
 
 def _levels(
-    declared: Reconciliation,
-    stages: Mapping[str, Counted],
-    losses: Mapping[str, Counted],
-    expected: tuple[Group, ...] | str,
-    context: Context,
-    environment: str,
-    accepted: Accepted,
-    most_rows: int | None,
+    asked: _Asked, environment: str, stages: Mapping[str, Counted], losses: Mapping[_Loss, Counted]
 ) -> Iterator[Ledger]:
     """Yield what the counts come to at each coarser level."""
+    declared, context, expected = asked.declared, asked.context, asked.expected
     columns = dict.fromkeys(stages, declared.by.columns)
     columns |= {stage.name: level.by for level in declared.levels for stage in level.stages}
     for level in declared.levels:
@@ -173,26 +212,13 @@ def _levels(
             parts = dict.fromkeys(_part(org.values, org.columns, level.by) for org in expected)
             wanted = tuple(here.by.group(org) for org in parts)
         names = {stage.name: level.check(stage) for stage in here.stages}
-        known = accepted.at(names)
-        found = _Found.of(here, added, lost, wanted, context, (), known, most_rows)
+        asked_here = evolve(asked, declared=here, expected=wanted, keep=(), accepted=asked.accepted.at(names))
+        found = _found(asked_here, added, lost)
         for one in (*added.values(), *lost.values()):
             if one not in (*stages.values(), *losses.values()):
                 one.close()
-        single = None if context.by_day else context.interval
-        judged = _judge(here, found, wanted, single, (), known)
-        results = [evolve(result, check=names[result.check]) for result in judged]
-        yield Ledger(
-            reconciliation=declared.name,
-            pipeline=f"{declared.title} {level.title}",
-            environment=environment,
-            interval=context.interval,
-            columns=tuple(_columns(here)),
-            rows=tuple(sorted(found.rows, key=_worst_first)),
-            totals=(),
-            results=tuple(results),
-            severity=max((r.severity for r in results if r.severity is not None), default=None),
-            rest=found.rest,
-        )
+        results = [evolve(result, check=names[result.check]) for result in _judge(asked_here, found)]
+        yield _ledger(asked_here, environment, f"{declared.title} {level.title}", found, results)
 
 
 def _part(org: Org, columns: Sequence[str], wanted: Sequence[str]) -> Org:
@@ -206,9 +232,12 @@ def _added_up(counted: Counted, columns: Sequence[str], wanted: Sequence[str], c
         return counted
     day = int(context.by_day)
     counts: dict[Org, Count] = {}
-    for values, count in read(counted.run):
-        key = (*values[:day], *_part(values[day:], columns, wanted))
-        counts[key] = counts.get(key, 0) + count
+    try:
+        for values, count in read(counted.run):
+            key = (*values[:day], *_part(values[day:], columns, wanted))
+            counts[key] = counts.get(key, 0) + count
+    except MeasureError as error:
+        return Counted(error=str(error))
     return Counted(run_of_counts({key: str(count) for key, count in counts.items()}), inexact=counted.inexact)
 
 
@@ -257,47 +286,25 @@ class _Found:
     """
 
     stages: Mapping[str, Counted]
-    losses: Mapping[str, Counted]
-    sums: Mapping[str, Count]
+    losses: Mapping[_Loss, Counted]
+    sums: Mapping[_Name, Count]
     rows: Sequence[LedgerRow]
     rest: Rest | None
     few: Mapping[str, int]
     sizes: Mapping[str, Count]
     seen: Collection[Org]
 
-    @classmethod
-    def of(
-        cls,
-        declared: Reconciliation,
-        stages: Mapping[str, Counted],
-        losses: Mapping[str, Counted],
-        expected: tuple[Group, ...] | str,
-        context: Context,
-        keep: Collection[Group],
-        accepted: Accepted,
-        most_rows: int | None,
-    ) -> _Found:
-        """Return what is found where the numbers of all stages are merged; a stage that has none at all is broken."""
-        while True:
-            merging = _Merging(declared, stages, losses, expected, context, keep, accepted, most_rows)
-            try:
-                return merging.found()
-            except _UnreadError as error:
-                broken = {error.name: Counted(error=str(error))}
-                stages = {**stages, **{name: one for name, one in broken.items() if name in stages}}
-                losses = {**losses, **{name: one for name, one in broken.items() if name in losses}}
-
-    def sum_of(self, name: str) -> tuple[Count | None, str]:
+    def sum_of(self, name: _Name) -> tuple[Count | None, str]:
         """Return the sum of a stage or a loss over all orgs; None and why where it could not be counted."""
-        counted = self.stages.get(name) or self.losses[name]
+        counted = self.losses[name] if isinstance(name, _Loss) else self.stages[name]
         return (None, counted.error) if counted.error is not None else (self.sums[name], "")
 
     @property
     def lost(self) -> dict[str, KnownLoss]:
         """What is lost in a known way, by name."""
         return {
-            name: KnownLoss(name=name, count=self.sum_of(name)[0] or 0, sample=counted.sample)
-            for name, counted in self.losses.items()
+            loss.name: KnownLoss(name=loss.name, count=self.sum_of(loss)[0] or 0, sample=counted.sample)
+            for loss, counted in self.losses.items()
         }
 
     @property
@@ -306,10 +313,23 @@ class _Found:
         return len(self.rows) + (0 if self.rest is None else self.rest.rows)
 
 
+def _found(asked: _Asked, stages: Mapping[str, Counted], losses: Mapping[_Loss, Counted]) -> _Found:
+    """Return what is found where all numbers are merged; where one is none at all, nothing was counted there."""
+    while True:
+        try:
+            return _Merging(asked, stages, losses).found()
+        except _UnreadError as error:
+            broken = Counted(error=str(error))
+            if isinstance(error.name, _Loss):
+                losses = {**losses, error.name: broken}
+            else:
+                stages = {**stages, error.name: broken}
+
+
 class _UnreadError(Exception):
     """What was counted somewhere is no number."""
 
-    def __init__(self, name: str, error: MeasureError) -> None:
+    def __init__(self, name: _Name, error: MeasureError) -> None:
         super().__init__(str(error))
         self.name = name
 
@@ -320,28 +340,20 @@ class _Merging:
     As long as there are few rows, what is well is kept too, as text; it becomes rows in the end if it still is.
     """
 
-    def __init__(
-        self,
-        declared: Reconciliation,
-        stages: Mapping[str, Counted],
-        losses: Mapping[str, Counted],
-        expected: tuple[Group, ...] | str,
-        context: Context,
-        keep: Collection[Group],
-        accepted: Accepted,
-        most_rows: int | None,
-    ) -> None:
-        self.stages, self.losses, self.context, self.most_rows = stages, losses, context, most_rows
-        self.by_day = context.by_day
+    def __init__(self, asked: _Asked, stages: Mapping[str, Counted], losses: Mapping[_Loss, Counted]) -> None:
+        declared, expected = asked.declared, asked.expected
+        self.stages, self.losses, self.context, self.most_rows = stages, losses, asked.context, asked.most_rows
+        self.by_day = asked.context.by_day
         declared_of = (*declared.by.owners, *declared.to_orgs)  # they have mails of their own, with what is well, too
         self.keep = {
-            *keep,
-            *(Group(declared.by.columns, values) for _, values in accepted.by_place),
+            *asked.keep,
+            *(Group(declared.by.columns, values) for _, values in asked.accepted.by_place),
             *map(declared.by.key, declared_of),
         }
-        self.making = _Rows(declared, stages, losses, accepted)
-        self.runs = {name: one.run for name, one in (*stages.items(), *losses.items()) if one.run is not None}
-        self.alike = [n for n, name in enumerate(self.runs) if name in stages and not stages[name].is_empty]
+        self.making = _Rows(declared, stages, losses, asked.accepted)
+        both: Iterable[tuple[_Name, Counted]] = chain(stages.items(), losses.items())
+        self.runs = {name: one.run for name, one in both if one.run is not None}
+        self.alike = [n for n, name in enumerate(self.runs) if isinstance(name, str) and not stages[name].is_empty]
         # a stage without orgs: nothing is equal to it
         self.is_whole = len(self.alike) == len(self.making.counted)
         self.plain = _Plain.of(declared, self.making, list(self.runs))
@@ -352,7 +364,7 @@ class _Merging:
         known_orgs = () if isinstance(expected, str) else expected
         self.wanted = {key_of(group.values): group.values for group in known_orgs}
         self.waiting = dict(self.wanted)
-        self.sums: dict[str, Count] = dict.fromkeys(self.runs, 0)
+        self.sums: dict[_Name, Count] = dict.fromkeys(self.runs, 0)
         self.rows: list[LedgerRow] = []
         self.well: list[LedgerRow | Odd | Same] = []
         self.rest = _Sums(self.making)
@@ -436,9 +448,9 @@ class _Merging:
                 else:
                     yield self.making.plain_row(*self._place(odd.key), counts)
 
-    def _row(self, odd: Odd) -> tuple[LedgerRow, dict[str, Count | None]]:
-        numbers: dict[str, Count | None] = {}
-        null_sums: set[str] = set()
+    def _row(self, odd: Odd) -> tuple[LedgerRow, dict[_Name, Count | None]]:
+        numbers: dict[_Name, Count | None] = {}
+        null_sums: set[_Name] = set()
         for name, text in zip(self.runs, odd.numbers, strict=True):
             try:
                 numbers[name], of_null = (None, False) if text is None else read_number(text)
@@ -495,7 +507,7 @@ class _Plain:
     exact: bool
 
     @classmethod
-    def of(cls, declared: Reconciliation, making: _Rows, runs: list[str]) -> _Plain:
+    def of(cls, declared: Reconciliation, making: _Rows, runs: list[_Name]) -> _Plain:
         stages = making.stages
         limits: list[tuple[int, Callable[[int, int], bool] | None]] = []
         for stage in making.measured:
@@ -505,8 +517,8 @@ class _Plain:
             limits.append((runs.index(stage.name), None if unjudged else _within(allowed)))
         pairs = [known.derived for known in making.explained if known.derived is not None]
         return cls(
-            sum(name in stages for name in runs),
-            frozenset(n for n, name in enumerate(runs) if name in stages and stages[name].is_empty),
+            sum(isinstance(name, str) for name in runs),
+            frozenset(n for n, name in enumerate(runs) if isinstance(name, str) and stages[name].is_empty),
             tuple(limits),
             tuple((runs.index(one), runs.index(other)) for one, other in pairs),
             runs.index(declared.baseline.name) if declared.baseline.name in runs else None,
@@ -601,7 +613,7 @@ class _Rows:
         self,
         declared: Reconciliation,
         stages: Mapping[str, Counted],
-        losses: Mapping[str, Counted],
+        losses: Mapping[_Loss, Counted],
         accepted: Accepted,
     ) -> None:
         self.accepted = accepted
@@ -645,7 +657,7 @@ class _Rows:
         )
 
     def row(
-        self, interval: Interval, values: Org, numbers: Mapping[str, Count | None], null_sums: Collection[str]
+        self, interval: Interval, values: Org, numbers: Mapping[_Name, Count | None], null_sums: Collection[_Name]
     ) -> LedgerRow:
         """Return the row of an org.
 
@@ -663,7 +675,7 @@ class _Rows:
             if known.derived is not None:
                 explained[known.name] = (counts[known.derived[0]] or 0) - (counts[known.derived[1]] or 0)
             else:
-                explained[known.name] = numbers.get(known.name) or 0
+                explained[known.name] = numbers.get(_Loss(known.name)) or 0
         baseline = counts[declared.baseline.name] or 0
         discrepancy: dict[str, Count] = {}
         share: dict[str, Fraction | None] = {}
@@ -743,16 +755,17 @@ def _explains(known: Explained, stage: Stage) -> bool:
 
 
 def _stands_on(
-    known: Explained, stages: Mapping[str, Counted], losses: Mapping[str, Counted]
-) -> list[tuple[str, Counted]]:
+    known: Explained, stages: Mapping[str, Counted], losses: Mapping[_Loss, Counted]
+) -> list[tuple[_Name, Counted]]:
     """Return the counts, by name, that an explained loss is made of."""
     if known.derived is not None:
         return [(name, stages[name]) for name in known.derived]
-    return [(known.name, losses[known.name])]
+    loss = _Loss(known.name)
+    return [(loss, losses[loss])]
 
 
 def _measured(
-    declared: Reconciliation, stages: Mapping[str, Counted], losses: Mapping[str, Counted]
+    declared: Reconciliation, stages: Mapping[str, Counted], losses: Mapping[_Loss, Counted]
 ) -> Iterator[Stage]:
     """Yield the compared stages all of whose numbers are there."""
     for stage in declared.compared:
@@ -761,9 +774,9 @@ def _measured(
 
 
 def _why_unmeasured(
-    declared: Reconciliation, stage: Stage, stages: Mapping[str, Counted], losses: Mapping[str, Counted]
+    declared: Reconciliation, stage: Stage, stages: Mapping[str, Counted], losses: Mapping[_Loss, Counted]
 ) -> str | None:
-    needed = [(declared.baseline.name, stages[declared.baseline.name]), (stage.name, stages[stage.name])]
+    needed: list[tuple[_Name, Counted]] = [(name, stages[name]) for name in (declared.baseline.name, stage.name)]
     for known in declared.explained:
         if _explains(known, stage):
             needed += _stands_on(known, stages, losses)
@@ -829,15 +842,9 @@ def _surely(missing: Count, baseline: Count, confidence: float | None, measure: 
     return lower_bound(int(missing), int(baseline), confidence)
 
 
-def _judge(
-    declared: Reconciliation,
-    found: _Found,
-    expected: tuple[Group, ...] | str,
-    single: Interval | None,
-    keep: Collection[Group],
-    accepted: Accepted,
-) -> Iterator[Result]:
+def _judge(asked: _Asked, found: _Found) -> Iterator[Result]:
     """Yield the summary of each compared stage, and a Result per org (and day) that is not well there."""
+    declared, expected = asked.declared, asked.expected
     for stage in declared.compared:
         why = _why_unmeasured(declared, stage, found.stages, found.losses)
         if why is None and isinstance(expected, str):
@@ -868,7 +875,7 @@ def _judge(
                 )
                 break
         else:
-            yield from _judge_stage(declared, stage, found, expected, single, keep, accepted)
+            yield from _judge_stage(asked, stage, found, expected)
 
 
 def _judge_losses(declared: Reconciliation, found: _Found) -> Iterator[Result]:
@@ -907,15 +914,8 @@ def _judge_losses(declared: Reconciliation, found: _Found) -> Iterator[Result]:
         )
 
 
-def _judge_stage(
-    declared: Reconciliation,
-    stage: Stage,
-    found: _Found,
-    expected: tuple[Group, ...],
-    single: Interval | None,
-    keep: Collection[Group],
-    accepted: Accepted,
-) -> Iterator[Result]:
+def _judge_stage(asked: _Asked, stage: Stage, found: _Found, expected: tuple[Group, ...]) -> Iterator[Result]:
+    declared, single, accepted = asked.declared, asked.single, asked.accepted
     bad: list[Result] = []
     small: list[Result] = []
     well: list[Result] = []
@@ -934,7 +934,7 @@ def _judge_stage(
                 continue
         if broken is None:
             few += bool(missing) and allows.is_small(baseline, there)
-            if row.org in keep and allows.is_small(baseline, there):
+            if row.org in asked.keep and allows.is_small(baseline, there):
                 small.append(_too_small(declared, stage, row, max(_size(baseline), _size(there)), single))
             continue
         bad.append(

@@ -487,6 +487,20 @@ def test_a_known_loss_that_means_nothing_is_refused(known: Explained, words: str
     assert words in str(refused.value)
 
 
+def test_a_known_loss_may_be_called_as_a_stage_is() -> None:
+    dead = (Explained("b", counted=Stage("b", Table("dead", "t", partition="day"))),)
+    of_a, of_b = [("x", 10), ("y", 5)], [("x", 8), ("y", 5)]
+    ledger = ledger_of(explained=dead, a=of_a, b=of_b, dead=[("x", 2)])
+    rows = {row.org.label: (row.counts["b"], row.explained["b"], row.discrepancy["b"]) for row in ledger.rows}
+    assert rows == {"x": (8, 2, 0), "y": (5, 0, 0)}
+    (lost,) = ledger.losses
+    assert (lost.name, lost.count) == ("b", 2)
+    ledger = ledger_of(explained=dead, a=of_a, b=of_b, dead=None)
+    assert [row.counts["b"] for row in ledger.rows] == [8, 5]
+    (result,) = ledger.results
+    assert result.sentence == "could not be measured: b could not be counted: datasource 'dead': connection refused"
+
+
 def test_thresholds_on_share_and_count() -> None:
     ledger = ledger_of(
         settings={"warning": ("1%", 10), "critical": ("10%", 100)},
@@ -653,6 +667,22 @@ def test_losses_expected_orgs_and_errors_at_a_coarser_level() -> None:
     for b, outcome in ((None, Outcome.UNMEASURED), ([], Outcome.NO_DATA)):
         ledger = ledger_of(by=by, settings=settings, explained=dead, a=a, b=b, dead=lost)
         assert [(r.check, r.outcome) for r in ledger.results] == [("b", outcome), ("b by region", outcome)]
+
+
+def test_what_is_no_number_at_a_level_costs_that_stage_there_and_at_coarser_levels() -> None:
+    by = By(("region", "town", "street"))
+    own = Stage("c", Table("c", "t", partition="day"))
+    made = Reconciliation(
+        "r", by=by, stages=[Stage(name, Table(name, "t", partition="day")) for name in "ab"],
+        levels=[Level(("region", "town"), stages=[own]), Level("region")], critical=0,
+    )  # fmt: skip
+    rows: dict[str, Answer] = {"a": [("n", "x", "s", 1)], "b": [("n", "x", "s", 1)], "c": [("n", "x", "oops")]}
+    ledger = reconcile(made, lambda name: Rows(name, rows[name]), Context(DAY, NOW), "prod")
+    assert {r.check: r.outcome for r in ledger.results if r.group is None} == {
+        "b": Outcome.PASS,
+        "b by region, town": Outcome.PASS, "c by region, town": Outcome.UNMEASURED,
+        "b by region": Outcome.PASS, "c by region": Outcome.UNMEASURED,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
