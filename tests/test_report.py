@@ -219,7 +219,9 @@ def test_the_subject_tells_of_coarser_levels(rows, levels, word, verdict):
     worst = max((r.severity for r in (*rows, *results) if r.severity is not None), default=None)
     made = render(ledger(rows, results=results, severity=worst, levels=tuple(levels)))
     assert made.subject == f"EP_PROD - covid regions - 2024-06-26: {verdict}"
-    assert f"\n{word.upper()}: " in made.text
+    told = made.text[made.text.index(f"\n{word.upper()}: ") :].partition("\n\n")[0]
+    for said in verdict.split(", ")[1:]:
+        assert said[1:] in told, "the sentence at the top tells of it, too"
     assert all(r.check in made.text for r in results)
 
 

@@ -63,7 +63,7 @@ def verdict(ledger: Ledger, rows: Sequence[LedgerRow], worst: str) -> Verdict:
         said = [_agreement(ledger, rows, unit) if severity is None or coarser else f"not well ({severity})"]
     said += coarser
     sentences = [f"{differ.capitalize()} by more than is allowed; the worst is {worst}."] if bad else []
-    sentences += [_sentence(result.sentence) for result in (*unmeasured, *empty)]
+    sentences += [_sentence(text) for text in (*(result.sentence for result in (*unmeasured, *empty)), *coarser)]
     if bad or not unknown:
         word = str(severity) if severity is not None else "ok" if rows or _others(ledger) else "no data"
     else:
