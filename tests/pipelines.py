@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, text
 
 from dq.cli import main
 from dq.model.interval import Interval
-from tests.receivers import Receivers
+from tests.receivers import MAIL, ONCALL, TEAM, Receivers
 
 D1, D2, D3 = (Interval.of_day(f"2024-06-{day}") for day in (24, 25, 26))
 TOML = """
@@ -33,16 +33,7 @@ pipe = Reconciliation("pipe", by="org", to="mail", error=0, stages=[
     Stage("collected", table("collected")), Stage("db", table("db"), title="Database"),
     Stage("nrt", table("nrt"), after="collected")])
 """
-ROUTES = """
-[channels.team]
-type = "slack"
-webhook = "env:SLACK_WEBHOOK"
-allow_http = true
-[channels.oncall]
-type = "pagerduty"
-routing_key = "env:PD_KEY"
-url = "env:PD_URL"
-allow_http = true
+ROUTES = f"""{TEAM}{ONCALL}{MAIL}
 [channels.second]
 type = "victorops"
 url = "env:VO_URL"
@@ -50,16 +41,9 @@ routing_key = "data"
 allow_http = true
 [channels.deploys]
 type = "pagerduty_change"
-routing_key = "env:PD_KEY"
+routing_key = "env:PAGER_KEY"
 url = "env:PD_CHANGES"
 allow_http = true
-[channels.mail]
-type = "email"
-host = "env:SMTP_HOST"
-port = "env:SMTP_PORT"
-starttls = "off"
-from = "dq@example.org"
-to = ["team@example.org"]
 [route]
 channels = ["team"]
 [[route.routes]]
@@ -131,14 +115,7 @@ def running(
     """The project, with receivers that run."""
     root = make_project(TOML, {"reports/pipe.py": PIPE, "alerting/routes.toml": ROUTES})
     with Receivers() as receivers:
-        for name, value in {
-            "SLACK_WEBHOOK": receivers.slack.webhook,
-            "PD_KEY": "k" * 32,
-            "PD_URL": receivers.pagerduty.url,
-            "PD_CHANGES": receivers.pagerduty.change_url,
-            "VO_URL": receivers.victorops.url,
-            "SMTP_HOST": receivers.smtp.host,
-            "SMTP_PORT": str(receivers.smtp.port),
-        }.items():
+        more = {"PD_CHANGES": receivers.pagerduty.change_url, "VO_URL": receivers.victorops.url}
+        for name, value in (receivers.environment("k" * 32) | more).items():
             monkeypatch.setenv(name, value)
         yield Pipeline(root, receivers, monkeypatch, capsys)

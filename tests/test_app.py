@@ -19,7 +19,7 @@ from dq.model.errors import DeclarationError, DqError, StoreError, UsageError
 from dq.model.interval import Interval
 from dq.model.severity import Outcome, Severity
 from dq.project import Project
-from tests.receivers import Receivers
+from tests.receivers import MAIL, ONCALL, TEAM, Receivers
 
 TOML = """
 environment = "ep_test"
@@ -42,23 +42,7 @@ orders = Suite("orders", Table("live", "orders", partition="day"), owner="sales"
 pipe = Reconciliation("pipe", by="org", to="mail", error=0, stages=[
     Stage("in", Table("live", "orders", partition="day")), Stage("out", Table("live", "shipped", partition="day"))])
 """
-ROUTES = """
-[channels.team]
-type = "slack"
-webhook = "env:SLACK_WEBHOOK"
-allow_http = true
-[channels.oncall]
-type = "pagerduty"
-routing_key = "env:PD_KEY"
-url = "env:PD_URL"
-allow_http = true
-[channels.mail]
-type = "email"
-host = "env:SMTP_HOST"
-port = "env:SMTP_PORT"
-starttls = "off"
-from = "dq@example.org"
-to = ["team@example.org"]
+ROUTES = f"""{TEAM}{ONCALL}{MAIL}
 [route]
 channels = ["team"]
 [[route.routes]]
@@ -130,8 +114,7 @@ def world(make_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tm
     notes.touch()
     root = make_project(TOML, {"checks/orders.py": CHECKS.format(notes=str(notes)), "alerting/routes.toml": ROUTES})
     with Receivers() as receivers:
-        environment = {"SLACK_WEBHOOK": receivers.slack.webhook, "PD_KEY": "k" * 32, "PD_URL": receivers.pagerduty.url,
-                       "SMTP_HOST": receivers.smtp.host, "SMTP_PORT": str(receivers.smtp.port)}  # fmt: skip
+        environment = receivers.environment("k" * 32)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         made = World(root, receivers, notes)
@@ -685,7 +668,7 @@ def test_lint_warns_of_what_may_surprise_and_knows_the_channels(world: World) ->
 def test_doctor_looks_at_every_part_and_shows_no_secret(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {f.state for f in app.doctor(world.project)} == {"ok"}
     monkeypatch.delenv("SLACK_WEBHOOK")
-    monkeypatch.setenv("PD_KEY", "tooshort-secret")
+    monkeypatch.setenv("PAGER_KEY", "tooshort-secret")
     (world.root / "live.sqlite").unlink()
     monkeypatch.setenv("DQ_NOW", "2024-06-25T06:00:00+00:00")
     found = {f.what: (f.state, f.sentence) for f in app.doctor(world.project)}

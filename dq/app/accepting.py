@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from fractions import Fraction
 
 from attrs import evolve, frozen
@@ -97,7 +97,7 @@ def accept(
     place, here, wanted = _wanted(declared, stage)
     if not reason.strip():
         raise UsageError("an acceptance needs a reason: people will read it in every report")
-    ends_at = datetime.combine(until, time(), UTC) + timedelta(days=1)
+    ends_at = Interval.of_day(until).end
     if ends_at <= now:
         raise UsageError(f"it would be over already: {until} has ended")
     most = None if at_most is None else Most.of(at_most)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from decimal import Decimal
 from itertools import pairwise
 
 from attrs import evolve
@@ -22,7 +21,7 @@ from dq.model.reconciliation import Reconciliation
 from dq.moves import Moves
 from dq.project import Project
 from dq.store import history
-from dq.store.artefact import ledger_from_json
+from dq.store.artefact import ledger_from_json, well_orgs
 
 DAYS_BEFORE = 7
 """So many days before the partition are counted again, and the day after it once that is over."""
@@ -66,11 +65,9 @@ def why(
                 if known.rest is not None:  # what the other orgs had then is not known
                     continue
                 before[day] = {(org, stage): count for (org, stage, _), count in _counts(known).items()}
-                well = {
-                    Group(declared.by.columns, tuple(org)): counts for org, counts in document.get("while_well", ())
-                }
+                well = {Group(declared.by.columns, org): counts for org, counts in well_orgs(document).items()}
                 before[day] |= {
-                    (org, stage): count if isinstance(count, int) else Decimal(count)
+                    (org, stage): count
                     for org, counts in well.items()
                     for stage, count in counts.items()
                     if count is not None

@@ -26,6 +26,7 @@ from dq.model.result import Result
 from dq.model.severity import Outcome
 from dq.project import Project
 from dq.reports.discrepancy import count_text
+from dq.reports.verdict import by_day
 from dq.store import deploys, history
 
 PARTITIONS_BEFORE = 14
@@ -177,14 +178,12 @@ def since_when(connection: Connection, project: Project, declared: Reconciliatio
 
     The stored runs of the partitions before tell. A look back over many partitions has nothing to add to its rows.
     """
-    if any(row.interval != ledger.interval for row in ledger.rows):
+    if by_day(ledger):
         return ()
     worst: dict[str, Result] = {}
-    for result in ledger.results:
-        if result.group is not None and result.outcome is Outcome.FAIL and result.severity is not None:
-            known = worst.setdefault(result.check, result)
-            if (result.severity, result.violations or 0) > (known.severity or 0, known.violations or 0):
-                worst[result.check] = result
+    for result in ledger.results:  # of each stage the worst org stands first
+        if result.group is not None and result.outcome is Outcome.FAIL:
+            worst.setdefault(result.check, result)
     told = list(worst.items())[:STAGES_TOLD]
     begun = {
         stage: history.first_bad(

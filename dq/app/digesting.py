@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from attrs import evolve
 from sqlalchemy.engine import Connection
@@ -215,7 +215,7 @@ def _reconciled(
     if newest is None:
         return Reconciled(name=name, word="never ran", sentence=f"it has no run in {environment}", link=link)
     interval, begun = newest
-    first = min(datetime.combine(days[0], time(), UTC), interval.start)
+    first = min(Interval.of_day(days[0]).start, interval.start)
     runs = history.partitions(connection, environment, name, (first, interval.end))
     run = next(run for run in reversed(runs) if run.interval == interval)
     severity = max((s for s in (run.worst, opened.severity if opened else None) if s is not None), default=None)

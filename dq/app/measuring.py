@@ -39,7 +39,7 @@ from dq.model.result import Result, Run
 from dq.project import Project
 from dq.quarantine import quarantine
 from dq.store import acceptances, history, measures
-from dq.store.artefact import ledger_from_json, ledger_to_json
+from dq.store.artefact import ledger_from_json, ledger_to_json, with_well_orgs
 
 Progress = Callable[[str], None]
 
@@ -141,32 +141,16 @@ class _Measured:
 
 
 def _record(connection: Connection, run: Run, scan_id: str, measured: _Measured, now: datetime) -> None:
-    document = None
-    if measured.ledger is not None:
-        well = _while_well(connection, run, measured.ledger)
-        document = ledger_to_json(measured.ledger) | {"while_well": well}
+    ledger, document = measured.ledger, None
+    if ledger is not None:
+        before = None
+        if not run.interval.is_longer_than_day and any(any(row.discrepancy.values()) for row in ledger.rows):
+            earlier = history.latest_run(connection, run.environment, run.suite, run.interval)
+            before = None if earlier is None else history.get_artefact(connection, earlier)
+        document = with_well_orgs(ledger_to_json(ledger), ledger, before)
     history.record_scan(connection, run, scan_id, measured.results, now)
     if document is not None:
         history.put_artefact(connection, run, document)
-
-
-def _while_well(connection: Connection, run: Run, ledger: Ledger) -> list[tuple[list[str | None], dict[str, object]]]:
-    """Return what the orgs that differ had when they last did not, as the latest comparison knows it.
-
-    Each comparison of a partition takes the place of the one before it; what was restated is seen against this.
-    """
-    differ = {row.org.values for row in ledger.rows if any(row.discrepancy.values())}
-    earlier = history.latest_run(connection, run.environment, run.suite, run.interval) if differ else None
-    document = None if earlier is None else history.get_artefact(connection, earlier)
-    if document is None or run.interval.is_longer_than_day:
-        return []
-    kept = {tuple(values): counts for values, counts in document.get("while_well", ())}
-    kept |= {
-        row.org.values: kept_row["counts"]
-        for row, kept_row in zip(ledger_from_json(document).rows, document["rows"], strict=True)
-        if not any(row.discrepancy.values())
-    }
-    return [(list(values), counts) for values, counts in kept.items() if values in differ]
 
 
 def _measure(

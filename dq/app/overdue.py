@@ -22,6 +22,7 @@ from dq.model.errors import DeclarationError
 from dq.model.incident import BUDGET, Finding, IncidentKey
 from dq.model.interval import Interval
 from dq.model.kept import Kept
+from dq.model.names import dag_of
 from dq.model.observation import Observation
 from dq.model.promise import Promise
 from dq.model.severity import Outcome, Severity
@@ -279,7 +280,7 @@ def judge_sla(
 
 def call_back(project: Project, missed: Iterable[SlaVerdict], origin: str, now: datetime) -> None:
     """Call the functions that want to know of a miss, in the name of the DAG that a run came from, if any."""
-    dag_id = origin.split(":")[1] if origin.startswith("airflow:") else None
+    dag_id = dag_of(origin)
     for verdict in missed:
         _call(project, verdict, now, dag_id)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 
 from attrs import evolve
 from sqlalchemy.engine import Connection
@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from dq import events
 from dq.alerting.incidents import of_subject, read_since
 from dq.model.incident import Incident
+from dq.model.interval import Interval
 from dq.model.ledger import Ledger
 from dq.reports.discrepancy import MAX_ROWS, all_rows
 from dq.reports.news import Closed, News, reopened, states, worst_first
@@ -73,11 +74,11 @@ def trend_of(connection: Connection, environment: str, found: Ledger) -> Trend |
     if not bad or by_day(found):
         return None
     days = days_until(found.interval.start.astimezone(UTC).date())
-    starts = (datetime.combine(days[0], time(), UTC), found.interval.end)
+    starts = (Interval.of_day(days[0]).start, found.interval.end)
     runs = history.partitions(connection, environment, found.reconciliation, starts, bad)
     return trend(runs, days, bad, stored_orgs=history.STORED_ORGS)
 
 
 def midnight(now: datetime) -> datetime:
     """Return when the UTC day of ``now`` began."""
-    return datetime.combine(now.astimezone(UTC).date(), time(), UTC)
+    return Interval.of_day(now.astimezone(UTC).date()).start

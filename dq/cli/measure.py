@@ -365,6 +365,7 @@ def _reasons(reasons: Sequence[Attribution], limit: int) -> None:
 
 
 def _became(reason: Attribution) -> tuple[str, str]:
+    from dq.model.names import first_of
     from dq.reports.discrepancy import count_text
 
     missing = reason.difference.missing
@@ -377,15 +378,10 @@ def _became(reason: Attribution) -> tuple[str, str]:
         number += f" in {counted(reason.records, 'record')}"
     where = ""
     if reason.others:
-        where = f" {'to' if lost else 'from'} {_orgs(reason.others)}"
+        where = f" {'to' if lost else 'from'} {first_of([org.label for org in reason.others], 3)}"
     if reason.day is not None:
         where += f" {'to' if lost else 'from'} {reason.day}"
     return number, f"{reason.kind}{where}"
-
-
-def _orgs(orgs: Sequence[Group]) -> str:
-    more = f" and {len(orgs) - 3} more" if len(orgs) > 3 else ""
-    return ", ".join(org.label for org in orgs[:3]) + more
 
 
 def _since(reason: Attribution) -> str:
@@ -466,7 +462,7 @@ def _rows_json(ledger: Ledger) -> dict[str, Any]:
         "rows": [
             {
                 "partition": row.interval.to_json(),
-                "org": dict(zip(row.org.columns, row.org.values, strict=True)),
+                "org": _org_json(row.org),
                 "counts": {name: _number(count) for name, count in row.counts.items()},
                 "explained": {name: _number(count) for name, count in row.explained.items()},
                 "discrepancy": {name: _number(count) for name, count in row.discrepancy.items()},

@@ -9,11 +9,11 @@ KEY_LIMIT = 255
 """Characters of a key: PagerDuty's limit for a dedup_key, and that of our own columns."""
 
 
-def short_key(key: str, limit: int = KEY_LIMIT) -> str:
-    """Return ``key``, its tail replaced by a hash where it is longer than ``limit`` characters."""
+def short_key(key: str, limit: int = KEY_LIMIT, mark: str = "~") -> str:
+    """Return ``key``, its tail replaced by a hash, behind ``mark``, where it is longer than ``limit`` characters."""
     if len(key) <= limit:
         return key
-    return f"{key[: limit - 41]}~{hashlib.sha256(key.encode()).hexdigest()[:40]}"
+    return f"{key[: limit - 41]}{mark}{hashlib.sha256(key.encode()).hexdigest()[:40]}"
 
 
 ORIGIN_LIMIT = 250
@@ -27,10 +27,12 @@ def origin_of_dag(dag: str) -> str:
 
 def origin_of_run(dag: str, run: str) -> str:
     """Return the origin of what a DAG run measures."""
-    origin = f"{origin_of_dag(dag)}{run}"
-    if len(origin) <= ORIGIN_LIMIT:
-        return origin
-    return f"{origin[: ORIGIN_LIMIT - 41]}:{hashlib.sha256(origin.encode()).hexdigest()[:40]}"
+    return short_key(f"{origin_of_dag(dag)}{run}", ORIGIN_LIMIT, ":")
+
+
+def dag_of(origin: str) -> str | None:
+    """Return the id of the DAG that an origin is of; None: it is of none."""
+    return origin.split(":")[1] if origin.startswith("airflow:") else None
 
 
 def first_of(names: Sequence[str], most: int) -> str:

@@ -22,7 +22,7 @@ from dq.reports.attainment import (
     share_text,
 )
 from dq.reports.heat import DAYS, Heat
-from dq.reports.text import clean
+from dq.reports.text import clean, short_time
 from dq.template import render_html
 
 MAX_ROWS = 30
@@ -41,7 +41,11 @@ _FOOT = (
     "the worst is shown."
 )
 _MISSES = 12
-_INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, minify_css=True)
+INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, minify_css=True)
+"""Puts the styles of a mail into its tags; asks nobody for any."""
+
+PLACE = "<p>promises</p>"
+"""Where a page has the section: its styles are inside already, those of the page are not for it."""
 
 
 @frozen(kw_only=True)
@@ -98,6 +102,20 @@ def section(made: Report, *, dark: bool = True, max_rows: int = MAX_ROWS, max_by
     return html
 
 
+def placed(html: str, made: Report | None, max_rows: int, max_bytes: int) -> str:
+    """Return a page with the section in its ``PLACE``, for which it has what is left of ``max_bytes``.
+
+    Args:
+        html: the page, with its styles inside.
+        made: the report; None: there is none.
+        max_rows: as for ``section``.
+        max_bytes: how long the page may be, in bytes of UTF-8.
+    """
+    if made is None:
+        return html
+    return html.replace(PLACE, section(made, max_rows=max_rows, max_bytes=max_bytes - len(html.encode())))
+
+
 def page(made: Report, title: str, *, max_rows: int = 3 * MAX_ROWS) -> str:
     """Return the report as one HTML document that needs nothing else; under 102 kB, so that it can be mailed.
 
@@ -136,7 +154,7 @@ def _section(made: Report, limit: int, *, dark: bool) -> str:
         ],
         foot=_FOOT.format(at=f"{made.made_at:%Y-%m-%d %H:%M}"),
     )
-    return _INLINER.inline_fragment(fragment, css=render_html("reports/sla.css.j2"))
+    return INLINER.inline_fragment(fragment, css=render_html("reports/sla.css.j2"))
 
 
 def _stats(made: Report) -> list[tuple[str, str, bool]]:
@@ -215,7 +233,7 @@ def _left_out(count: int, what: str) -> str:
 
 def _missed(miss: Miss) -> _Missed:
     return _Missed(
-        due=f"{miss.due_at.day} {miss.due_at:%b %H:%M}",
+        due=short_time(miss.due_at),
         name=clean(miss.subject, _NAME),
         tone=miss.what.split()[-1],
         tag=f"{miss.count} x {miss.what}" if miss.count > 1 else miss.what,

@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
-import css_inline
 from attrs import frozen
 from markupsafe import Markup
 
@@ -25,10 +24,10 @@ from dq.model.message import is_web
 from dq.model.names import first_of
 from dq.model.severity import Severity
 from dq.reports import Rendered, attainment
-from dq.reports.attainment_html import section
+from dq.reports.attainment_html import INLINER, PLACE, placed
 from dq.reports.discrepancy import MAX_BYTES
-from dq.reports.news import News, State, sentences, short_time
-from dq.reports.text import clean, wrap
+from dq.reports.news import News, State, sentences
+from dq.reports.text import clean, short_time, wrap
 from dq.reports.trend import Day, Strip, Strips, strips
 from dq.template import render_html
 
@@ -40,9 +39,7 @@ _TEXT_NAME = 28
 _SHARE = "percent of the orgs that are not well"
 _NAMED = 10  # of what never ran
 _PROMISES = 20  # datasets of the section about SLAs
-_PROMISES_MARK = "<p>promises</p>"
 _UNKNOWN = ("never ran", "did not run", "unmeasured", "no data", "trouble")
-_INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, minify_css=True)
 
 
 @frozen(kw_only=True)
@@ -152,9 +149,7 @@ def render(found: Digest, *, max_rows: int = MAX_ROWS) -> Rendered:
     for part, name, sentence in _FITS:
         limit = 0 if part is None else max_rows // part
         html = _html(found, subject, word, said, limit, name, sentence)
-        if found.promises is not None:
-            left = MAX_BYTES - len(html.encode())
-            html = html.replace(_PROMISES_MARK, section(found.promises, max_rows=_PROMISES, max_bytes=left))
+        html = placed(html, found.promises, _PROMISES, MAX_BYTES)
         if len(html.encode()) < MAX_BYTES:
             break
     return Rendered(subject=subject, html=html, text=_text(found, word, said, limit))
@@ -244,9 +239,9 @@ def _html(found: Digest, subject: str, word: str, said: str, limit: int, name: i
         unknown=[(word, clean(said, 2 * sentence)) for word, said in unknown[:limit]],
         more_unknown=len(unknown[limit:]),
         foot=f"Made {found.made_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
-        promises=Markup("" if found.promises is None else _PROMISES_MARK),  # noqa: S704  # ours
+        promises=Markup("" if found.promises is None else PLACE),  # noqa: S704  # ours
     )
-    return _INLINER.inline(page)
+    return INLINER.inline(page)
 
 
 def _safe(link: str) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 
-import css_inline
 from attrs import frozen
 from markupsafe import Markup
 
@@ -16,9 +15,9 @@ from dq.model.message import is_web
 from dq.model.result import Result
 from dq.model.severity import Outcome
 from dq.reports import Rendered, attainment
-from dq.reports.attainment_html import section
-from dq.reports.news import News, sentences, short_time
-from dq.reports.text import clean, table, wrap
+from dq.reports.attainment_html import INLINER, PLACE, placed
+from dq.reports.news import News, sentences
+from dq.reports.text import clean, short_time, table, wrap
 from dq.reports.trend import Strip, Strips, Trend, strips
 from dq.reports.verdict import Verdict, by_day, verdict
 from dq.template import render_html
@@ -40,8 +39,6 @@ _SHARE = "percent of the baseline that is missing, negative: too many"
 _MANY = 12  # entries of the lists above and below the table
 _PROMISES = 10  # datasets of the section about SLAs
 _PROMISES_TITLE = "Promises kept"
-_PROMISES_MARK = "<p>promises</p>"  # where it goes: its styles are inside already, those of the page are not for it
-_INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, minify_css=True)
 
 
 @frozen(kw_only=True)
@@ -117,11 +114,9 @@ def render(
             others[limit] = _others(ledger, rows[limit:])
         lines = [*_lines(ledger, rows[:limit], name), *([others[limit]] if limit in others else [])]
         days = _strips(rows, trend, news, 0 if part_of_days is None else max_rows // part_of_days, name)
-        mark = "" if promises is None else _PROMISES_MARK
+        mark = "" if promises is None else PLACE
         html = _html(ledger, said, lines, days, news, subject, foot, links, began, mark, name)
-        if promises is not None:
-            left = MAX_BYTES - len(html.encode())
-            html = html.replace(_PROMISES_MARK, section(promises, max_rows=_PROMISES, max_bytes=left))
+        html = placed(html, promises, _PROMISES, MAX_BYTES)
         if len(html.encode()) < MAX_BYTES:
             break
     text = _text(ledger, said, lines, days, news, foot, links, began)
@@ -393,7 +388,7 @@ def _html(
         links=_safe(links),
         promises=Markup(promises),  # noqa: S704  # ours
     )
-    return _INLINER.inline(page)
+    return INLINER.inline(page)
 
 
 def _since(news: News | None) -> str:

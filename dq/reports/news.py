@@ -24,7 +24,7 @@ from __future__ import annotations
 import enum
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from attrs import frozen
@@ -32,7 +32,7 @@ from attrs import frozen
 from dq.model.incident import ACCEPTED, Incident
 from dq.model.names import first_of
 from dq.model.severity import Severity
-from dq.reports.text import clean
+from dq.reports.text import clean, short_time
 
 NAMED = 8
 """How many things of a kind are named before the others are counted."""
@@ -263,9 +263,3 @@ def _of(item: Item) -> str:
     if item.before is not None:
         return f"{item.severity}, was well from {short_time(item.before)}"
     return str(item.severity) if item.state.is_open else f"was {item.severity}"
-
-
-def short_time(at: datetime) -> str:
-    """Return a time as a mail tells it, in UTC, e.g. ``"18 Nov 05:02"``."""
-    at = at.astimezone(UTC)
-    return f"{at.day} {at:%b %H:%M}"

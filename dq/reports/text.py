@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 WIDTH = 100
 _GAP = "  "
@@ -20,6 +21,12 @@ def clean(text: str, limit: int) -> str:
         return seen
     tail = limit // 3
     return f"{seen[: limit - tail - 3]}...{seen[-tail:]}"
+
+
+def short_time(at: datetime) -> str:
+    """Return a time as a mail tells it, in UTC, e.g. ``"18 Nov 05:02"``."""
+    at = at.astimezone(UTC)
+    return f"{at.day} {at:%b %H:%M}"
 
 
 def wrap(text: str, indent: str = "") -> list[str]:

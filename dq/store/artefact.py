@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -12,8 +13,12 @@ from cattrs import Converter
 from dq.model.ledger import Count, Ledger
 
 
-def _count(value: Any, _type: Any) -> Count | None:
+def _count_of(value: Any) -> Count | None:
     return value if value is None or isinstance(value, int) else Decimal(value)
+
+
+def _count(value: Any, _type: Any) -> Count | None:
+    return _count_of(value)
 
 
 _CONVERTER = Converter()
@@ -31,6 +36,39 @@ def ledger_to_json(ledger: Ledger) -> dict[str, Any]:
     """Return ``ledger`` as a document of JSON types."""
     document: dict[str, Any] = _CONVERTER.unstructure(ledger)
     return document
+
+
+def with_well_orgs(
+    document: dict[str, Any], ledger: Ledger, earlier: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return the document of a ledger, with what its orgs that differ had when they last did not.
+
+    Each comparison of a partition takes the place of the one before it; what was restated is seen against this.
+
+    Args:
+        document: of ``ledger``.
+        ledger: what was compared now.
+        earlier: the document of the comparison before; None: there is none.
+    """
+    differ = {row.org.values for row in ledger.rows if any(row.discrepancy.values())}
+    kept: dict[tuple[str | None, ...], dict[str, Any]] = {}
+    if earlier is not None and differ:
+        kept = {org: counts for org, counts in _well_orgs(earlier) if org in differ}
+        for row in earlier["rows"]:
+            org = tuple(row["org"]["values"])
+            if org in differ and not any(map(_count_of, row["discrepancy"].values())):
+                kept[org] = row["counts"]
+    return document | {"while_well": [(list(org), counts) for org, counts in kept.items()]}
+
+
+def well_orgs(document: dict[str, Any]) -> dict[tuple[str | None, ...], dict[str, Count | None]]:
+    """Return what ``with_well_orgs`` put into a document: the counts of orgs, by stage."""
+    return {org: {stage: _count_of(n) for stage, n in counts.items()} for org, counts in _well_orgs(document)}
+
+
+def _well_orgs(document: dict[str, Any]) -> Iterator[tuple[tuple[str | None, ...], dict[str, Any]]]:
+    for org, counts in document.get("while_well", ()):  # what an older dq wrote has none
+        yield tuple(org), counts
 
 
 def ledger_from_json(document: dict[str, Any]) -> Ledger:

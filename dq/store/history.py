@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from dq.model.failing import FailingRows
 from dq.model.group import Group
 from dq.model.interval import Interval
+from dq.model.names import dag_of
 from dq.model.result import Result, Run, RunKind
 from dq.model.severity import Outcome, Severity
 from dq.store import measures
@@ -153,12 +154,16 @@ def with_results(connection: Connection, run: Run) -> Run:
 
 def latest_run(connection: Connection, environment: str, suite: str, interval: Interval | None = None) -> Run | None:
     """Return the latest run that recorded anything, of that interval or the newest one; None: there is none."""
+    found = _latest(connection, environment, suite, interval)
+    return None if found is None else with_results(connection, _run(found))
+
+
+def _latest(connection: Connection, environment: str, suite: str, interval: Interval | None) -> Row[Any] | None:
+    """Return the row of the run that ``latest_run`` returns."""
     query = select(t.run).where(t.run.c.environment == environment, t.run.c.suite == suite, t.run.c.version > 0)
     if interval is not None:
         query = query.where(t.run.c.interval_start == interval.start, t.run.c.interval_end == interval.end)
-    query = query.order_by(*_LATEST_FIRST)
-    found = connection.execute(query.limit(1)).first()
-    return None if found is None else with_results(connection, _run(found))
+    return connection.execute(query.order_by(*_LATEST_FIRST).limit(1)).first()
 
 
 def runs(connection: Connection, environment: str, suite: str | None = None, limit: int = 30) -> tuple[Run, ...]:
@@ -268,7 +273,7 @@ def first_bad(
             return first, "unknown"
         found = connection.execute(
             select(t.result.c.org, t.result.c.outcome, t.result.c.observed).where(
-                t.result.c.run_id == run,
+                t.result.c.run_id == run.id,
                 t.result.c.check_name == bad.check,
                 t.result.c.org.in_(["", measures.org_text(bad.group)]),
             )
@@ -285,15 +290,6 @@ def _is_more(observed: object) -> bool:
     return isinstance(observed, int | float | Decimal) and observed > 0
 
 
-def _latest(connection: Connection, environment: str, suite: str, interval: Interval) -> str | None:
-    """Return the id of the latest run of a partition that recorded anything."""
-    c = t.run.c
-    same = (c.interval_start == interval.start, c.interval_end == interval.end)
-    query = select(c.id).where(c.environment == environment, c.suite == suite, c.version > 0, *same)
-    found: str | None = connection.execute(query.order_by(*_LATEST_FIRST).limit(1)).scalar()
-    return found
-
-
 def of_origin(connection: Connection, environment: str, origin: str) -> tuple[Run, ...]:
     """Return what one DAG run, say, measured of reconciliations, with its results, in the order in which it began."""
     c = t.run.c
@@ -307,7 +303,7 @@ def dags_of(connection: Connection, environment: str, suite: str, limit: int = 5
     c = t.run.c
     query = select(c.origin).where(c.environment == environment, c.suite == suite, c.origin.startswith("airflow:"))
     origins = connection.execute(query.order_by(c.interval_start.desc()).limit(limit)).scalars()
-    return frozenset(origin.split(":")[1] for origin in origins)
+    return frozenset(dag for origin in origins if (dag := dag_of(origin)) is not None)
 
 
 def partitions(
