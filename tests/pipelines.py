@@ -91,11 +91,7 @@ class Pipeline:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask the store."""
-        engine = create_engine(f"sqlite:///{self.root}/var/store.sqlite")
-        with engine.connect() as connection:
-            found = [tuple(row) for row in connection.execute(text(sql))]
-        engine.dispose()
-        return found
+        return rows_of(self.root, sql)
 
     @property
     def open(self) -> list[tuple[str, str]]:
@@ -106,6 +102,15 @@ class Pipeline:
     def told(self) -> list[str]:
         """The first lines that Slack was told."""
         return [post["text"].splitlines()[0] for post in self.receivers.slack.posts]
+
+
+def rows_of(root: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Return what the store of a project says, where that is ``var/store.sqlite``."""
+    engine = create_engine(f"sqlite:///{root}/var/store.sqlite")
+    with engine.connect() as connection:
+        found = [tuple(row) for row in connection.execute(text(sql))]
+    engine.dispose()
+    return found
 
 
 @contextmanager

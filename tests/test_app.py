@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 import dq
 from dq import app
@@ -19,6 +18,7 @@ from dq.model.errors import DeclarationError, DqError, StoreError, UsageError
 from dq.model.interval import Interval
 from dq.model.severity import Outcome, Severity
 from dq.project import Project
+from tests.pipelines import rows_of
 from tests.receivers import MAIL, ONCALL, TEAM, Receivers
 
 TOML = """
@@ -91,11 +91,7 @@ class World:
         return app.run(self.project, name, interval, origin=origin, now=morning(interval, hour), **settings)
 
     def rows(self, sql: str) -> list[tuple[object, ...]]:
-        engine = create_engine(f"sqlite:///{self.root}/var/store.sqlite")
-        with engine.connect() as connection:
-            found = [tuple(row) for row in connection.execute(text(sql))]
-        engine.dispose()
-        return found
+        return rows_of(self.root, sql)
 
     @property
     def open_incidents(self) -> list[tuple[object, ...]]:

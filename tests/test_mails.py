@@ -18,7 +18,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from sqlalchemy import create_engine, func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.engine import Engine
 
 from dq import By, Reconciliation, Stage, Table, app
@@ -36,6 +36,7 @@ from dq.store.schema import attachment as attachments
 from dq.store.schema import outbox
 from tests import samples
 from tests.ledgers import agari, ledger, row
+from tests.pipelines import rows_of
 from tests.receivers import Receivers
 
 pytest_plugins = ["tests.stores"]
@@ -137,11 +138,7 @@ class World:
         app.run(app.open_project(self.root), "pipe", day, now=day.end + timedelta(hours=hour), **settings)
 
     def rows(self, sql: str) -> list[tuple[object, ...]]:
-        engine = create_engine(f"sqlite:///{self.root}/var/store.sqlite")
-        with engine.connect() as connection:
-            found = [tuple(one) for one in connection.execute(text(sql))]
-        engine.dispose()
-        return found
+        return rows_of(self.root, sql)
 
     def mails(self) -> dict[str, list[EmailMessage]]:
         """Return the discrepancy mails by recipient, in the order in which they came."""
