@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 
 from attrs import field, frozen
@@ -37,7 +37,15 @@ _COUNTS = re.compile(r"\s*count\s*\([^()]*\)\s*$", re.IGNORECASE)
 _FLOAT = re.compile(r"double|float|real", re.IGNORECASE)
 
 _alone = threading.Lock()
-"""A DuckDB takes all processors, and memory to sort: two of them side by side are no faster, and take twice as much."""
+
+
+def turn_of(datasource: Datasource) -> AbstractContextManager[object]:
+    """Return what a statement on a datasource has to wait for: a DuckDB asks one thing at a time.
+
+    It takes all processors, and memory to sort: two of them side by side are no faster, and take twice as much. And
+    what is asked beside a stream could hold no more than the stream may, and break for want of memory.
+    """
+    return _alone if datasource.dialect == "duckdb" else nullcontext()
 
 
 @frozen
@@ -100,7 +108,7 @@ def _listed(stage: Stage, datasource: Datasource, compiler: Compiler, *, by_day:
         return None
     for sql in compiler.lines_by(stage.measure, stage.where, types, by_day=by_day):
         try:
-            with _alone if datasource.dialect == "duckdb" else nullcontext():
+            with turn_of(datasource):
                 return Counted(run_of_lines(datasource.stream(sql, BATCH), len(types) + by_day))
         except UnfitError:
             continue
@@ -136,7 +144,8 @@ def _added_up(
     context: Context,
 ) -> Counted:
     columns, by_day = compiler.columns, context.by_day
-    rows = datasource.fetch(compiler.count_by(stage.measure, stage.where, by_day=by_day, sample=sample))
+    with turn_of(datasource):
+        rows = datasource.fetch(compiler.count_by(stage.measure, stage.where, by_day=by_day, sample=sample))
     counts: dict[Org, Count] = {}
     null_sums: set[Org] = set()
     samples: list[tuple[Count, str]] = []

@@ -44,7 +44,7 @@ from dq.acceptance import Accepted, words
 from dq.checks.confidence import lower_bound
 from dq.checks.judge import name_worst
 from dq.context import Context, expected_groups
-from dq.counting import Counted, count_stage, number, read, read_number
+from dq.counting import Counted, count_stage, number, read, read_number, turn_of
 from dq.datasource import Datasource
 from dq.hops import Loss, gaps, settled
 from dq.model.acceptance import Acceptance
@@ -248,9 +248,9 @@ def _total(total: Total, connect: _Connect, context: Context) -> tuple[Count | N
         return None, "it is a number of one day"
     try:
         datasource = connect(total.datasource)
-        rows = datasource.fetch(
-            context.compiler(datasource.dialect, Table(total.datasource, "none")).total(total.query)
-        )
+        asked = context.compiler(datasource.dialect, Table(total.datasource, "none")).total(total.query)
+        with turn_of(datasource):
+            rows = datasource.fetch(asked)
         if len(rows) != 1 or len(rows[0]) != 1:
             return None, f"its query returns {len(rows)} rows instead of one number"
         return (None, "there is no value") if rows[0][0] is None else (number(rows[0][0]), "")

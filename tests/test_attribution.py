@@ -249,7 +249,7 @@ def test_the_hops_around_a_stage_that_was_not_counted_are_one() -> None:
     Fault("drop", 2, 120, 1).apply(now)
     for group, stage, day in [*now]:
         if stage == "queue":
-            now[group, stage, day] = None  # type: ignore[assignment]
+            now[group, stage, day] = None  # type: ignore[assignment]  # as a stage is in which nobody could count
     (one,) = became(now).values()
     assert (one.difference.start, one.difference.stage, one.kind) == ("collector", "aggregate", Kind.MISSING)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dq import By, Explained, Level, Reconciliation, Stage, Table
+from dq import By, Explained, Level, Reconciliation, Stage, Table, Total
 from dq.context import Context
 from dq.datasource import Datasource, Row, SqlDatasource
 from dq.ledger import reconcile
@@ -229,6 +230,35 @@ def shown(ledger: Ledger) -> dict[str, tuple[object, ...]]:
         row.org.label: (row.counts["a"], row.counts["b"], row.discrepancy["b"], row.share["b"], row.notes)
         for row in ledger.rows
     }
+
+
+class Busy(Rows):
+    """A datasource that knows how many statements it was asked at once."""
+
+    now = most = 0
+
+    def __init__(self, dialect: str) -> None:
+        super().__init__("a", [("x", 1)])
+        self.dialect = dialect
+
+    def fetch(self, sql: str) -> list[Row]:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        time.sleep(0.2)
+        self.now -= 1
+        return [(1,)] if sql.startswith("SELECT 1") else super().fetch(sql)
+
+
+@pytest.mark.parametrize(("dialect", "at_once"), [("duckdb", 1), ("sqlite", 3)])
+def test_a_duckdb_is_asked_one_thing_at_a_time(dialect: str, at_once: int) -> None:
+    table, busy = Table("a", "t", partition="day"), Busy(dialect)
+    made = Reconciliation(
+        "r", by="org", stages=[Stage("a", table), Stage("b", table)],
+        totals=[Total("one", datasource="a", query="SELECT 1")],
+    )  # fmt: skip
+    ledger = reconcile(made, lambda _: busy, Context(DAY, NOW), "prod")
+    assert ledger.totals == (("one", 1, ""),)
+    assert ledger.severity is None and busy.most == at_once
 
 
 def test_what_is_odd_is_shown_as_what_it_is() -> None:
