@@ -21,6 +21,7 @@ from dq.model.severity import Outcome, Severity
 from dq.reports.attainment import report
 from dq.reports.attainment_html import section
 from dq.reports.discrepancy import MAX_BYTES, MAX_ROWS, render, share_text
+from dq.reports.news import News
 from dq.reports.trend import Day, Seen, Trend, days_until
 from tests import chromium, promised, render_png
 from tests.ledgers import DAY, NOW, agari, beside, columns, ledger, row
@@ -231,6 +232,12 @@ def test_why_it_could_not_be_measured_is_told():
     )
     assert "Could not be measured: the connection was refused." in made.text
     assert "Could not be measured: the connection was refused." in Page(made.html).text
+
+
+def test_a_table_without_rows_has_no_heading():
+    news = News(since=NOW)
+    for rows, titles in ([], 0), (well(1), 1):
+        assert Page(render(ledger(rows, results=[EMPTY]), news=news).html).text.count("All orgs") == titles
 
 
 def test_a_subject_is_one_line_whatever_the_names_are():
