@@ -6,8 +6,8 @@ is there. A number behind ``~`` is one of which a part was NULL. As a tab is les
 sorted as names are.
 
 The databases count, write the lines and sort them, so Python handles many lines at once: a block that is equal in all
-runs is compared as one text. Of one that is not, the lines that all runs have are found by the operators of sets, and
-only the others are read.
+runs is compared as one text. Of one that is not, texts are compared up to the first line that is not everywhere; that
+org is read, and the texts are compared behind it.
 """
 
 from __future__ import annotations
@@ -180,24 +180,68 @@ def merge(runs: Sequence[Run], alike: Sequence[int], apart: Iterable[bytes] = ()
 
 
 def _compared(pieces: Sequence[bytes], alike: Sequence[int], apart: Sequence[bytes]) -> Iterator[Same | Odd]:
-    first = pieces[alike[0]] if alike else b""
-    others = [piece for n, piece in enumerate(pieces) if n not in alike and piece]
-    if first and not others and not apart and all(pieces[n] == first for n in alike):
-        yield Same(first)
-        return
-    sets = {piece: set(piece.split(b"\n")[:-1]) for piece in {*pieces}}
-    lines = [sets[piece] for piece in pieces]
-    same = set.intersection(*sets_of) if (sets_of := [sets[piece] for piece in {pieces[n] for n in alike}]) else set()
-    if others or apart:
-        noted = {line.rpartition(b"\t")[0] for n, found in enumerate(lines) if n not in alike for line in found}
-        noted.update(apart)
-        same = {line for line in same if line.rpartition(b"\t")[0] not in noted}
-    if same:
-        yield Same(b"\n".join(same) + b"\n")
-    parted = {piece: dict(line.rsplit(b"\t", 1) for line in found - same) for piece, found in sets.items()}
-    odd = [parted[piece] for piece in pieces]
-    for key in dict.fromkeys(key for numbers in odd for key in numbers):
-        yield Odd(key, tuple(numbers.get(key) for numbers in odd))
+    places = [0] * len(pieces)
+    others = (piece for n, piece in enumerate(pieces) if n not in alike)
+    for key in (*sorted({*apart, *(key for piece in others for key in _keys(piece))}), None):
+        while True:
+            size = _common([(pieces[n], places[n]) for n in alike], key)
+            if size:
+                begin = places[alike[0]]
+                yield Same(pieces[alike[0]][begin : begin + size])
+                for n in alike:
+                    places[n] += size
+            first = min((found for n in alike if (found := _key_at(pieces[n], places[n])) is not None), default=None)
+            if first is None or (key is not None and first >= key):
+                break
+            yield _odd(first, pieces, places)
+        if key is not None and any(_key_at(piece, place) == key for piece, place in zip(pieces, places, strict=True)):
+            yield _odd(key, pieces, places)
+
+
+def _common(texts: Sequence[tuple[bytes, int]], before: bytes | None) -> int:
+    """Return the size of the lines that all texts have from a place on, up to a key."""
+    if not texts:
+        return 0
+    text, begin = texts[0]
+    size = (len(text) if before is None else _end(text, before, begin, including=False)) - begin
+    for other, start in texts[1:]:
+        size = _alike(text, begin, other, start, size)
+    return max(text.rfind(b"\n", begin, begin + size) + 1 - begin, 0)
+
+
+def _alike(one: bytes, begin: int, other: bytes, start: int, most: int) -> int:
+    """Return how many bytes of two texts are equal, at most ``most``: ever longer pieces are compared, then halves."""
+    same, end, step = 0, min(64, most), 64
+    while same < most and one[begin + same : begin + end] == other[start + same : start + end]:
+        step *= 4
+        same, end = end, min(end + step, most)
+    while end - same > 1:
+        middle = (same + end) // 2
+        if one[begin + same : begin + middle] == other[start + same : start + middle]:
+            same = middle
+        else:
+            end = middle
+    return same
+
+
+def _odd(key: bytes, pieces: Sequence[bytes], places: list[int]) -> Odd:
+    """Return what all runs have of an org, and go on behind it."""
+    numbers: list[bytes | None] = [None] * len(pieces)
+    for n, piece in enumerate(pieces):
+        if _key_at(piece, places[n]) == key:
+            end = piece.index(b"\n", places[n])
+            numbers[n] = piece[places[n] + len(key) + 1 : end]
+            places[n] = end + 1
+    return Odd(key, tuple(numbers))
+
+
+def _key_at(piece: bytes, place: int) -> bytes | None:
+    end = piece.find(b"\n", place)
+    return None if end < 0 else piece[place : piece.rindex(b"\t", place, end)]
+
+
+def _keys(piece: bytes) -> Iterator[bytes]:
+    return (line.rpartition(b"\t")[0] for line in piece.split(b"\n")[:-1])
 
 
 def _first_key(pieces: Iterable[bytes]) -> bytes:
@@ -208,13 +252,14 @@ def _last_key(text: bytes) -> bytes:
     return text[text.rfind(b"\n", 0, -1) + 1 : text.rindex(b"\t")]
 
 
-def _end(text: bytes, key: bytes) -> int:
-    """Return where the lines end whose name is ``key`` or before it."""
-    low, high = 0, len(text)
+def _end(text: bytes, key: bytes, low: int = 0, *, including: bool = True) -> int:
+    """Return where the lines end, from ``low`` on, whose name is before ``key`` or, with ``including``, is it."""
+    high = len(text)
     while low < high:
         begin = text.rfind(b"\n", low, (low + high) // 2) + 1 or low
         end = text.index(b"\n", begin)
-        if text[begin : text.rindex(b"\t", begin, end)] <= key:
+        found = text[begin : text.rindex(b"\t", begin, end)]
+        if found < key or (including and found == key):
             low = end + 1
         else:
             high = begin

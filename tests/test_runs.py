@@ -324,7 +324,7 @@ def test_memory_does_not_grow_with_the_orgs(tmp_path: Path) -> None:
         assert (ledger.size, len(ledger.rows)) == (orgs, orgs // 5_000)
         assert ledger.rest is not None
         assert ledger.rest.counts["a"] == sum(n % 90 for n in range(1, orgs + 1) if n % 5_000 != 7)
-    assert peaks[1] < 1.2 * peaks[0]
+    assert peaks[1] < peaks[0] + 3_000_000, peaks  # the texts of the lines alone would be 6 MB more
     assert peaks[1] < 40_000_000
 
 

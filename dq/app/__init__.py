@@ -70,7 +70,7 @@ if TYPE_CHECKING:
         unjudged,
         watchers_of,
     )
-    from dq.app.linting import Problem, lint, refuse_bad_sql, sql_problems
+    from dq.app.linting import Problem, lint
     from dq.app.mailing import render_ledger, report, report_csv, send_report
     from dq.app.measuring import partitions, reconcile, run, scan
     from dq.app.migrating import DagFiles, lint_airflow
@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from dq.app.proving import Proof, channel_types, selftest
     from dq.app.reading import latest_run, ledger, run_of, runs, why_not_good
     from dq.app.recording import record_reference, reference, references, remove_reference
+    from dq.app.refusing import refuse_bad_sql, sql_problems
     from dq.app.routes import Explained, explain_routes
     from dq.app.selfchecking import selfcheck
     from dq.app.session import judgement_time, open_project, upgrade
@@ -216,7 +217,7 @@ __getattr__ = lazy(
             "unjudged",
             "watchers_of",
         ),
-        "linting": ("Problem", "lint", "refuse_bad_sql", "sql_problems"),
+        "linting": ("Problem", "lint"),
         "mailing": ("render_ledger", "report", "report_csv", "send_report"),
         "measuring": ("partitions", "reconcile", "run", "scan"),
         "migrating": ("DagFiles", "lint_airflow"),
@@ -226,6 +227,7 @@ __getattr__ = lazy(
         "proving": ("Proof", "channel_types", "selftest"),
         "reading": ("latest_run", "ledger", "run_of", "runs", "why_not_good"),
         "recording": ("record_reference", "reference", "references", "remove_reference"),
+        "refusing": ("refuse_bad_sql", "sql_problems"),
         "routes": ("Explained", "explain_routes"),
         "selfchecking": ("selfcheck",),
         "session": ("judgement_time", "open_project", "upgrade"),

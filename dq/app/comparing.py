@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from dq.app.linting import refuse_bad_sql
+from dq.app.refusing import refuse_bad_sql
 from dq.app.session import context_of, datasources, find_reconciliation, judgement_time
 from dq.keys import compare_stage
 from dq.model.errors import UsageError

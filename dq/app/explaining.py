@@ -7,7 +7,7 @@ from functools import partial
 
 from attrs import evolve, frozen
 
-from dq.app.linting import refuse_bad_sql
+from dq.app.refusing import refuse_bad_sql
 from dq.app.session import context_of, datasources, dialect_of, judgement_time
 from dq.checks.plan import Scan, plan
 from dq.context import Context, expected_sql

@@ -9,8 +9,7 @@ from attrs import evolve, frozen
 from sqlalchemy.engine import Connection
 
 from dq.acceptance import TOLD_OF
-from dq.app.closing import close
-from dq.app.linting import refuse_bad_sql
+from dq.app.refusing import refuse_bad_sql
 from dq.app.session import (
     Declared,
     context_of,
@@ -94,7 +93,7 @@ def run(
         tell(f"{declared.name} {interval}: {scan_id}")
         scan(project, declared, interval, origin, scan_id, now)
     tell(f"{declared.name} {interval}: close")
-    return close(project, declared, interval, origin, now=now, alert=alert, pump=alert)
+    return _close(project, declared, interval, origin, now, alert=alert)
 
 
 def partitions(project: Project, name: str, interval: Interval) -> tuple[Interval, ...]:
@@ -176,9 +175,7 @@ def _measure(
                     older = history.still_bad(connection, project.environment, name, interval.start)
                     keep = history.open_orgs(connection, project.environment, "reconciliation", name, columns)
                     accepted = acceptances.of(connection, project.environment, name, now - TOLD_OF)
-            ledger = reconcile_stages(
-                declared, connect, context, project.environment, older, keep, accepted, most_rows
-            )
+            ledger = reconcile_stages(declared, connect, context, project.environment, older, keep, accepted, most_rows)
             return _Measured(ledger.results, ledger)
         wanted = find_scan(declared, scan_id)
         if wanted is None:
@@ -280,11 +277,17 @@ def reconcile(
         )
         return run, ledger
     scan(project, declared, interval, origin, STAGES, now)
-    done = close(project, declared, interval, origin, now=now, alert=alert, pump=alert)
+    done = _close(project, declared, interval, origin, now, alert=alert)
     with transaction(project) as connection:
         document = history.get_artefact(connection, done)
     assert document is not None  # noqa: S101  # the scan has just put it there
     return done, ledger_from_json(document)
+
+
+def _close(project: Project, declared: Declared, interval: Interval, origin: str, now: datetime, *, alert: bool) -> Run:
+    from dq.app.closing import close  # noqa: PLC0415  # mails and alerts take longer to load than a small run takes
+
+    return close(project, declared, interval, origin, now=now, alert=alert, pump=alert)
 
 
 def _look_back(
