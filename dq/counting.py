@@ -112,10 +112,6 @@ def _listed(stage: Stage, datasource: Datasource, compiler: Compiler, *, by_day:
                 return Counted(run_of_lines(datasource.stream(sql, BATCH), len(types) + by_day))
         except UnfitError:
             continue
-        except MeasureError as error:
-            if "out of memory" not in str(error).lower():
-                raise
-            break  # DuckDB may hold little of a stream, and could not put all of it on disk
     return None
 
 

@@ -56,6 +56,7 @@ from dq.model.reconciliation import ALL, Allowance, Explained, Ladder, Reconcili
 from dq.model.result import Result
 from dq.model.severity import Outcome, Severity
 from dq.model.table import Table
+from dq.packing import Packing
 from dq.runs import Odd, Org, Same, key_of, merge, run_of_counts, values_of
 from dq.sql.names import date_of
 
@@ -70,6 +71,9 @@ _WHOLE = re.compile(rb"\t(-?[0-9]+)\n")
 
 MOST_ROWS = 50_000
 """With more orgs than that (times days), a ledger holds those only of which something is to be said."""
+
+MOST_PACKED = 1_500_000
+"""Of more orgs no file of all rows is kept: it would be too long for a mail."""
 
 _Connect = Callable[[str], Datasource]
 
@@ -368,6 +372,9 @@ class _Merging:
         self.rows: list[LedgerRow] = []
         self.well: list[LedgerRow | Odd | Same] = []
         self.rest = _Sums(self.making)
+        lines = max((run.lines for run in self.runs.values()), default=0)
+        self.packing = Packing() if self.most_rows is not None and self.most_rows < lines <= MOST_PACKED else None
+        self.columns = [column for column in _columns(declared) if column.kind != "share"]
         self.size = 0
 
     def found(self) -> _Found:
@@ -385,7 +392,8 @@ class _Merging:
             self.rows += self._listed()
             self.rest = _Sums(self.making)
         else:
-            rest = self.rest.rest(by_day=self.by_day)
+            packed = None if self.packing is None else self.packing.packed()
+            rest = evolve(self.rest.rest(by_day=self.by_day), packed=packed)
         return _Found(
             stages=self.stages, losses=self.losses, sums=self.sums, rows=self.rows, rest=rest, few=self.rest.few,
             sizes=self.rest.sizes, seen={values for key, values in self.wanted.items() if key not in self.waiting},
@@ -400,6 +408,8 @@ class _Merging:
                 self.sums[name] += count or 0
             self.rest.add(counts)
             self.well.append(odd)
+            if self.packing is not None:
+                self._pack(odd.key, self.making.plain_row(*self._place(odd.key), counts))
             return
         row, numbers = self._row(odd)
         for name, number_ in numbers.items():
@@ -409,6 +419,16 @@ class _Merging:
         else:
             self.rest.add_row(row)
             self.well.append(row)
+            if self.packing is not None:
+                self._pack(odd.key, row)
+
+    def _pack(self, key: bytes, row: LedgerRow) -> None:
+        of: dict[str, Mapping[str, Count | None]] = {
+            "count": row.counts, "explained": row.explained, "discrepancy": row.discrepancy,
+        }  # fmt: skip
+        numbers = [of[column.kind].get(column.name) for column in self.columns]
+        assert self.packing is not None  # noqa: S101  # asked before
+        self.packing.add_row(key, numbers)
 
     def _add_same(self, same: Same) -> bool:
         """Add orgs whose numbers are equal everywhere; return whether their numbers could be read."""
@@ -422,6 +442,8 @@ class _Merging:
                 self.sums[name] += total
         self.rest.add_same(len(numbers), total)
         self.well.append(same)
+        if self.packing is not None:
+            self.packing.add(same.lines)
         if self.waiting:
             for odd in self._single(same):
                 self._see(odd.key)
@@ -602,7 +624,7 @@ class _Sums:
         sums = {name: (self.counts[name] or 0) + self.total for name in counted}
         return Rest(
             rows=self.rows + self.same, differing=self.differing, by_day=by_day, counts={**self.counts, **sums},
-            explained=self.explained, discrepancy=self.discrepancy,
+            explained=self.explained, discrepancy=self.discrepancy, orgs=self.making.declared.by.columns,
         )  # fmt: skip
 
 

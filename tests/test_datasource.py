@@ -731,3 +731,24 @@ def test_duckdb_holds_little_of_a_stream_and_is_as_before_afterwards(tmp_path: P
     second.close()
     assert source.fetch(asked)[0][0] == before
     source.close()
+
+
+def test_duckdb_holds_what_a_statement_needs_where_it_fails_with_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dq.datasource.duckdb.STREAM_MEMORY", "10MB")
+    rows = "SELECT i % 1000 AS org, md5(i::TEXT) AS text FROM range(500000) numbers(i)"
+    lists = f"SELECT org, string_agg(text), count(DISTINCT text) FROM ({rows}) GROUP BY org"  # lie on no disk
+    source = SqlDatasource.of("lake", f"duckdb:///{tmp_path}/lake.duckdb", timeout=timedelta(minutes=1))
+    duckdb.connect(f"{tmp_path}/lake.duckdb").close()
+    with duckdb.connect() as small, pytest.raises(duckdb.OutOfMemoryException):
+        small.execute("SET memory_limit = '10MB'").execute(lists).fetchall()
+    whole = source.fetch("SELECT current_setting('memory_limit')")
+    small_one = source.stream("SELECT range FROM range(5)", 2)
+    assert next(small_one) == [(0,), (1,)]
+    assert sum(map(len, source.stream(lists))) == 1_000
+    assert len(source.fetch(lists)) == 1_000  # beside a stream
+    assert source.fetch("SELECT current_setting('memory_limit')") == [("9.5 MiB",)]
+    assert [row for rows in small_one for row in rows] == [(2,), (3,), (4,)]
+    assert source.fetch("SELECT current_setting('memory_limit')") == whole
+    source.close()

@@ -255,7 +255,9 @@ def _all_rows_of(found: Ledger, option: str = "") -> tuple[str, tuple[Attachment
     if not count and found.rest is None:
         return "", ()
     rows = f"All {count} rows of the table are" if count > 1 else "The row of the table is"
-    if found.rest is not None:
+    if found.rest is not None and found.rest.packed is not None:
+        rows = f"All {found.rest.rows + count} rows of the table are"
+    elif found.rest is not None:
         rows = f"The rows of {count} of {found.rest.rows + count} orgs, and the sum of the others, which are well, are"
     file = attachment(found)
     if file is not None:

@@ -37,7 +37,7 @@ class DuckDB:
         self.alone = file != ":memory:"
         self._root: duckdb.DuckDBPyConnection | None = None
         self._opening = threading.RLock()  # what is collected may end a stream at any time
-        self._streams = 0
+        self._streams = self._large = 0
 
     def connect(self, *, write: bool = False) -> Session:
         """Return a new session. DuckDB opens a file for all sessions alike, so one that writes has to be alone."""
@@ -55,22 +55,29 @@ class DuckDB:
         return Session(cursor, self)
 
     @contextmanager
-    def sparing(self) -> Iterator[None]:
-        """Let DuckDB hold less than it would; the limit is one of the whole file, so the last one lifts it."""
+    def holding(self, *, all_it_needs: bool) -> Iterator[None]:
+        """Let DuckDB hold less than it would, or not; the limit is one of the whole file, so those that need it win."""
+        streams, large = int(not all_it_needs), int(all_it_needs)
         with self._opening:
             root = self._root
-            if root is not None:
-                if not self._streams:
-                    root.execute(f"SET memory_limit = '{STREAM_MEMORY}'")
-                self._streams += 1
+            self._count(streams, large)
         try:
             yield
         finally:
             with self._opening:
-                if root is not None and root is self._root:
-                    self._streams -= 1
-                    if not self._streams:
-                        root.execute("RESET memory_limit")
+                if root is self._root:
+                    self._count(-streams, -large)
+
+    def _count(self, streams: int, large: int) -> None:
+        before = self.is_short
+        self._streams, self._large = self._streams + streams, self._large + large
+        if self._root is not None and self.is_short is not before:
+            self._root.execute(f"SET memory_limit = '{STREAM_MEMORY}'" if self.is_short else "RESET memory_limit")
+
+    @property
+    def is_short(self) -> bool:
+        """Whether DuckDB may hold no more than of a stream."""
+        return self._streams > 0 and not self._large
 
     def is_lost(self, _error: Exception) -> bool:
         """A file is not lost."""
@@ -97,7 +104,7 @@ class DuckDB:
         with self._opening:
             if self._root is not None:
                 self._root.close()
-            self._root, self._streams = None, 0
+            self._root, self._streams, self._large = None, 0, 0
 
 
 class Session:
@@ -108,11 +115,27 @@ class Session:
 
     def run(self, sql: str) -> list[Sequence[Any]]:
         """Return all rows of one statement."""
-        return list(self._cursor.execute(sql).fetchall())
+        try:
+            return list(self._cursor.execute(sql).fetchall())
+        except duckdb.OutOfMemoryException:
+            if not self._driver.is_short:
+                raise
+            with self._driver.holding(all_it_needs=True):
+                return list(self._cursor.execute(sql).fetchall())
 
     def stream(self, sql: str, size: int) -> Iterator[list[Sequence[Any]]]:
         """Yield the rows in lists; DuckDB computes them as they are asked for."""
-        with self._driver.sparing():
+        begun = False
+        try:
+            with self._driver.holding(all_it_needs=False):
+                for rows in batches(self._cursor.execute(sql).fetchmany, size):
+                    begun = True
+                    yield rows
+                return
+        except duckdb.OutOfMemoryException:
+            if begun:
+                raise
+        with self._driver.holding(all_it_needs=True):  # not all that a statement holds can lie on disk
             yield from batches(self._cursor.execute(sql).fetchmany, size)
 
     def write(self, statements: Sequence[str]) -> None:

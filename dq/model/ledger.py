@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from fractions import Fraction
 
-from attrs import frozen
+from attrs import field, frozen
 
 from dq.model.group import Group
 from dq.model.interval import Interval
@@ -73,6 +73,8 @@ class Rest:
         counts: stage to the sum of its counts; None: it has none of these orgs.
         explained: name of an explained loss to the sum of its counts.
         discrepancy: compared stage to the sum of the discrepancies.
+        orgs: the names of the org columns.
+        packed: the rows themselves as lines of ``dq.packing``, for a file; None: they are too many, or not at hand.
     """
 
     rows: int
@@ -81,6 +83,8 @@ class Rest:
     counts: dict[str, Count | None]
     explained: dict[str, Count]
     discrepancy: dict[str, Count]
+    orgs: tuple[str, ...] = ("org",)
+    packed: bytes | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -27,6 +28,8 @@ _CONVERTER.register_structure_hook(Fraction, lambda value, _: Fraction(value))
 _CONVERTER.register_unstructure_hook(Decimal, str)
 _CONVERTER.register_unstructure_hook(datetime, datetime.isoformat)
 _CONVERTER.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
+_CONVERTER.register_unstructure_hook(bytes, lambda value: b64encode(value).decode())
+_CONVERTER.register_structure_hook(bytes, lambda value, _: b64decode(value))
 # What a reconciliation observes is a number, never a text.
 for _union in (Count, Count | None, int | Decimal | None, int | float | Decimal | str | None):
     _CONVERTER.register_structure_hook(_union, _count)
