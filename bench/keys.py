@@ -25,7 +25,7 @@ from dq.model.interval import Interval
 from dq.model.keys import KeyComparison
 from tests.servers import postgres
 
-SIZES = tuple(map(int, os.environ.get("DQ_BENCH_ROWS", "1000000").split(",")))
+SIZES = tuple(map(int, os.environ.get("DQ_BENCH_ROWS", "1000000,10000000").split(",")))
 ROUNDS = 3
 LEAST = 1_000_000
 CONTEXT = Context(Interval.of_day("2026-11-20"), datetime(2026, 11, 21, tzinfo=UTC))
