@@ -24,6 +24,7 @@ from dq.ledger import reconcile
 from dq.model.group import Group, group_value
 from dq.model.interval import Interval
 from dq.model.ledger import Ledger, LedgerRow
+from dq.packing import Packing, unpacked
 from dq.reports.attachment import csv_bytes
 from dq.runs import Odd, Same, key_of, merge, run_of_counts, run_of_lines, values_of
 from dq.store.artefact import ledger_from_json, ledger_to_json
@@ -355,3 +356,20 @@ def test_what_is_long_lies_on_disk_and_is_read_again(monkeypatch: pytest.MonkeyP
     assert [values[0] for values, _ in read(run)] == numbers
     assert [values[0] for values, _ in read(run)] == numbers
     run.close()
+
+
+def test_what_is_packed_is_unpacked_or_not_kept() -> None:
+    rng = random.Random(5)
+    lines = [b"G%07d\t%d\n" % (n, rng.randrange(10**9)) for n in range(40_000)]
+    packing, short = Packing(), Packing(max_bytes=100_000)
+    for n in range(0, len(lines), 1_000):
+        for one in (packing, short):
+            one.add(b"".join(lines[n : n + 1_000]))
+    packing.add_row(b"Hlast", [7, None, Decimal("0.50")])
+    packed = packing.packed()
+    assert packed is not None
+    pieces = list(unpacked(packed))
+    assert b"".join(pieces) == b"".join(lines) + b"Hlast\t7\t\t0.50\n"
+    assert len(pieces) > 5, "not all at once"
+    assert all(piece.endswith(b"\n") for piece in pieces)
+    assert short.packed() is None
