@@ -347,7 +347,7 @@ class _Seen:
     def _left(self, one: Difference) -> Iterator[_Part]:
         """Yield what is gone, and what came out of nowhere; keys do not tell why, so counts do."""
         tally, differs = self.tallies[one.place], self.at.get(one.place, {}).get(one.org, 0)
-        gone, came = tally.gone[one.org], tally.came[one.org]
+        gone, came = self._gone_and_came(tally, one)
         known = self._count(one, one.start) - self._count(one, one.stage) - differs  # it is lost in a known way
         if known > 0:
             gone = max(0, gone - int(known)) if differs else 0
@@ -367,6 +367,19 @@ class _Seen:
             yield _Part(kinds[0], gone, gone)
         if came:
             yield _Part(kinds[1], -came, came)
+
+    def _gone_and_came(self, tally: _Tally, one: Difference) -> tuple[int, int]:
+        """Return what is gone, and what came; where that is estimated and the records were counted, counts are exact.
+
+        They say how much more is gone than came where nothing else changed the number, if that is about what was
+        estimated; else they count something else.
+        """
+        gone, came = tally.gone[one.org], tally.came[one.org]
+        off = int(self._count(one, one.start) - self._count(one, one.stage)) - (gone - came)
+        moved = any(part.missing for part in tally.parts.get(one.org, ()))
+        if not tally.estimated or moved or 5 * abs(off) > max(gone, came):
+            return gone, came
+        return (gone + off, came) if gone >= came else (gone, came - off)
 
     def _is_within(self, org: Group, place: _Place) -> bool:
         """Return whether nobody can tell if it is at this hop, because of a known loss that may be here or beside."""

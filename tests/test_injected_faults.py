@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,7 +19,9 @@ import duckdb
 import pytest
 from attrs import evolve, field, frozen
 
+from dq.app import attributing
 from dq.cli.entry import main
+from dq.keys import Bounds, compare_hop
 from tests.conftest import SEED, SOAK, confused
 from tests.servers import open_engine
 
@@ -392,6 +395,23 @@ def test_keys_name_what_counts_cannot(pipeline: Pipeline, request: pytest.Fixtur
         pipeline.take_out(faults)
     judge(request.node, answers)
     assert not pipeline.why("--keys")
+
+
+@pytest.mark.slow
+def test_what_keys_only_estimate_is_named_by_counts(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    # So few records are read that of most segments it is only counted what differs.
+    monkeypatch.setattr(attributing, "compare_hop", partial(compare_hop, bounds=Bounds(most=1_500)))
+    rng, size = Random(f"{SEED}/estimated"), max(SCALE.sizes)
+    place = pipeline.fault("cancel", size + ENOUGH, 1, rng, set())
+    faults = [evolve(place, kind="restate", size=size)]
+    faults.append(evolve(place, kind="restate", hop=3, size=ENOUGH, first=place.first + 2 * size))
+    pipeline.put_in(faults)
+    said = pipeline.why("--keys")
+    pipeline.take_out(faults)
+    assert {(one["from"], one["to"], one["kind"], one["records"]) for one in said} == {
+        ("collector", "queue", "restated", size), ("aggregate", "database", "restated", ENOUGH),
+    }  # fmt: skip
+    assert any(one["estimated"] for one in said)
 
 
 @pytest.mark.slow
