@@ -475,7 +475,7 @@ def test_the_mail_of_an_owner_or_org_holds_its_rows_and_nothing_of_others(
         assert org in whole, "else its absence elsewhere says nothing"
     if mapping:
         assert "several orgs are called" in whole
-    assert ("billed of all" in whole) is bool(levels)
+    assert ("billed of all" in whole) is ("Coarser levels" in whole) is bool(levels)
     own = {
         "ann": {ANN1, ANN2}, "bob": {BOB}, "eve": {GONE}, "ops": {CAT, DAN, LOST}, "cat": {CAT}, "dan": {DAN},
         "lost": {LOST},
@@ -490,6 +490,7 @@ def test_the_mail_of_an_owner_or_org_holds_its_rows_and_nothing_of_others(
             assert "987654321" not in said, "a total of all orgs"
             assert "of all the" not in said, "a coarser level"
             assert "billed of all" not in said
+            assert "Coarser levels" not in said
             assert "Error: no" not in said, "the sample of a known loss may be of another org"
             assert "Promises kept" not in said
             assert {one["org"] for one in table_of(mail)} == orgs

@@ -32,9 +32,11 @@ _DERIVED = "Derived: computed from the same stages, so it explains nothing by it
 _TEXT_NAME = 28  # columns of the text table that an org's name may take
 _WORD = 16  # characters of the longest word of a heading that is not broken
 _NAME, _NOTE, _SENTENCE = 80, 160, 240  # characters of an org's name, of the remarks on it, of a sentence
-_FITS = ((1, 80, 1), (1, 40, 2), (1, 24, 4), (1, 24, 10), (2, 24, 4), (5, 24, 10), (None, 24, None))
-"""What is tried until the HTML is short enough: the row limit divided by that, characters of a name, and the row limit
-divided by that for the days; None: none."""
+_FITS = (
+    (1, 80, 1, 10), (1, 40, 2, 10), (1, 24, 4, 5), (1, 24, 10, 2), (2, 24, 4, 2), (5, 24, 10, 1), (None, 24, None, 0),
+)  # fmt: skip
+"""What is tried until the HTML is short enough: the row limit divided by that, characters of a name, the row limit
+divided by that for the days, and how many rows of a coarser level; None: none."""
 _SHARE = "percent of the baseline that is missing, negative: too many"
 _MANY = 12  # entries of the lists above and below the table
 _PROMISES = 10  # datasets of the section about SLAs
@@ -62,6 +64,19 @@ class _Line:
     notes: str
     same: bool
     rest: bool = False
+
+
+@frozen(kw_only=True)
+class _Level:
+    """A coarser level in words: a verdict, the rows of its table, and how many more are not well."""
+
+    title: str
+    word: str
+    said: str
+    headings: list[_Heading]
+    by_day: bool
+    lines: list[_Line]
+    more: str
 
 
 @frozen(kw_only=True)
@@ -108,18 +123,20 @@ def render(
     made = f"Made {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if now is not None else ""
     foot = " ".join(filter(None, (clean(all_in, 2 * _SENTENCE), made)))
     others: dict[int, _Line] = {}
-    for part, name, part_of_days in _FITS:
+    coarser = [_coarser(ledger, level) for level in ledger.levels[:_MANY]]
+    for part, name, part_of_days, of_level in _FITS:
         limit = 0 if part is None else max_rows // part
         if limit not in others and (rows[limit:] or ledger.rest is not None):
             others[limit] = _others(ledger, rows[limit:])
         lines = [*_lines(ledger, rows[:limit], name), *([others[limit]] if limit in others else [])]
         days = _strips(rows, trend, news, 0 if part_of_days is None else max_rows // part_of_days, name)
+        levels = [_level(*level, limit=of_level, name=name) for level in coarser]
         mark = "" if promises is None else PLACE
-        html = _html(ledger, said, lines, days, news, subject, foot, links, began, mark, name)
+        html = _html(ledger, said, lines, levels, days, news, subject, foot, links, began, mark, name)
         html = placed(html, promises, _PROMISES, MAX_BYTES)
         if len(html.encode()) < MAX_BYTES:
             break
-    text = _text(ledger, said, lines, days, news, foot, links, began)
+    text = _text(ledger, said, lines, levels, days, news, foot, links, began)
     if promises is not None:
         text += f"\n{_PROMISES_TITLE}\n\n{attainment.text(promises, max_rows=_PROMISES)}"
     return Rendered(subject=subject, html=html, text=text)
@@ -189,6 +206,26 @@ def _size(count: Count) -> Count:
 def _lines(ledger: Ledger, rows: Sequence[LedgerRow], name: int) -> list[_Line]:
     many = by_day(ledger)
     return [_line(ledger, row, str(row.interval) if many else "", name) for row in rows]
+
+
+def _coarser(ledger: Ledger, level: Ledger) -> tuple[Ledger, Verdict, list[LedgerRow], str]:
+    """Return a coarser level with what it says, its rows that are not well, worst first, and how it is called."""
+    rows = all_rows(level)
+    bad = [row for row in rows if row.severity is not None]
+    return level, verdict(level, rows, ""), bad, level.pipeline.removeprefix(ledger.pipeline)
+
+
+def _level(level: Ledger, said: Verdict, bad: Sequence[LedgerRow], title: str, limit: int, name: int) -> _Level:
+    left = len(bad) - limit
+    return _Level(
+        title=clean(title, name),
+        word=said.word,
+        said=clean(said.short, _SENTENCE),
+        headings=_headings(level, name),
+        by_day=by_day(level),
+        lines=_lines(level, bad[:limit], name),
+        more=f"and {left} more" if left > 0 and limit else "",
+    )
 
 
 def _strips(rows: Sequence[LedgerRow], trend: Trend | None, news: News | None, limit: int, name: int) -> Strips | None:
@@ -353,6 +390,7 @@ def _html(
     ledger: Ledger,
     said: Verdict,
     lines: Sequence[_Line],
+    levels: Sequence[_Level],
     days: Strips | None,
     news: News | None,
     subject: str,
@@ -377,6 +415,8 @@ def _html(
         strips=days,
         by_day=by_day(ledger),
         lines=lines,
+        levels=levels,
+        more_levels=_more(ledger.levels),
         checks=_checks(ledger),
         began=began,
         older=_older(ledger),
@@ -406,6 +446,7 @@ def _text(
     ledger: Ledger,
     said: Verdict,
     lines: Sequence[_Line],
+    levels: Sequence[_Level],
     days: Strips | None,
     news: News | None,
     foot: str,
@@ -417,7 +458,8 @@ def _text(
         [f"{name}: {value}{f' ({why})' if why else ''}" for name, value, why in _totals(ledger)],
         wrap(f"{said.word.upper()}: {clean(said.sentence, 2 * _SENTENCE)}"),
         [] if news is None else _listed(_since(news), (f"{word}: {what}" for word, what in sentences(news))),
-        _text_table(ledger, lines),
+        _text_table(_headings(ledger), lines, many=by_day(ledger)),
+        *_text_levels(ledger, levels),
         []
         if days is None
         else [f"What is not well, {days.title}:", *days.text("Org", _TEXT_NAME), *wrap(days.legend(plain=True))],
@@ -439,12 +481,24 @@ def _step_table(ledger: Ledger) -> list[str]:
     return ["From stage to stage:", *table(("Stage", "All orgs", "", "Than the first"), rows, left=1)] if steps else []
 
 
-def _text_table(ledger: Ledger, lines: Sequence[_Line]) -> list[str]:
+def _text_levels(ledger: Ledger, levels: Sequence[_Level]) -> Iterator[list[str]]:
+    """Yield the blocks on coarser levels: of each a sentence, then its table and remarks, where there are any."""
+    for place, level in enumerate(levels):
+        yield [
+            *(["Coarser levels:"] if place == 0 else []),
+            *wrap(f"- {level.title}: {level.word}: {level.said}", "  "),
+        ]
+        yield _text_table(level.headings, level.lines, many=level.by_day)
+        notes = [f"{line.org}: {line.notes}" for line in level.lines if line.notes]
+        yield [line for entry in (*notes, *filter(None, [level.more])) for line in wrap(f"- {entry}", "  ")]
+    yield _more(ledger.levels)
+
+
+def _text_table(columns: Sequence[_Heading], lines: Sequence[_Line], *, many: bool) -> list[str]:
     if not lines:
         return []
-    many = by_day(ledger)
     names = ["Verdict", "Org", *(["Day"] if many else [])]
-    headings = [f"{heading.text} (derived)" if heading.derived else heading.text for heading in _headings(ledger)]
+    headings = [f"{heading.text} (derived)" if heading.derived else heading.text for heading in columns]
     rows = []
     for line in lines:
         numbers = (text.replace(_DASH, "-") for text, _ in line.cells)
