@@ -513,6 +513,94 @@ def test_the_mail_of_an_owner_or_org_holds_its_rows_and_nothing_of_others(
     assert "Rejected: 1" not in said
 
 
+def news(mail: EmailMessage) -> list[str]:
+    """Return what a mail says to be new, its header first, which text and HTML say alike."""
+    text = mail.get_body(("plain",)).get_content().replace("\r\n", "\n")
+    block = next((one for one in text.split("\n\n") if one.startswith(("Since the last r", "What is new"))), "")
+    header, *lines = block.replace("\n  ", " ").splitlines() or [""]
+    html = Words(mail.get_body(("html",)).get_content()).said
+    said = [line.removeprefix("- ") for line in lines]
+    assert [line for line in said if line.replace(": ", " ", 1) not in html] == [], html
+    assert header.removesuffix(":") in html
+    return [header, *said] if said else []
+
+
+class Words(HTMLParser):
+    """What a document says."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.said = ""
+        self.feed(html)
+        self.said = " ".join(self.said.split())
+
+    def handle_data(self, data: str) -> None:
+        self.said += f" {data}"
+
+
+@pytest.mark.parametrize("levels", ["", "[Level()]"])
+def test_an_owner_and_an_org_are_told_what_is_new_of_theirs(world: World, levels: str) -> None:
+    world.declare(mails=f"{MAILS}, send_well=True", levels=levels)
+    world.load(D1, ORDERS, {ANN1: 3, BOB: 8}, rejected=DAN)
+    world.run(D1)
+    world.load(D2, ORDERS, {ANN2: 2, BOB: 8, CAT: 1})
+    world.run(D2)
+    mails = world.mails()
+    first = "first: nothing was told before, so nobody knows what is new; 1 org is not well"
+    assert news(mails["ann"][0]) == ["What is new:", first]
+    since = "Since the last run of a day before, 25 Jun 05:00 UTC:"
+    nothing = "nothing: nothing is new, nothing is open and nothing was fixed"
+    open_since = "critical, since 25 Jun 05:00"
+    wanted = {
+        "ann": [f"new: 1 org: {ANN2} (warning)", f"fixed: 1 org: {ANN1} (was warning)"],
+        "bob": [f"still open: 1 org: {BOB} ({open_since})"],
+        "eve": [f"still open: 1 org: {GONE} ({open_since})"],
+        "cat": [f"new: 1 org: {CAT} (warning)"],
+        "ops": [f"new: 1 org: {CAT} (warning)", f"fixed: 1 org: {DAN} (was warning)"],
+        "dan": [f"fixed: 1 org: {DAN} (was warning)"],
+        "lost": [nothing],
+    }
+    assert {name: news(mails[name][1]) for name in wanted} == {name: [since, *said] for name, said in wanted.items()}
+    assert mails["ann"][1]["Subject"].endswith("; 1 new, 1 fixed")
+    header, *whole = news(mails["mail"][1])
+    assert header == "Since the last report, 25 Jun 05:00 UTC:"
+    assert len(whole) == 3 and f"{ANN2} (warning), {CAT} (warning)" in whole[0]
+
+
+def test_a_stage_that_cannot_be_counted_is_news_of_everybody(world: World) -> None:
+    world.declare(mails=f"{MAILS}, send_well=True")
+    world.load(D1, {**ORDERS, GONE: 1})
+    world.run(D1)
+    world.declare(mails=f"{MAILS}, send_well=True", mapping=CLASH)
+    world.load(D2, {**ORDERS, GONE: 1}, {BOB: 1}, rejected=BOB)
+    world.run(D2)
+    mails = world.mails()
+    assert [news(mails[name][1])[1:] for name in ("dan", "ann")] == [["new: 1: stage People (critical)"]] * 2
+    assert news(mails["mail"][1])[1:] == ["new: 2: stage People (critical), stage Rejected (warning)"]
+
+
+def test_a_partition_is_reopened_for_those_who_are_bad_in_it(world: World) -> None:
+    world.declare(mails=f"{MAILS}, send_well=True")
+    for day in (D1, D2):
+        world.load(day, {**ORDERS, GONE: 1})
+        world.run(day)
+    world.load(D1, {**ORDERS, GONE: 1}, {BOB: 3})
+    world.run(D1, hour=30)
+    mails = world.mails()
+    again = "reopened: 2024-06-24 was well on 25 Jun 05:00 and is bad"
+    told = {name: news(mails[name][-1])[1:] for name in ("ann", "bob", "cat", "mail")}
+    assert told == {"ann": [], "bob": [f"{again} now"], "cat": [], "mail": [f"{again} since 26 Jun 06:00"]}
+    assert mails["bob"][-1]["Subject"].endswith("; 1 partition reopened")
+    assert not mails["ann"][-1]["Subject"].endswith("reopened")
+    world.load(D2, {**ORDERS, GONE: 1}, {CAT: 3})
+    world.run(D2, hour=7)
+    mails = world.mails()
+    told = {name: "\n".join(news(mails[name][-1])) for name in ("ann", "bob", "cat")}
+    assert "reopened" not in told["ann"]
+    assert [told[name].count("is bad now") for name in ("bob", "cat")] == [1, 1]
+    assert "2024-06-24 was well" in told["bob"] and "2024-06-25 was well" in told["cat"]
+
+
 def test_of_very_many_orgs_each_mail_has_its_own_and_sums_of_the_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -523,6 +611,7 @@ def test_of_very_many_orgs_each_mail_has_its_own_and_sums_of_the_others(
     world.run(D1, hour=6)
     for name, (full, few) in world.mails().items():
         sums = name in ("mail", "boss", "ops")
+        assert all(org not in everything(few) for org in ORGS if org not in everything(full))
         assert few["Subject"] == full["Subject"]
         table = table_of(few)
         assert {row["org"] for row in table_of(full)} - {row["org"] for row in table} == (

@@ -6,8 +6,9 @@ Each is an event of its own, so an address that refuses holds up no other.
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import chain
 
@@ -21,9 +22,10 @@ from dq.app.overdue import subject_of
 from dq.app.reading import ledger
 from dq.app.session import Declared, find_reconciliation, judgement_time, transaction
 from dq.app.telling import deliver
-from dq.app.trending import news_of, trend_of
+from dq.app.trending import Before, before_of, news_of, news_of_part, trend_of
 from dq.model.errors import UsageError
 from dq.model.group import Group
+from dq.model.incident import Incident
 from dq.model.interval import Interval
 from dq.model.ledger import Ledger
 from dq.model.message import Attachment, Message
@@ -35,6 +37,7 @@ from dq.reports import Rendered, attainment
 from dq.reports.attachment import MAX_BYTES, attachment, csv_bytes, file_name
 from dq.reports.attainment import Attained
 from dq.reports.discrepancy import all_rows, render
+from dq.reports.news import News
 from dq.reports.part import Part, StillBad, divided
 from dq.store import history
 from dq.store.artefact import ledger_from_json
@@ -168,8 +171,9 @@ def decide_report(
     if document is None:
         return
     found = ledger_from_json(document)
+    before = before_of(connection, project.environment, found, now)
     if declared.to:
-        rendered = _render(connection, project, declared, found, beside, now)
+        rendered = _render(connection, project, declared, found, before, beside, now)
         message = _message(run, rendered, now, None, run.worst)
         for channel in declared.to:
             enqueue_event(connection, channel, message, f"report/{channel}/{run.id}/{run.version}")
@@ -177,10 +181,12 @@ def decide_report(
     if not mails:
         return
     older = history.still_bad_orgs(connection, project.environment, declared.name, run.interval.start)
+    incidents = _incidents(declared, before, mails)
     for part, own in _parts(declared, found, mails, older).items():
         if own.severity is None and not declared.send_well:
             continue
-        rendered = _render_part(connection, project.environment, own, part, now)
+        news = news_of_part(before, own, incidents[part])
+        rendered = _render_part(connection, project.environment, own, part, news, now)
         message = _message(run, rendered, now, part, own.severity)
         for channel in mails[part]:
             enqueue_event(connection, channel, message, f"report/{channel}/{message.key}/{run.id}/{run.version}")
@@ -193,11 +199,14 @@ def _made(
     if part is None:
         beside = promised_beside(project, declared, now)
         with transaction(project) as connection:
-            return _render(connection, project, declared, found, beside, now), found.severity
+            before = before_of(connection, project.environment, found, now)
+            return _render(connection, project, declared, found, before, beside, now), found.severity
     with transaction(project) as connection:
         older = history.still_bad_orgs(connection, project.environment, declared.name, found.interval.start)
         own = _parts(declared, found, [part], older)[part]
-        return _render_part(connection, project.environment, own, part, now), own.severity
+        before = before_of(connection, project.environment, found, now)
+        news = news_of_part(before, own, _incidents(declared, before, [part])[part])
+        return _render_part(connection, project.environment, own, part, news, now), own.severity
 
 
 def _mails(declared: Reconciliation) -> dict[Part, tuple[str, ...]]:
@@ -211,18 +220,40 @@ def _parts(
     declared: Reconciliation, found: Ledger, wanted: Iterable[Part], older: Iterable[StillBad] = ()
 ) -> dict[Part, Ledger]:
     names = {part: f"owner {part}" if isinstance(part, str) else f"org {part.label}" for part in wanted}
+    return divided(found, declared, names, _parts_of(declared, names), tuple(older), declared.owner)
+
+
+def _parts_of(declared: Reconciliation, wanted: Collection[Part]) -> Callable[[Group], Iterator[Part]]:
+    """Return a function that yields the wanted parts in which an org is."""
     owners = {declared.by.key(org): owner for org, owner in declared.by.owners.items()}
 
     def parts_of(org: Group) -> Iterator[Part]:
         if org.columns != declared.by.columns:  # of a coarser level, whose sums are of others, too
             return
         owner = owners.get(org, declared.owner)
-        if owner is not None and owner in names:
+        if owner is not None and owner in wanted:
             yield owner
-        if org in names:
+        if org in wanted:
             yield org
 
-    return divided(found, declared, names, parts_of, tuple(older), declared.owner)
+    return parts_of
+
+
+def _incidents(declared: Reconciliation, before: Before | None, wanted: Collection[Part]) -> dict[Part, list[Incident]]:
+    """Return the incidents of the orgs of each wanted part, and to each those of no org."""
+    parts_of = _parts_of(declared, wanted)
+    found: dict[Part, list[Incident]] = {part: [] for part in wanted}
+    for incident in () if before is None else before.incidents:
+        values = json.loads(incident.key.org) if incident.key.org else ()
+        if not values:
+            among: Iterable[Part] = wanted
+        elif len(values) == len(declared.by.columns):
+            among = parts_of(Group(declared.by.columns, tuple(values)))
+        else:  # of a coarser level
+            continue
+        for part in among:
+            found[part].append(incident)
+    return found
 
 
 def _asked(declared: Reconciliation, found: Ledger, owner: str | None, org: str | None) -> Part | None:
@@ -270,6 +301,7 @@ def _render(
     project: Project,
     declared: Reconciliation,
     found: Ledger,
+    before: Before | None,
     beside: tuple[Attained, ...],
     now: datetime,
 ) -> Rendered:
@@ -283,17 +315,19 @@ def _render(
         promises=attainment.report(promises, now) if promises else None,
         since=since_when(connection, project, declared, found),
         all_in=all_in,
-        news=news_of(connection, project.environment, found, now),
+        news=news_of(before, found),
         trend=trend_of(connection, project.environment, found),
     )
     return evolve(rendered, attachments=files)
 
 
-def _render_part(connection: Connection, environment: str, own: Ledger, part: Part, now: datetime) -> Rendered:
-    """Return the report of a part; promises and news are of the whole, so it tells of none."""
+def _render_part(
+    connection: Connection, environment: str, own: Ledger, part: Part, news: News | None, now: datetime
+) -> Rendered:
+    """Return the report of a part; promises are of the whole, so it tells of none."""
     option = f" --owner {shlex.quote(part)}" if isinstance(part, str) else f" --org {shlex.quote(part.label)}"
     all_in, files = _all_rows_of(own, option)
-    rendered = render(own, now=now, all_in=all_in, trend=trend_of(connection, environment, own))
+    rendered = render(own, now=now, all_in=all_in, news=news, trend=trend_of(connection, environment, own))
     return evolve(rendered, attachments=files)
 
 

@@ -434,7 +434,8 @@ def _html(
 def _since(news: News | None) -> str:
     if news is None or news.since is None:
         return "What is new"
-    return f"Since the last report, {short_time(news.since)} UTC"
+    before = "the last report" if news.whole else "the last run of a day before"
+    return f"Since {before}, {short_time(news.since)} UTC"
 
 
 def _safe(links: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
