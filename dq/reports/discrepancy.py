@@ -16,6 +16,7 @@ from dq.model.result import Result
 from dq.model.severity import Outcome
 from dq.reports import Rendered, attainment
 from dq.reports.attainment_html import INLINER, PLACE, placed
+from dq.reports.chart import Chart
 from dq.reports.news import News, sentences
 from dq.reports.text import clean, short_time, table, wrap
 from dq.reports.trend import Strip, Strips, Trend, strips
@@ -100,6 +101,7 @@ def render(
     all_in: str = "",
     news: News | None = None,
     trend: Trend | None = None,
+    chart: Chart | None = None,
 ) -> Rendered:
     """Return the discrepancy report of ``ledger``.
 
@@ -114,6 +116,7 @@ def render(
         all_in: a sentence that says where all rows are, for the foot.
         news: what is new, still open and fixed, for a section of its own; None: there is none.
         trend: the last days of the orgs that are not well, for a section of its own; None: there is none.
+        chart: a picture of the same, which is shown below it and attached; None: there is none.
     """
     began = [clean(one, 2 * _SENTENCE) for one in since]
     rows = all_rows(ledger)
@@ -132,14 +135,15 @@ def render(
         days = _strips(rows, trend, news, 0 if part_of_days is None else max_rows // part_of_days, name)
         levels = [_level(*level, limit=of_level, name=name) for level in coarser]
         mark = "" if promises is None else PLACE
-        html = _html(ledger, said, lines, levels, days, news, subject, foot, links, began, mark, name)
+        shown = None if days is None else chart  # who does not see the picture has the numbers
+        html = _html(ledger, said, lines, levels, days, shown, news, subject, foot, links, began, mark, name)
         html = placed(html, promises, _PROMISES, MAX_BYTES)
         if len(html.encode()) < MAX_BYTES:
             break
     text = _text(ledger, said, lines, levels, days, news, foot, links, began)
     if promises is not None:
         text += f"\n{_PROMISES_TITLE}\n\n{attainment.text(promises, max_rows=_PROMISES)}"
-    return Rendered(subject=subject, html=html, text=text)
+    return Rendered(subject=subject, html=html, text=text, attachments=() if shown is None else (shown.image,))
 
 
 def all_rows(ledger: Ledger) -> list[LedgerRow]:
@@ -392,6 +396,7 @@ def _html(
     lines: Sequence[_Line],
     levels: Sequence[_Level],
     days: Strips | None,
+    chart: Chart | None,
     news: News | None,
     subject: str,
     foot: str,
@@ -413,6 +418,7 @@ def _html(
         since=_since(news),
         news=[] if news is None else sentences(news),
         strips=days,
+        chart=chart,
         by_day=by_day(ledger),
         lines=lines,
         levels=levels,
