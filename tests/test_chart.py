@@ -54,7 +54,7 @@ def picture(shown: Trend) -> Image.Image:
 def reach(found: Image.Image, place: int, colour: str = "#e0661b") -> list[int]:
     """Return the lines in which the middle of a day has a colour, or nearly."""
     wanted = [int(colour[n : n + 2], 16) for n in (1, 3, 5)]
-    left, right = 2 * 158, 2 * 392
+    left, right = 2 * 146, 2 * 354
     x = round(left + (right - left) * (place + 0.5) / DAYS)
     pixels = [found.getpixel((x, y)) for y in range(found.height)]
     return [y for y, seen in enumerate(pixels) if all(abs(a - b) < 12 for a, b in zip(seen, wanted, strict=True))]

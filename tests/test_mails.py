@@ -522,7 +522,8 @@ def test_a_run_without_a_mail_draws_nothing(world: World, to: str) -> None:
     file.write_text(file.read_text().replace('to=["mail", "boss"]', f"to={to}"))
     world.load(D1, ORDERS, TROUBLE)
     code = (
-        "import sys; from datetime import *; from pathlib import Path; from dq import app; from dq.model.interval import Interval\n"
+        "import sys; from datetime import *; from pathlib import Path\n"
+        "from dq import app; from dq.model.interval import Interval\n"
         f"day = Interval.of_day({str(D1)!r}); app.run(app.open_project(Path({str(world.root)!r})), 'pipe', day,"
         " now=day.end + timedelta(hours=5))\nprint('matplotlib' in sys.modules)"
     )

@@ -226,6 +226,10 @@ def test_the_subject_tells_of_coarser_levels(rows, levels, word, verdict):
     assert all(r.check in made.text for r in results)
 
 
+CANCELS = [*bad(1), row("more", {"Regions": 88, "Provinces": 100})]
+"""Orgs that are not well, while nothing is lost from stage to stage."""
+
+
 def levelled(*levels, rows=(), **more):
     """Return a ledger with coarser levels: title and rows of each."""
     made = []
@@ -248,7 +252,7 @@ def tables_of(made):
 def test_each_coarser_level_shows_its_worst_rows_and_one_that_is_well_is_a_line():
     north = row("north", {"Regions": 300, "Provinces": 270}, severity=Severity.CRITICAL, notes=("lost at night",))
     south = row("south", {"Regions": 80, "Provinces": 82}, severity=Severity.ERROR)
-    made = render(levelled(("by region", [south, north, *well(2)]), ("of all", well(1))))
+    made = render(levelled(("by region", [south, north, *well(2)]), ("of all", well(1)), rows=CANCELS))
     _, table, *others = tables_of(made)
     assert table == [
         ["Org", "Regions", "Provinces", "Discrepancy", "Discr %", "Notes"],
@@ -276,9 +280,20 @@ def test_each_coarser_level_shows_its_worst_rows_and_one_that_is_well_is_a_line(
     assert "Coarser" not in render(ledger(well(3))).html + render(ledger(well(3))).text
 
 
+def test_levels_stand_above_the_orgs_where_only_they_are_not_well():
+    bad_level, good_level = ("by region", bad(1)), ("by region", well(2))
+    for rows, one, first in ((well(3), bad_level, True), (bad(1), bad_level, False), (well(3), good_level, False)):
+        made = render(levelled(one, rows=rows), news=News(since=NOW))
+        text = Page(made.html).text
+        assert text.count("All orgs, worst first") == text.count("Coarser levels") == 1
+        assert (text.index("Coarser levels") < text.index("All orgs, worst first")) is first
+        org = "\ncritical  bad 0" if rows[0].severity else "\nok "
+        assert (made.text.index("Coarser levels:") < made.text.index(org)) is first
+
+
 def test_ten_rows_of_a_level_are_listed_and_the_others_are_counted():
     for count, more in (10, ""), (11, "and 1 more"), (300, "and 290 more"):
-        made = render(levelled(("by region", [*well(9), *bad(count)])))
+        made = render(levelled(("by region", [*well(9), *bad(count)]), rows=CANCELS))
         _, (_, *listed_rows) = tables_of(made)
         assert len(listed_rows) == 10
         for text in (made.text, Page(made.html).text):

@@ -25,9 +25,9 @@ ORGS = 10
 MAX_BYTES = 60_000
 """How long the picture may be; ten orgs take half of it."""
 
-WIDTH = 400  # px; the picture has twice as many dots, for dense screens
+WIDTH = 360  # px; the picture has twice as many dots, for dense screens
 _HIGH, _TOP, _BOTTOM = 46, 26, 40  # px of an org, above and below all of them
-_LEFT, _RIGHT = 158, 392  # px between which the days are
+_LEFT, _RIGHT = 146, 354  # px between which the days are
 _COLOURS = 64
 _BAR = 26  # px of the highest bar
 _INK, _GREY = "#1b2330", "#515b68"
@@ -126,14 +126,14 @@ def _png(parts: Mapping[str, ModuleType], days: Sequence[date], rows: Sequence[t
         # A name is a name: a dollar in it begins no formula.
         axes.text(x, y, text, parse_math=False, **{"va": "center", "fontsize": 11, "color": _GREY, **more})
 
-    write(10, 14, "% of the baseline that is missing; below the line: too many", fontsize=10.5, zorder=7)
+    write(10, 14, "% of the baseline missing, below the line too many", fontsize=11, zorder=7)
     # What lies between the names and the days is white, so that no name reaches into these.
     rectangle = parts["patches"].Rectangle
     axes.add_patch(rectangle((_LEFT - 4, 0), WIDTH, high, color="white", zorder=4))
     for n, (name, row) in enumerate(rows):
         top = _TOP + _HIGH * n
-        write(10, top + 15, clean(name, 26), fontsize=12.5, color=_INK, zorder=3)
-        write(10, top + 31, _said(days, row), fontsize=10.5, zorder=3)
+        write(10, top + 15, clean(name, 26), fontsize=13, color=_INK, zorder=3)
+        write(10, top + 31, _said(days, row), fontsize=11, zorder=3)
         shares = [float(day.share or 0) for day in row]
         above, below = max(0.0, *shares), max(0.0, *(-share for share in shares))
         scale = _BAR / (above + below or 1.0)
@@ -149,9 +149,9 @@ def _png(parts: Mapping[str, ModuleType], days: Sequence[date], rows: Sequence[t
                 axes.add_patch(bar)
     foot = high - _BOTTOM + 10
     for x, at in zip(places, days, strict=True):
-        write(x, foot, str(at.day), ha="center", fontsize=10, zorder=7)
+        write(x, foot, str(at.day), ha="center", fontsize=9.5, zorder=7)
     seen = {day.seen for _, row in rows for day in row if day.share is None}
-    key = "     ".join(f"{one.symbol} {_WORDS[one]}" for one in sorted(seen))
+    key = "    ".join(f"{one.symbol} {_WORDS[one]}" for one in sorted(seen))
     write(WIDTH - 8, foot + 17, key, ha="right", fontsize=10, zorder=7)
     drawn, made = io.BytesIO(), io.BytesIO()
     with warnings.catch_warnings():

@@ -422,6 +422,7 @@ def _html(
         by_day=by_day(ledger),
         lines=lines,
         levels=levels,
+        levels_first=_levels_first(lines, levels),
         more_levels=_more(ledger.levels),
         checks=_checks(ledger),
         began=began,
@@ -435,6 +436,11 @@ def _html(
         promises=Markup(promises),  # noqa: S704  # ours
     )
     return INLINER.inline(page)
+
+
+def _levels_first(lines: Sequence[_Line], levels: Sequence[_Level]) -> bool:
+    """Return whether coarser levels stand above the orgs: where these are well, and one of those is not."""
+    return any(level.word != "ok" for level in levels) and all(line.word == "ok" for line in lines)
 
 
 def _since(news: News | None) -> str:
@@ -460,13 +466,15 @@ def _text(
     links: Sequence[tuple[str, str]],
     began: Sequence[str],
 ) -> str:
+    first, coarser = _levels_first(lines, levels), tuple(_text_levels(ledger, levels))
     blocks = [
         wrap(f"{clean(ledger.environment, _NAME)} - {clean(ledger.pipeline, _NAME)} - {ledger.interval}"),
         [f"{name}: {value}{f' ({why})' if why else ''}" for name, value, why in _totals(ledger)],
         wrap(f"{said.word.upper()}: {clean(said.sentence, 2 * _SENTENCE)}"),
         [] if news is None else _listed(_since(news), (f"{word}: {what}" for word, what in sentences(news))),
+        *(coarser if first else ()),
         _text_table(_headings(ledger), lines, many=by_day(ledger)),
-        *_text_levels(ledger, levels),
+        *(() if first else coarser),
         []
         if days is None
         else [f"What is not well, {days.title}:", *days.text("Org", _TEXT_NAME), *wrap(days.legend(plain=True))],
