@@ -467,6 +467,29 @@ def test_a_mail_that_was_decided_arrives_with_its_picture_also_where_none_can_be
     assert world.rows("SELECT 1 FROM dq_attachment") == []
 
 
+def test_what_draws_is_loaded_while_nobody_waits_for_the_store(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a second, and many more where matplotlib looks for its fonts first."""
+    waited: list[bool] = []
+
+    class Looks:
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            if name.partition(".")[0] == "matplotlib":
+                with closing(sqlite3.connect(world.root / "var" / "store.sqlite", timeout=0)) as store:
+                    try:
+                        store.execute("BEGIN IMMEDIATE")
+                        waited.append(False)
+                    except sqlite3.OperationalError:
+                        waited.append(True)
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Looks(), *sys.meta_path])
+    world.load(D1, ORDERS, TROUBLE)
+    world.run(D1)
+    assert waited and not any(waited)
+    assert len(images(world.mails()["mail"][0])) == 1
+
+
 @pytest.mark.parametrize("error", [NONE, RuntimeError("no fonts"), ModuleNotFoundError("numpy", name="numpy")])
 def test_a_picture_that_cannot_be_drawn_stops_no_mail(
     world: World, monkeypatch: pytest.MonkeyPatch, error: Exception

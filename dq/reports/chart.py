@@ -60,7 +60,8 @@ class Chart:
 def load() -> Mapping[str, ModuleType] | None:
     """Return what draws; None: matplotlib is not installed. The first time it takes a second."""
     try:
-        names = ("matplotlib.figure", "matplotlib.patches", "PIL.Image")  # matplotlib needs and brings the last one
+        # What writes a PNG, too, which is loaded late else; matplotlib needs and brings PIL.
+        names = ("matplotlib.figure", "matplotlib.patches", "matplotlib.backends.backend_agg", "PIL.Image")
         return {name.rpartition(".")[2]: import_module(name) for name in names}
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
