@@ -86,6 +86,9 @@ class _Reader(HTMLParser):
             self._add("html-meta-color-scheme", "html")
         if given.get("href", "").startswith("#"):
             self._add("html-anchor-links", "html")
+        scheme = given.get("src", "").partition(":")[0]
+        if scheme not in {"", "cid"}:  # an image that the mail holds, by its id, is shown by all
+            self._add(f"? an image by {scheme}:", "html")
         for name in given.keys() - _OLDER_ATTRIBUTES:
             self._add(f"html-{name}", "html")
         for name in _declared(given.get("style", "")):

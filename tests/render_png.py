@@ -3,9 +3,10 @@
     .venv/bin/python -m tests.render_png
 
 ``email`` is the published report of 2016-04-28, ``email-covid`` the regions of 2024-06-26 after two weeks: the
-discrepancy e-mails of this repository's own project, computed anew; ``email-sla``: with the promises of a made-up team
-below, and ``sla-report`` is the SLA report of that team. ``alert`` is the mail of an alert, ``digest`` that of a
-morning, also on a dark screen.
+discrepancy e-mails of this repository's own project, computed anew; ``email-levels``: the provinces of that day, added
+up to regions and to the nation; ``email-chart``: ten orgs that are not well; ``email-sla``: with the promises of a
+made-up team below, and ``sla-report`` is the SLA report of that team. ``alert`` is the mail of an alert, ``digest``
+that of a morning, also on a dark screen.
 """
 
 import datetime
@@ -21,18 +22,21 @@ from dq import app
 from dq.alerting.channels.email import body_html
 from dq.model.interval import Interval
 from dq.model.message import CHANGED, Message
-from dq.model.severity import Severity
+from dq.model.result import Result
+from dq.model.severity import Outcome, Severity
 from dq.reports.attainment import report
 from dq.reports.attainment_html import page
+from dq.reports.chart import chart
 from dq.reports.digest import Digest, Open, Reconciled, Unknown
 from dq.reports.digest import render as render_digest
 from dq.reports.discrepancy import render
 from dq.reports.news import Item, News, State
-from dq.reports.trend import Day, Seen, days_until
+from dq.reports.trend import Day, Seen, Trend, days_until
 from dq.scaffold import scaffold_files
 from tests import promised
 from tests.chromium import Browser
 from tests.demo import warehouse
+from tests.ledgers import columns, ledger, row
 
 ROOT = Path(__file__).parent.parent
 WIDTHS = (360, 900)
@@ -154,16 +158,44 @@ SAYS = Digest(
 )  # fmt: skip
 
 
-def _two_weeks(folder: Path) -> str:
-    """Return the e-mail of the regions of 2024-06-26, of a project that ran on most of the days before.
+_LEVELS = """
+from dq import By, Level, Reconciliation, Stage, Table
+
+regions, nation = (Table("warehouse", f"{name}_daily", partition="report_date") for name in ("region", "nation"))
+provinces = Table("archive", "province_daily", partition="report_date")
+
+covid_levels = Reconciliation(
+    "covid_levels",
+    pipeline="covid provinces",
+    owner="province-data",
+    by=By(("region_name", "province_name")),
+    stages=[Stage("provinces", provinces, measure="sum(totale_casi)", title="Sum of provinces")],
+    levels=[
+        Level(
+            "region_name",
+            stages=[Stage("regions", regions, measure="sum(totale_casi)", title="Region total", by="region_name")],
+            warning=("0.001%", 1), error=("0.1%", 10), critical=("5%", 100),
+        ),
+        Level(
+            stages=[Stage("nation", nation, measure="sum(totale_casi)", title="National total")],
+            warning=("0.001%", 1), error=("0.1%", 10),
+        ),
+    ],
+)
+"""
+
+
+def _two_weeks(folder: Path) -> dict[str, str]:
+    """Return e-mails of 2024-06-26, of a project that ran on most of the days before.
 
     Of the 17th there is no run, and on the 20th the database of the provinces could not be opened.
     """
-    root = folder / "project"
+    root, names = folder / "project", {"email-covid": "covid_ledger", "email-levels": "covid_levels"}
     for name, content in scaffold_files().items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+    (root / "reports" / "levels.py").write_text(_LEVELS)
     warehouse.build(root / "var" / "demo", datetime.date(2024, 6, 26))
     project, archive, away = app.open_project(root), root / "var" / "demo" / "archive.sqlite", folder / "away"
     for number in (12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 24, 25, 26):
@@ -171,14 +203,36 @@ def _two_weeks(folder: Path) -> str:
         at = day.end + datetime.timedelta(hours=5)
         if number == 20:
             archive.rename(away)
-        for stages in app.scans(project.find("covid_ledger")):
-            app.scan(project, "covid_ledger", day, "", stages, at)
-        app.close(project, "covid_ledger", day, "", now=at, pump=False)
+        for name in names.values():
+            for stages in app.scans(project.find(name)):
+                app.scan(project, name, day, "", stages, at)
+            app.close(project, name, day, "", now=at, pump=False)
         if number == 20:
             away.rename(archive)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DQ_NOW", at.isoformat())
-        return app.report(project, "covid_ledger").html
+        return {picture: app.report(project, name).page for picture, name in names.items()}
+
+
+def _with_picture() -> str:
+    """Return the e-mail of seven made-up orgs that are not well, with what matplotlib draws of them."""
+    weeks = ("ooooooo1122334", "oooooooooooo98", "1111.1111?1111", "ooooooooooooo2", "oo3ooooo3oooo3", "5432211ooooo11",
+             "1o1o1o1o1o1o11")  # fmt: skip
+    rows = []
+    for number, week in enumerate(weeks, 1):
+        orders, severity = 1000 * number, Severity.CRITICAL if week[-1] > "3" else Severity.ERROR
+        lacks = round(orders * (days(week, severity)[-1].share or 0))
+        counts = {"Orders": orders, "Invoices": orders - lacks}
+        rows.append((row(f"shop {number}", counts, severity=severity, columns=("shop",)), days(week, severity)))
+    rows.sort(key=lambda one: (-(one[0].severity or 0), -one[0].discrepancy["Invoices"]))
+    result = Result(
+        check="Invoices", outcome=Outcome.FAIL, severity=Severity.CRITICAL, sentence="7 of 7 orgs differ", orgs=7
+    )
+    found = ledger(
+        [one for one, _ in rows], shown=columns("Orders", "Invoices"), pipeline="orders to invoices", results=[result]
+    )
+    shown = Trend(days=days_until(found.interval.start.date()), rows={one.org: week for one, week in rows})
+    return render(found, trend=shown, chart=chart(shown)).page
 
 
 def write(folder: Path) -> dict[tuple[str, int], Path]:
@@ -197,7 +251,9 @@ def write(folder: Path) -> dict[tuple[str, int], Path]:
         pages = {
             "email": render(ledger, now=made).html,
             "email-sla": render(ledger, now=made, promises=promises).html,
-            "email-covid": _two_weeks(Path(data)),
+            **_two_weeks(Path(data)),
+            "email-chart": _with_picture(),
+            "email-chart-dark": _with_picture(),
             "alert": body_html(ALERT),
             "digest": digest,
             "digest-dark": digest,

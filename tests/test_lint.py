@@ -188,9 +188,7 @@ def test_an_upstream_must_be_declared(upstream: Callable[..., list[str]]) -> Non
 
 def test_an_upstream_that_goes_in_a_circle_is_told_once(upstream: Callable[..., list[str]]) -> None:
     (told,) = upstream(c="a", b="c", a=("raw", "b"), raw=(), d="a")
-    assert told == (
-        "checks/all.py: suite 'a': upstream= goes in a circle: a -> b -> c -> a; take one of them out"
-    )
+    assert told == ("checks/all.py: suite 'a': upstream= goes in a circle: a -> b -> c -> a; take one of them out")
     two = upstream(a="b", b=("a", "c"), c=("d", "b"), d="c")
     assert [t.partition("circle: ")[2].partition(";")[0] for t in two] == ["a -> b -> a", "c -> d -> c"]
 
@@ -203,6 +201,65 @@ def test_a_reconciliation_stands_on_something_too(make_project: Callable[..., Pa
     )
     told = [p.sentence for p in app.lint(app.open_project(make_project(TOML.format("sqlite"), {"reports/p.py": text})))]
     assert any(t.startswith("reports/p.py: reconciliation 'pipe': upstream= names 'nope', which is no") for t in told)
+
+
+KEYED = """
+from dq import *
+{names} = (Table("shop", name, partition="day") for name in ("sent", "stored"))
+pipe = Reconciliation("pipe", by=By("org", expected=["1"]), {whole} stages=[
+    Stage("first", sent, {stage}), Stage("second", {table}, {other})])
+"""
+
+
+@pytest.fixture
+def keyed(make_project: Callable[..., Path]) -> Callable[..., list[tuple[str, str]]]:
+    """Return what lint says of a reconciliation with keys: how bad it is, and the sentence from the stage on."""
+
+    def run(whole: str = "", stage: str = "", table: str = "stored", other: str = "") -> list[tuple[str, str]]:
+        text = KEYED.format(names="sent, stored", whole=whole, stage=stage, table=table, other=other)
+        project = app.open_project(make_project(TOML.format("sqlite"), {"reports/pipe.py": text}))
+        assert project.failures == ()
+        problems = [one for one in app.lint(project) if one.name == "pipe"]
+        place = "reports/pipe.py: reconciliation 'pipe', stage "
+        assert all(one.sentence.startswith(f"{place}{one.part!r}: ") for one in problems)
+        return [(one.level, one.sentence.removeprefix(place)) for one in problems]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("declared", "level", "words"),
+    [
+        ({"stage": "key='max(id)'", "other": "key='id'"}, "error", "'first': its key 'max(id)': "),
+        (
+            {"stage": "key='(SELECT id FROM x)'", "other": "key='id'"},
+            "error",
+            "'first': its key '(SELECT id FROM x)': ",
+        ),
+        ({"stage": "key='id'", "other": "key='lower(id'"}, "error", "'second': its key 'lower(id': "),
+        ({"stage": "key='id'", "other": "key=['id +']"}, "warning", "'second': its key 'id +': "),
+        ({"whole": "key='id', values='a, b',"}, "warning", "'first': its values 'a, b': "),
+        ({"whole": "key='id', values='sum(amount)',"}, "error", "'second': its values 'sum(amount)': "),
+        (
+            {"stage": "key='id'", "table": "Table('shop', 'x', key='count(*)')"},
+            "error",
+            "'second': its key 'count(*)': ",
+        ),
+        ({"whole": "key='id; DROP TABLE x',"}, "warning", "'first': its key 'id; DROP TABLE x': "),
+    ],
+)
+def test_a_key_that_is_no_value_of_a_row_is_told_with_its_stage(
+    keyed: Callable[..., list[tuple[str, str]]], declared: dict[str, str], level: str, words: str
+) -> None:
+    told = keyed(**declared)
+    assert [said for said in told if said[1].startswith(words)], told
+    assert {one for one, _ in told} == {level}
+    assert len(told) == (2 if "whole" in declared else 1)
+
+
+def test_keys_that_are_values_of_a_row_are_left_in_peace(keyed: Callable[..., list[tuple[str, str]]]) -> None:
+    assert keyed(whole="values=['lower(name)', 'amount * 100'],", stage="key='order_id'", other="key='id + 0'") == []
+    assert keyed(stage="key=['a', 'b']", table="Table('shop', 'x', key=['c', 'coalesce(d, 0)'])") == []
 
 
 def test_the_table(lint: Lint) -> None:

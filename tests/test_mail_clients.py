@@ -16,6 +16,7 @@ from dq.model.ledger import KnownLoss
 from dq.model.severity import Severity
 from dq.reports.attainment import report
 from dq.reports.attainment_html import page
+from dq.reports.chart import chart
 from dq.reports.digest import render as render_digest
 from dq.reports.discrepancy import render
 from dq.reports.trend import Trend, days_until
@@ -48,10 +49,11 @@ WITHOUT = {
     ("css-display-none", "inline"): "only labels for phones are hidden; no table is in one",
     ("css-font-size", "inline"): "sizes are in px, which all take",
     ("css-font-weight", "inline"): "Outlook for Windows draws 600 and more bold, less not",
+    ("css-height", "inline"): "it is on the picture, of which all clients have it",
     ("css-letter-spacing", "inline"): "letters stand closer",
     ("css-line-height", "inline"): "lines stand closer or wider",
     ("css-margin", "inline"): "no negative one; without auto the sheet stands at the left",
-    ("css-max-width", "inline"): "in Outlook for Windows the sheet is as wide as the window",
+    ("css-max-width", "inline"): "in Outlook for Windows the sheet is as wide as the window; the picture is 360 px",
     ("css-min-width", "inline"): "a narrow column wraps more",
     ("css-overflow-wrap", "inline"): "word-break, or the client's own rule, breaks long names; else the table grows",
     ("css-padding", "inline"): "in Outlook for Windows text stands at the edge of its box; cells have cellpadding",
@@ -113,9 +115,13 @@ def _whole() -> str:
     weeks = days_until(DAY.start.date())
     trend = Trend(days=weeks, rows={one.org: render_png.days("oooo.oooo?2433", Severity.ERROR) for one in rows})
     made = ledger(rows, totals=(("all", 5, "why"),), still_bad=((DAY, "bad"),), interval=evolve(DAY, end=days[1].end),
-                  losses=(KnownLoss(name="Rejected", count=3, sample="Error"),))  # fmt: skip
+                  losses=(KnownLoss(name="Rejected", count=3, sample="Error"),),
+                  levels=(ledger(rows * 3), ledger([])))  # fmt: skip
     links = (("Runbook", "https://example.org/"),)
-    return render(made, now=NOW, promises=promises, links=links, news=render_png.SAYS.news, trend=trend).html
+    drawn, news = chart(trend), render_png.SAYS.news
+    html = render(made, now=NOW, promises=promises, links=links, news=news, trend=trend, chart=drawn).html
+    assert "cid:" in html and "Coarser levels" in html
+    return html
 
 
 FULL = evolve(samples.MESSAGE, query="SELECT 1", note="a note", facts=(("Since", "today"),))
@@ -168,6 +174,9 @@ def test_what_clients_have_in_part_is_used_in_that_part(mail: str) -> None:
         ('<p style="width:calc(1px + 2%);color:var(--x)">', {
             ("css-width", "inline"), ("css-unit-calc", "inline"), ("css-unit-px", "inline"),
             ("css-unit-percent", "inline"), ("css-variables", "inline")}),
+        ('<img src="data:image/png;base64,AA">', {("html-img", "html"), ("? an image by data:", "html")}),
+        ('<img src="https://example.org/">', {("html-img", "html"), ("? an image by https:", "html")}),
+        ('<img src="cid:a@b">', {("html-img", "html")}),
         ('<video poster="x">', {("html-video", "html"), ("? html-poster", "html")}),
         ('<p style="border-top-color:red;padding-left:0">', {("css-border", "inline"), ("css-padding", "inline")}),
         ('<p style="container-type:size">', {("? css-container-type", "inline")}),
@@ -179,6 +188,7 @@ def test_what_clients_have_in_part_is_used_in_that_part(mail: str) -> None:
 def test_what_a_document_asks_for_is_seen(html: str, found: set[tuple[str, str]]) -> None:
     seen = {(name, place) for name, places in features(html).items() for place in places}
     assert found <= seen
+    assert {one for one in seen if one[0].startswith("? an image")} <= found
     assert {place for _, place in seen - found} <= {"html"}
 
 

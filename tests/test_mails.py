@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import email
+import email.policy
 import gzip
 import io
 import json
 import random
+import re
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -168,9 +174,10 @@ def everything(mail: EmailMessage) -> str:
         if part.is_multipart():
             continue
         content = part.get_content()
-        if isinstance(content, bytes):
+        if part.get_content_type() == "application/gzip":
             content = gzip.decompress(content).decode()
-        said.append(content)
+        if part.get_content_type() != "image/png":  # nobody can search it, so see who gets one
+            said.append(content)
     return "\n".join([*said, mail.as_string()])
 
 
@@ -195,11 +202,11 @@ def test_a_mail_has_text_and_html_and_all_rows(world: World) -> None:
     assert mail.get_content_type() == "multipart/mixed"
     body, file = mail.iter_parts()
     assert body.get_content_type() == "multipart/alternative"
-    assert [part.get_content_type() for part in body.iter_parts()] == ["text/plain", "text/html"]
+    assert [part.get_content_type() for part in body.iter_parts()] == ["text/plain", "multipart/related"]
     assert file.get_filename() == "pipe-2024-06-24.csv.gz"
     assert file.get_content_disposition() == "attachment"
-    for part in body.iter_parts():
-        said = " ".join(part.get_content().split())
+    for kind in ("plain", "html"):
+        said = " ".join(body.get_body((kind,)).get_content().split())
         assert "All 7 rows of the table are in the attached pipe-2024-06-24.csv.gz." in said
     rows = {found["org"]: found for found in table_of(mail)}
     assert set(rows) == set(ORGS)
@@ -240,7 +247,7 @@ class Loads(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         fetching = {"src", "srcset", "background", "data", "poster"}
-        self.found += [f"{tag} {name}" for name, _ in attrs if name in fetching]
+        self.found += [f"{tag} {name} {value}" for name, value in attrs if name in fetching]
         self.found += [tag] if tag in {"link", "script", "iframe", "object", "embed", "base"} else []
 
 
@@ -248,32 +255,33 @@ def test_no_mail_loads_anything(world: World) -> None:
     world.load(D1, ORDERS, TROUBLE)
     world.run(D1)
     for mails in world.mails().values():
+        inside = [f"img src cid:{part['Content-ID'][1:-1]}" for part in mails[0].walk() if part["Content-ID"]]
         for part in mails[0].walk():
             if part.get_content_type() == "text/html":
                 html = part.get_content()
-                assert Loads(html).found == []
+                assert Loads(html).found == inside
                 assert not [word for word in ("url(", "@import", "://") if word in html]
 
 
 def test_what_is_attached_is_kept_once_and_not_longer_than_it_is_needed(world: World) -> None:
     world.smtp.refused.update({"boss@example.org": 450, "mail@example.org": 450})
     world.declare(mails="")
-    world.load(D1, {f"{n}{ANN1}": 2 for n in range(2_000)}, {ANN1: 1})
+    world.load(D1, {f"{n}{ANN1}": 2 for n in range(2_000)}, {f"7{ANN1}": 1})
     world.run(D1)
     stored = world.rows("SELECT message FROM dq_outbox")
     assert len(stored) == 2
-    (kept,) = world.rows("SELECT digest, content FROM dq_attachment")
+    kept, image = sorted(world.rows("SELECT digest, content FROM dq_attachment"), key=lambda one: one[1][:1] == b"\x89")
     assert isinstance(kept[1], bytes)
     for (message,) in stored:
         document = json.loads(str(message))
-        assert document["attachments"] == [
-            {"name": "pipe-2024-06-24.csv.gz", "type": "application/gzip", "digest": kept[0]}
-        ]
+        file, picture = document["attachments"]
+        assert file == {"name": "pipe-2024-06-24.csv.gz", "type": "application/gzip", "digest": kept[0], "cid": ""}
+        assert picture["digest"] == image[0] and f'"cid:{picture["cid"]}"' in document["html"]
         body = len(json.dumps(document["html"])) + len(json.dumps(document["text"]))
         assert len(str(message)) < body + 2_000, "the file itself is not in the row"
     del world.smtp.refused["mail@example.org"]
     retry(world)
-    assert len(world.rows("SELECT 1 FROM dq_attachment")) == 1, "the boss has not got it yet"
+    assert len(world.rows("SELECT 1 FROM dq_attachment")) == 2, "the boss has not got it yet"
     del world.smtp.refused["boss@example.org"]
     retry(world)
     mails = world.mails()
@@ -395,6 +403,158 @@ def test_what_is_too_long_for_a_mail_is_named_and_can_be_written(world: World, t
     assert (tmp_path / "rows.csv").read_bytes() == gzip.decompress(file.read_bytes())
 
 
+# ------------------------------------------------------------------------------------------------------------- picture
+
+
+def images(mail: EmailMessage) -> list[EmailMessage]:
+    """Return the images of a mail."""
+    return [part for part in mail.walk() if part.get_content_maintype() == "image"]
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Make what draws fail when it is imported."""
+
+    class Broken:
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            if name.partition(".")[0] == "matplotlib":
+                raise error
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+
+
+NONE = ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
+
+
+def test_the_picture_stands_beside_the_html_that_shows_it(world: World) -> None:
+    world.load(D1, ORDERS, TROUBLE)
+    world.run(D1)
+    mails = world.mails()
+    (mail,) = mails["mail"]
+    body, _ = mail.iter_parts()
+    _, related = body.iter_parts()
+    assert related.get_param("type") == "text/html", "RFC 2387 asks for it"
+    html, image = related.iter_parts()
+    assert [html.get_content_type(), image.get_content_type()] == ["text/html", "image/png"]
+    assert image.get_content_disposition() == "inline"
+    content = image.get_content()
+    assert content.startswith(b"\x89PNG") and len(content) < 60_000
+    tag = re.search(r'<img [^>]*src="cid:([^"]*)"[^>]*>', html.get_content())
+    assert tag is not None and image["Content-ID"] == f"<{tag[1]}>"
+    assert f"Bars of the worst 4 orgs for each day from 11 Jun to 24 Jun, as in the table above: {BOB} (bad" in tag[0]
+    assert html.get_content().index("What is not well, ") < html.get_content().index("<img")
+    for name, (other,) in mails.items():
+        assert len(images(other)) == (name in ("mail", "boss")), "a part has none"
+        assert ("<img" in other.get_body(("html",)).get_content()) == (name in ("mail", "boss"))
+    world.load(D2, {**ORDERS, GONE: 1})
+    world.run(D2)
+    assert images(world.mails()["mail"][1]) == [], "nothing is bad"
+
+
+def test_a_mail_that_was_decided_arrives_with_its_picture_also_where_none_can_be_drawn_any_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.smtp.refused["mail@example.org"] = 450
+    world.load(D1, ORDERS, TROUBLE)
+    world.run(D1)
+    (boss,) = world.mails()["boss"]
+    broken(monkeypatch, NONE)
+    del world.smtp.refused["mail@example.org"]
+    retry(world)
+    (mail,) = world.mails()["mail"]
+    assert images(mail)[0].get_content() == images(boss)[0].get_content()
+    assert images(mail)[0]["Content-ID"] == images(boss)[0]["Content-ID"]
+    assert world.rows("SELECT 1 FROM dq_attachment") == []
+
+
+def test_what_draws_is_loaded_while_nobody_waits_for_the_store(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a second, and many more where matplotlib looks for its fonts first."""
+    waited: list[bool] = []
+
+    class Looks:
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            if name.partition(".")[0] == "matplotlib":
+                with closing(sqlite3.connect(world.root / "var" / "store.sqlite", timeout=0)) as store:
+                    try:
+                        store.execute("BEGIN IMMEDIATE")
+                        waited.append(False)
+                    except sqlite3.OperationalError:
+                        waited.append(True)
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Looks(), *sys.meta_path])
+    world.load(D1, ORDERS, TROUBLE)
+    world.run(D1)
+    assert waited and not any(waited)
+    assert len(images(world.mails()["mail"][0])) == 1
+
+
+@pytest.mark.parametrize("error", [NONE, RuntimeError("no fonts"), ModuleNotFoundError("numpy", name="numpy")])
+def test_a_picture_that_cannot_be_drawn_stops_no_mail(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    world.load(D1, ORDERS, TROUBLE)
+    world.run(D1)
+    broken(monkeypatch, error)
+    world.load(D1, ORDERS, TROUBLE)
+    world.run(D1, hour=6)
+    first, second = world.mails()["mail"]
+    assert [len(images(mail)) for mail in (first, second)] == [1, 0]
+    body, _ = second.iter_parts()
+    assert [part.get_content_type() for part in body.iter_parts()] == ["text/plain", "text/html"]
+    html = second.get_body(("html",)).get_content()
+    assert "<img" not in html and "What is not well, " in html
+    why = f"The picture of the two weeks could not be drawn ({type(error).__name__})."
+    for said in (html, " ".join(second.get_body(("plain",)).get_content().split())):
+        assert (why in said) is (error is not NONE), "what is not installed is no trouble"
+    assert table_of(first) == table_of(second)
+
+
+def test_a_page_and_the_file_of_a_mail_have_the_picture(world: World, tmp_path: Path) -> None:
+    world.load(D1, ORDERS, TROUBLE)
+    world.run(D1)
+    (mail,) = world.mails()["mail"]
+    files = [str(tmp_path / name) for name in ("page.html", "mail.eml")]
+    assert code(["report", "pipe", "--html", files[0], "--eml", files[1], "--project", str(world.root)]) == 0
+    written = email.message_from_bytes(Path(files[1]).read_bytes(), policy=email.policy.SMTP)
+    assert [part.get_content_type() for part in written.walk()] == [part.get_content_type() for part in mail.walk()]
+    (image,) = images(written)
+    assert image.get_content() == images(mail)[0].get_content()
+    page = Path(files[0]).read_text()
+    assert base64.b64encode(image.get_content()).decode() in page
+    assert "cid:" not in page
+
+
+def test_what_an_older_dq_put_into_the_outbox_is_sent(world: World) -> None:
+    world.smtp.refused["mail@example.org"] = 450
+    world.declare(mails="")
+    world.load(D1, {**ORDERS, GONE: 1})
+    world.run(D1)
+    with closing(sqlite3.connect(world.root / "var" / "store.sqlite")) as store, store:
+        store.execute("""UPDATE dq_outbox SET message = replace(message, ', "cid": ""', '')""")
+    del world.smtp.refused["mail@example.org"]
+    retry(world)
+    assert len(table_of(world.mails()["mail"][0])) == 7
+
+
+@pytest.mark.parametrize("to", ['"mail"', "[]"])
+def test_a_run_without_a_mail_draws_nothing(world: World, to: str) -> None:
+    world.declare(mails="")
+    file = world.root / "reports" / "pipe.py"
+    file.write_text(file.read_text().replace('to=["mail", "boss"]', f"to={to}"))
+    world.load(D1, ORDERS, TROUBLE)
+    code = (
+        "import sys; from datetime import *; from pathlib import Path\n"
+        "from dq import app; from dq.model.interval import Interval\n"
+        f"day = Interval.of_day({str(D1)!r}); app.run(app.open_project(Path({str(world.root)!r})), 'pipe', day,"
+        " now=day.end + timedelta(hours=5))\nprint('matplotlib' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == str(to != "[]")
+
+
 # ---------------------------------------------------------------------------------------------------------------- CSV
 
 
@@ -476,7 +636,7 @@ def test_the_mail_of_an_owner_or_org_holds_its_rows_and_nothing_of_others(
         assert org in whole, "else its absence elsewhere says nothing"
     if mapping:
         assert "several orgs are called" in whole
-    assert ("billed of all" in whole) is bool(levels)
+    assert ("billed of all" in whole) is ("Coarser levels" in whole) is bool(levels)
     own = {
         "ann": {ANN1, ANN2}, "bob": {BOB}, "eve": {GONE}, "ops": {CAT, DAN, LOST}, "cat": {CAT}, "dan": {DAN},
         "lost": {LOST},
@@ -491,6 +651,7 @@ def test_the_mail_of_an_owner_or_org_holds_its_rows_and_nothing_of_others(
             assert "987654321" not in said, "a total of all orgs"
             assert "of all the" not in said, "a coarser level"
             assert "billed of all" not in said
+            assert "Coarser levels" not in said
             assert "Error: no" not in said, "the sample of a known loss may be of another org"
             assert "Promises kept" not in said
             assert {one["org"] for one in table_of(mail)} == orgs
@@ -513,6 +674,94 @@ def test_the_mail_of_an_owner_or_org_holds_its_rows_and_nothing_of_others(
     assert "Rejected: 1" not in said
 
 
+def news(mail: EmailMessage) -> list[str]:
+    """Return what a mail says to be new, its header first, which text and HTML say alike."""
+    text = mail.get_body(("plain",)).get_content().replace("\r\n", "\n")
+    block = next((one for one in text.split("\n\n") if one.startswith(("Since the last r", "What is new"))), "")
+    header, *lines = block.replace("\n  ", " ").splitlines() or [""]
+    html = Words(mail.get_body(("html",)).get_content()).said
+    said = [line.removeprefix("- ") for line in lines]
+    assert [line for line in said if line.replace(": ", " ", 1) not in html] == [], html
+    assert header.removesuffix(":") in html
+    return [header, *said] if said else []
+
+
+class Words(HTMLParser):
+    """What a document says."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.said = ""
+        self.feed(html)
+        self.said = " ".join(self.said.split())
+
+    def handle_data(self, data: str) -> None:
+        self.said += f" {data}"
+
+
+@pytest.mark.parametrize("levels", ["", "[Level()]"])
+def test_an_owner_and_an_org_are_told_what_is_new_of_theirs(world: World, levels: str) -> None:
+    world.declare(mails=f"{MAILS}, send_well=True", levels=levels)
+    world.load(D1, ORDERS, {ANN1: 3, BOB: 8}, rejected=DAN)
+    world.run(D1)
+    world.load(D2, ORDERS, {ANN2: 2, BOB: 8, CAT: 1})
+    world.run(D2)
+    mails = world.mails()
+    first = "first: nothing was told before, so nobody knows what is new; 1 org is not well"
+    assert news(mails["ann"][0]) == ["What is new:", first]
+    since = "Since the last run of a day before, 25 Jun 05:00 UTC:"
+    nothing = "nothing: nothing is new, nothing is open and nothing was fixed"
+    open_since = "critical, since 25 Jun 05:00"
+    wanted = {
+        "ann": [f"new: 1 org: {ANN2} (warning)", f"fixed: 1 org: {ANN1} (was warning)"],
+        "bob": [f"still open: 1 org: {BOB} ({open_since})"],
+        "eve": [f"still open: 1 org: {GONE} ({open_since})"],
+        "cat": [f"new: 1 org: {CAT} (warning)"],
+        "ops": [f"new: 1 org: {CAT} (warning)", f"fixed: 1 org: {DAN} (was warning)"],
+        "dan": [f"fixed: 1 org: {DAN} (was warning)"],
+        "lost": [nothing],
+    }
+    assert {name: news(mails[name][1]) for name in wanted} == {name: [since, *said] for name, said in wanted.items()}
+    assert mails["ann"][1]["Subject"].endswith("; 1 new, 1 fixed")
+    header, *whole = news(mails["mail"][1])
+    assert header == "Since the last report, 25 Jun 05:00 UTC:"
+    assert len(whole) == 3 and f"{ANN2} (warning), {CAT} (warning)" in whole[0]
+
+
+def test_a_stage_that_cannot_be_counted_is_news_of_everybody(world: World) -> None:
+    world.declare(mails=f"{MAILS}, send_well=True")
+    world.load(D1, {**ORDERS, GONE: 1})
+    world.run(D1)
+    world.declare(mails=f"{MAILS}, send_well=True", mapping=CLASH)
+    world.load(D2, {**ORDERS, GONE: 1}, {BOB: 1}, rejected=BOB)
+    world.run(D2)
+    mails = world.mails()
+    assert [news(mails[name][1])[1:] for name in ("dan", "ann")] == [["new: 1: stage People (critical)"]] * 2
+    assert news(mails["mail"][1])[1:] == ["new: 2: stage People (critical), stage Rejected (warning)"]
+
+
+def test_a_partition_is_reopened_for_those_who_are_bad_in_it(world: World) -> None:
+    world.declare(mails=f"{MAILS}, send_well=True")
+    for day in (D1, D2):
+        world.load(day, {**ORDERS, GONE: 1})
+        world.run(day)
+    world.load(D1, {**ORDERS, GONE: 1}, {BOB: 3})
+    world.run(D1, hour=30)
+    mails = world.mails()
+    again = "reopened: 2024-06-24 was well on 25 Jun 05:00 and is bad"
+    told = {name: news(mails[name][-1])[1:] for name in ("ann", "bob", "cat", "mail")}
+    assert told == {"ann": [], "bob": [f"{again} now"], "cat": [], "mail": [f"{again} since 26 Jun 06:00"]}
+    assert mails["bob"][-1]["Subject"].endswith("; 1 partition reopened")
+    assert not mails["ann"][-1]["Subject"].endswith("reopened")
+    world.load(D2, {**ORDERS, GONE: 1}, {CAT: 3})
+    world.run(D2, hour=7)
+    mails = world.mails()
+    told = {name: "\n".join(news(mails[name][-1])) for name in ("ann", "bob", "cat")}
+    assert "reopened" not in told["ann"]
+    assert [told[name].count("is bad now") for name in ("bob", "cat")] == [1, 1]
+    assert "2024-06-24 was well" in told["bob"] and "2024-06-25 was well" in told["cat"]
+
+
 @pytest.mark.parametrize("packed", [20, 10_000])
 def test_of_very_many_orgs_each_mail_has_its_own_and_rows_or_sums_of_the_others(
     world: World, monkeypatch: pytest.MonkeyPatch, packed: int
@@ -525,6 +774,7 @@ def test_of_very_many_orgs_each_mail_has_its_own_and_rows_or_sums_of_the_others(
     world.run(D1, hour=6)
     for name, (full, few) in world.mails().items():
         sums = packed == 20 and name in ("mail", "boss", "ops")  # else the file has all rows
+        assert all(org not in everything(few) for org in ORGS if org not in everything(full))
         assert few["Subject"] == full["Subject"]
         table = table_of(few)
         assert {row["org"] for row in table_of(full)} - {row["org"] for row in table} == (

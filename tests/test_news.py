@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine
 
 from dq import app, events
 from dq.app.session import transaction
-from dq.app.trending import news_of
+from dq.app.trending import before_of, news_of
 from dq.model.group import Group
 from dq.model.incident import ACCEPTED, Incident, IncidentKey
 from dq.model.interval import Interval
@@ -422,7 +422,7 @@ def test_only_orgs_of_the_ledger_are_named(world: World) -> None:
     whole_ledger = app.ledger(world.project, "pipe")[1]
     mine = evolve(whole_ledger, rows=tuple(row for row in whole_ledger.rows if row.org.values == ("b",)))
     with transaction(world.project) as connection:
-        news = news_of(connection, "prod", mine, THEN)
+        news = news_of(before_of(connection, "prod", mine, THEN), mine)
     assert news is not None
     assert ([item.name for item in news.items], news.unlisted) == (["b"], 2)
 

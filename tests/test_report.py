@@ -226,6 +226,97 @@ def test_the_subject_tells_of_coarser_levels(rows, levels, word, verdict):
     assert all(r.check in made.text for r in results)
 
 
+CANCELS = [*bad(1), row("more", {"Regions": 88, "Provinces": 100})]
+"""Orgs that are not well, while nothing is lost from stage to stage."""
+
+
+def levelled(*levels, rows=(), **more):
+    """Return a ledger with coarser levels: title and rows of each."""
+    made = []
+    for title, found in levels:
+        result = BAD if any(one.severity for one in found) else GOOD
+        made.append(level(title, found, [evolve(result, check=f"Provinces {title}")]))
+    return ledger(rows or well(3), levels=tuple(made), **more)
+
+
+def tables_of(made):
+    """Return the tables of a report, each as lists of cells."""
+    tables = []
+    for cells in Page(made.html).rows:
+        if cells[:1] == ["Org"]:
+            tables.append([])
+        tables[-1].append([" ".join(cell.split()) for cell in cells])
+    return tables
+
+
+def test_each_coarser_level_shows_its_worst_rows_and_one_that_is_well_is_a_line():
+    north = row("north", {"Regions": 300, "Provinces": 270}, severity=Severity.CRITICAL, notes=("lost at night",))
+    south = row("south", {"Regions": 80, "Provinces": 82}, severity=Severity.ERROR)
+    made = render(levelled(("by region", [south, north, *well(2)]), ("of all", well(1)), rows=CANCELS))
+    _, table, *others = tables_of(made)
+    assert table == [
+        ["Org", "Regions", "Provinces", "Discrepancy", "Discr %", "Notes"],
+        ["north critical", "300", "270", "30", "10.0", "lost at night"],
+        ["south error", "80", "82", "-2", "-2.5", ""],
+    ]
+    assert not others
+    assert "critical by region: 2 of 4 orgs differ (critical)" in Page(made.html).text
+    assert "ok of all: the one org agrees" in Page(made.html).text
+    told = made.text[made.text.index("Coarser levels:") :].partition("\n\nStages")[0].splitlines()
+    assert told == [
+        "Coarser levels:",
+        "- by region: critical: 2 of 4 orgs differ (critical)",
+        "",
+        "                                                  Discr",
+        "Verdict   Org    Regions  Provinces  Discrepancy      %",
+        "--------  -----  -------  ---------  -----------  -----",
+        "critical  north      300        270           30   10.0",
+        "error     south       80         82           -2   -2.5",
+        "",
+        "- north: lost at night",
+        "",
+        "- of all: ok: the one org agrees",
+    ]
+    assert "Coarser" not in render(ledger(well(3))).html + render(ledger(well(3))).text
+
+
+def test_levels_stand_above_the_orgs_where_only_they_are_not_well():
+    bad_level, good_level = ("by region", bad(1)), ("by region", well(2))
+    for rows, one, first in ((well(3), bad_level, True), (bad(1), bad_level, False), (well(3), good_level, False)):
+        made = render(levelled(one, rows=rows), news=News(since=NOW))
+        text = Page(made.html).text
+        assert text.count("All orgs, worst first") == text.count("Coarser levels") == 1
+        assert (text.index("Coarser levels") < text.index("All orgs, worst first")) is first
+        org = "\ncritical  bad 0" if rows[0].severity else "\nok "
+        assert (made.text.index("Coarser levels:") < made.text.index(org)) is first
+
+
+def test_ten_rows_of_a_level_are_listed_and_the_others_are_counted():
+    for count, more in (10, ""), (11, "and 1 more"), (300, "and 290 more"):
+        made = render(levelled(("by region", [*well(9), *bad(count)]), rows=CANCELS))
+        _, (_, *listed_rows) = tables_of(made)
+        assert len(listed_rows) == 10
+        for text in (made.text, Page(made.html).text):
+            assert "by region" in text
+            assert ("and 1 more" in text, "and 290 more" in text) == ("1 " in more, "290" in more)
+    many = render(levelled(*((f"by c{n}", well(2)) for n in range(15))))
+    assert many.text.count("all 2 orgs agree") == Page(many.html).text.count("all 2 orgs agree") == 12
+    assert "and 3 more" in many.text and "and 3 more" in Page(many.html).text
+
+
+def test_a_level_of_several_days_has_their_column():
+    days = [Interval.of_day("2024-06-26"), Interval.of_day("2024-06-27")]
+    whole = Interval(days[0].start, days[1].end)
+    rows = [
+        row("r", {"Regions": 9, "Provinces": n}, severity=Severity.ERROR, interval=day) for n, day in enumerate(days)
+    ]
+    found = levelled(("by region", rows), rows=rows, interval=whole)
+    made = render(evolve(found, levels=tuple(evolve(one, interval=whole) for one in found.levels)))
+    first, second = tables_of(made)
+    assert first == second
+    assert [cells[1] for cells in second] == ["Day", "2024-06-26", "2024-06-27"]
+
+
 def test_why_it_could_not_be_measured_is_told():
     made = render(
         ledger([], results=[evolve(UNMEASURED, sentence="could not be measured: the connection was refused")])
@@ -504,18 +595,24 @@ CHARACTERS = st.sampled_from(["x", "<", "&", '"', "南", "é", "\x00", " a", "\u
 
 
 @settings(max_examples=8, deadline=None, phases=(Phase.generate,))  # to shrink ten thousand orgs takes minutes
-@given(st.sampled_from([3, 51, 10_000]), st.integers(1, 6), LENGTHS, CHARACTERS, LENGTHS, CHARACTERS, st.booleans())
-def test_the_mail_has_its_size_whatever_the_orgs_stages_and_names_are(count, stages, long, one, wide, other, promising):
+@given(st.sampled_from([3, 51, 10_000]), st.integers(1, 6), LENGTHS, CHARACTERS, LENGTHS, CHARACTERS, st.booleans(),
+       st.sampled_from([0, 1, 3, 20]))  # fmt: skip
+def test_the_mail_has_its_size_whatever_the_orgs_stages_and_names_are(
+    count, stages, long, one, wide, other, promising, levels
+):
     names = [f"{n}{other * wide}" for n in range(stages + 1)]
     rows = [
         row(f"{n}{one * long}", dict.fromkeys(names, 10**12 + n), notes=(one * long,), severity=Severity(n % 4 + 1))
         for n in range(count)
     ]
     found = ledger(rows, shown=columns(*names), pipeline=one * long, still_bad=((DAY, one * long),) * 60)
+    found = evolve(
+        found, levels=tuple(evolve(found, pipeline=f"{found.pipeline} {n}{other * wide}") for n in range(levels))
+    )
     promises = report(promised.team(), promised.NOW) if promising else None
     made = render(found, now=NOW, promises=promises, **beside(found))
     assert len(made.html.encode()) < MAX_BYTES, "Gmail cuts what is longer than 102 kB"
-    shown = made.html.partition("Promises kept")[0].count('<tr class="row ')
+    shown = made.html.partition("Promises kept")[0].partition("Coarser levels")[0].count('<tr class="row ')
     assert f"and {count - shown + 1} other org" in made.html or shown == count
     assert len(made.subject) <= 250
 
@@ -596,8 +693,12 @@ def all_severities():
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [360, 900])
 @pytest.mark.parametrize(
-    "made", [agari, hostile, all_severities, lambda: ledger(well(60)), lambda: ledger([], results=[UNMEASURED])]
-)
+    "made",
+    [
+        agari, hostile, all_severities, lambda: ledger(well(60)), lambda: ledger([], results=[UNMEASURED]),
+        lambda: levelled((f"by {'region' * 20}", [*hostile().rows, *bad(30)]), ("of all", well(1))),
+    ],
+)  # fmt: skip
 def test_it_fits_the_screen_and_can_be_read(browser, made, width, dark):
     found = made()
     browser.show(render(found, now=NOW, links=LINKS, max_rows=20, **beside(found)).html, width=width, dark=dark)

@@ -272,7 +272,9 @@ def undelivered(message: Message, channel: str, error: str, *, dead: bool, at: d
 def dump_message(message: Message) -> str:
     """Return ``message`` as the JSON text that the store keeps; of attachments it has the digest only."""
     document = asdict(evolve(message, attachments=()))
-    document["attachments"] = [{"name": a.name, "type": a.type, "digest": a.digest} for a in message.attachments]
+    document["attachments"] = [
+        {"name": a.name, "type": a.type, "digest": a.digest, "cid": a.cid} for a in message.attachments
+    ]
     document |= {"severity": int(message.severity), "at": message.at.isoformat()}
     document["since"] = None if message.since is None else message.since.isoformat()
     return json.dumps(document, ensure_ascii=False)
@@ -292,7 +294,8 @@ def load_message(text: str, contents: Mapping[str, bytes] | None = None) -> Mess
     attached = document.pop("attachments", ())  # what an older dq wrote has none
     if contents is not None:
         document["attachments"] = tuple(
-            Attachment(name=a["name"], type=a["type"], content=contents[a["digest"]]) for a in attached
+            Attachment(name=a["name"], type=a["type"], content=contents[a["digest"]], cid=a.get("cid", ""))
+            for a in attached
         )
     document |= {
         "severity": Severity(document["severity"]),

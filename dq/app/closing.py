@@ -14,7 +14,7 @@ from dq.alerting.fold import news_of
 from dq.alerting.pump import PumpReport
 from dq.app.accepting import shrink
 from dq.app.folding import fold_news
-from dq.app.mailing import decide_report, promised_beside
+from dq.app.mailing import decide_report, load_chart, promised_beside
 from dq.app.overdue import call_back, judge_sla
 from dq.app.session import Declared, in_transaction, judgement_time, start_run, transaction
 from dq.app.telling import PATIENCE, deliver, deliver_quietly
@@ -116,6 +116,7 @@ def close(
     beside: tuple[Attained, ...] = ()
     if alert and isinstance(declared, Reconciliation) and declared.to:  # parts of it tell of none
         beside = promised_beside(project, declared, now)
+        load_chart(declared)
     run, missed = in_transaction(
         project, _close, project, declared, interval, origin, states or {}, beside, now, alert=alert
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import cache, partial
 from typing import Any, Literal, cast
 
 from attrs import asdict, fields, frozen, has
@@ -26,7 +27,7 @@ from dq.app.session import (
 from dq.app.telling import ROUTES, alerting_of
 from dq.model.check import Suite
 from dq.model.dataset import Dataset
-from dq.model.errors import DqError
+from dq.model.errors import DqError, GuardError
 from dq.model.interval import Interval
 from dq.model.reconciliation import Reconciliation
 from dq.plugins import suggest
@@ -112,12 +113,8 @@ def _of_declared(
                 key = "to=" if channel in declared.to else "to_owners= or to_orgs="
                 yield made("error", f"{key} names the channel {channel!r}, which {ROUTES} does not have")
     if isinstance(declared, Reconciliation):
-        for known in declared.explained:
-            if known.derived is not None:
-                clause = "it is derived from the same stages, so it explains nothing by itself"
-                yield made("warning", clause, "explained", known.name)
-        if not declared.by.expected:
-            yield made("warning", "By has no expected=, so an org that is absent from every stage is invisible")
+        for level, clause, what, part in _of_reconciliation(project, declared, interval):
+            yield made(level, clause, what, part)
         return
     settings = project.datasources.get(declared.table.datasource)
     for check in declared.checks:
@@ -129,6 +126,45 @@ def _of_declared(
 
     for found in surprises(declared, _engine(project, declared), context.render):
         yield made(found.level, found.clause, "check", found.check, found.column)
+
+
+_Clause = tuple[Literal["error", "warning"], str, str, str | None]
+"""How bad it is, why, and of what kind of part it is said, and of which; no kind: of the whole."""
+
+
+def _of_reconciliation(project: Project, declared: Reconciliation, interval: Interval) -> Iterator[_Clause]:
+    """Yield what is wrong or surprising in a reconciliation, beside its statements and channels."""
+    for known in declared.explained:
+        if known.derived is not None:
+            yield (
+                "warning",
+                "it is derived from the same stages, so it explains nothing by itself",
+                "explained",
+                known.name,
+            )
+    yield from _key_clauses(project, declared, interval)
+    if not declared.by.expected:
+        yield "warning", "By has no expected=, so an org that is absent from every stage is invisible", "", None
+
+
+def _key_clauses(project: Project, declared: Reconciliation, interval: Interval) -> Iterator[_Clause]:
+    """Yield what is wrong with keys and values of stages.
+
+    Only ``--keys`` asks for them, so a run is not refused for their sake. One word is a column, and only its database
+    knows whether it is there; what has no bracket may be the name of one, too.
+    """
+    context, dialect = context_of(project, interval, judgement_time()), cache(partial(dialect_of, project))
+    for stage in declared.stages:
+        for what, texts in (("key", declared.key_of(stage)), ("values", declared.values_of(stage))):
+            for text in texts:
+                if re.fullmatch(r"\w+", text):
+                    continue
+                try:
+                    context.compiler(dialect(stage.table.datasource), stage.table).user_value(text)
+                except GuardError as error:
+                    yield "error" if "(" in text else "warning", f"its {what} {text!r}: {error}", "stage", stage.name
+                except DqError:  # that of the datasource is told of the stage itself
+                    continue
 
 
 def _of_promise(

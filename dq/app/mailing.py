@@ -6,8 +6,11 @@ Each is an event of its own, so an address that refuses holds up no other.
 
 from __future__ import annotations
 
+import json
+import logging
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain
 
@@ -21,9 +24,10 @@ from dq.app.overdue import subject_of
 from dq.app.reading import ledger
 from dq.app.session import Declared, find_reconciliation, judgement_time, transaction
 from dq.app.telling import deliver
-from dq.app.trending import news_of, trend_of
+from dq.app.trending import Before, before_of, news_of, news_of_part, trend_of
 from dq.model.errors import UsageError
 from dq.model.group import Group
+from dq.model.incident import Incident
 from dq.model.interval import Interval
 from dq.model.ledger import Ledger
 from dq.model.message import Attachment, Message
@@ -31,13 +35,18 @@ from dq.model.reconciliation import Reconciliation
 from dq.model.result import Run
 from dq.model.severity import Severity
 from dq.project import Project
-from dq.reports import Rendered, attainment
+from dq.reports import Rendered, attainment, chart
 from dq.reports.attachment import MAX_BYTES, attachment, csv_bytes, file_name
 from dq.reports.attainment import Attained
+from dq.reports.chart import Chart
 from dq.reports.discrepancy import all_rows, render
+from dq.reports.news import News
 from dq.reports.part import Part, StillBad, divided
+from dq.reports.trend import Trend
 from dq.store import history
 from dq.store.artefact import ledger_from_json
+
+_log = logging.getLogger(__name__)
 
 
 def report(
@@ -168,8 +177,9 @@ def decide_report(
     if document is None:
         return
     found = ledger_from_json(document)
+    before = before_of(connection, project.environment, found, now)
     if declared.to:
-        rendered = _render(connection, project, declared, found, beside, now)
+        rendered = _render(connection, project, declared, found, before, beside, now)
         message = _message(run, rendered, now, None, run.worst)
         for channel in declared.to:
             enqueue_event(connection, channel, message, f"report/{channel}/{run.id}/{run.version}")
@@ -177,10 +187,12 @@ def decide_report(
     if not mails:
         return
     older = history.still_bad_orgs(connection, project.environment, declared.name, run.interval.start)
+    incidents = _incidents(declared, before, mails)
     for part, own in _parts(declared, found, mails, older).items():
         if own.severity is None and not declared.send_well:
             continue
-        rendered = _render_part(connection, project.environment, own, part, now)
+        news = news_of_part(before, own, incidents[part])
+        rendered = _render_part(connection, project.environment, own, part, news, now)
         message = _message(run, rendered, now, part, own.severity)
         for channel in mails[part]:
             enqueue_event(connection, channel, message, f"report/{channel}/{message.key}/{run.id}/{run.version}")
@@ -192,12 +204,16 @@ def _made(
     """Return the report of a ledger or of a part of it, and how bad it is."""
     if part is None:
         beside = promised_beside(project, declared, now)
+        load_chart(declared)
         with transaction(project) as connection:
-            return _render(connection, project, declared, found, beside, now), found.severity
+            before = before_of(connection, project.environment, found, now)
+            return _render(connection, project, declared, found, before, beside, now), found.severity
     with transaction(project) as connection:
         older = history.still_bad_orgs(connection, project.environment, declared.name, found.interval.start)
         own = _parts(declared, found, [part], older)[part]
-        return _render_part(connection, project.environment, own, part, now), own.severity
+        before = before_of(connection, project.environment, found, now)
+        news = news_of_part(before, own, _incidents(declared, before, [part])[part])
+        return _render_part(connection, project.environment, own, part, news, now), own.severity
 
 
 def _mails(declared: Reconciliation) -> dict[Part, tuple[str, ...]]:
@@ -211,18 +227,40 @@ def _parts(
     declared: Reconciliation, found: Ledger, wanted: Iterable[Part], older: Iterable[StillBad] = ()
 ) -> dict[Part, Ledger]:
     names = {part: f"owner {part}" if isinstance(part, str) else f"org {part.label}" for part in wanted}
+    return divided(found, declared, names, _parts_of(declared, names), tuple(older), declared.owner)
+
+
+def _parts_of(declared: Reconciliation, wanted: Collection[Part]) -> Callable[[Group], Iterator[Part]]:
+    """Return a function that yields the wanted parts in which an org is."""
     owners = {declared.by.key(org): owner for org, owner in declared.by.owners.items()}
 
     def parts_of(org: Group) -> Iterator[Part]:
         if org.columns != declared.by.columns:  # of a coarser level, whose sums are of others, too
             return
         owner = owners.get(org, declared.owner)
-        if owner is not None and owner in names:
+        if owner is not None and owner in wanted:
             yield owner
-        if org in names:
+        if org in wanted:
             yield org
 
-    return divided(found, declared, names, parts_of, tuple(older), declared.owner)
+    return parts_of
+
+
+def _incidents(declared: Reconciliation, before: Before | None, wanted: Collection[Part]) -> dict[Part, list[Incident]]:
+    """Return the incidents of the orgs of each wanted part, and to each those of no org."""
+    parts_of = _parts_of(declared, wanted)
+    found: dict[Part, list[Incident]] = {part: [] for part in wanted}
+    for incident in () if before is None else before.incidents:
+        values = json.loads(incident.key.org) if incident.key.org else ()
+        if not values:
+            among: Iterable[Part] = wanted
+        elif len(values) == len(declared.by.columns):
+            among = parts_of(Group(declared.by.columns, tuple(values)))
+        else:  # of a coarser level
+            continue
+        for part in among:
+            found[part].append(incident)
+    return found
 
 
 def _asked(declared: Reconciliation, found: Ledger, owner: str | None, org: str | None) -> Part | None:
@@ -272,6 +310,7 @@ def _render(
     project: Project,
     declared: Reconciliation,
     found: Ledger,
+    before: Before | None,
     beside: tuple[Attained, ...],
     now: datetime,
 ) -> Rendered:
@@ -279,23 +318,50 @@ def _render(
     mine = () if own is None else attained_of(connection, project.environment, [own], now)
     promises = (*mine, *beside)
     all_in, files = _all_rows_of(found)
+    trend = trend_of(connection, project.environment, found)
+    picture, failed = _chart(trend)
     rendered = render(
         found,
         now=now,
         promises=attainment.report(promises, now) if promises else None,
         since=since_when(connection, project, declared, found),
-        all_in=all_in,
-        news=news_of(connection, project.environment, found, now),
-        trend=trend_of(connection, project.environment, found),
+        all_in=f"{all_in} {failed}".strip(),
+        news=news_of(before, found),
+        trend=trend,
+        chart=picture,
     )
-    return evolve(rendered, attachments=files)
+    return evolve(rendered, attachments=(*files, *rendered.attachments))
 
 
-def _render_part(connection: Connection, environment: str, own: Ledger, part: Part, now: datetime) -> Rendered:
-    """Return the report of a part; promises and news are of the whole, so it tells of none."""
+def load_chart(declared: Reconciliation) -> None:
+    """Load what draws the picture of a mail, before the transaction in which the mail is decided: that takes a second.
+
+    What is wrong with it is said in the mail.
+    """
+    if declared.to:
+        with suppress(Exception):
+            chart.load()
+
+
+def _chart(trend: Trend | None) -> tuple[Chart | None, str]:
+    """Return the picture of a trend, or why there is none: a mail goes without it."""
+    try:
+        return None if trend is None else chart.chart(trend), ""
+    except Exception as error:  # noqa: BLE001  # a library draws, and a mail is worth more than its picture
+        _log.warning("the picture of a discrepancy e-mail could not be drawn", exc_info=True)
+        return None, f"The picture of the two weeks could not be drawn ({type(error).__name__})."
+
+
+def _render_part(
+    connection: Connection, environment: str, own: Ledger, part: Part, news: News | None, now: datetime
+) -> Rendered:
+    """Return the report of a part; promises are of the whole, so it tells of none.
+
+    It has no picture: there may be hundreds of parts, and to draw one takes a third of a second.
+    """
     option = f" --owner {shlex.quote(part)}" if isinstance(part, str) else f" --org {shlex.quote(part.label)}"
     all_in, files = _all_rows_of(own, option)
-    rendered = render(own, now=now, all_in=all_in, trend=trend_of(connection, environment, own))
+    rendered = render(own, now=now, all_in=all_in, news=news, trend=trend_of(connection, environment, own))
     return evolve(rendered, attachments=files)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from attrs import evolve
+from attrs import evolve, frozen
 from sqlalchemy.engine import Connection
 
 from dq import events
@@ -12,8 +13,9 @@ from dq.alerting.incidents import of_subject, read_since
 from dq.model.incident import Incident
 from dq.model.interval import Interval
 from dq.model.ledger import Ledger
+from dq.model.severity import Outcome
 from dq.reports.discrepancy import MAX_ROWS, all_rows
-from dq.reports.news import Closed, News, reopened, states, worst_first
+from dq.reports.news import Closed, News, Reopened, reopened, states, worst_first
 from dq.reports.trend import DAYS, Trend, days_until, trend
 from dq.reports.verdict import by_day
 from dq.store import history
@@ -22,19 +24,33 @@ BACK = timedelta(days=DAYS)
 """What ended longer ago is not back again: it is new."""
 
 
-def news_of(connection: Connection, environment: str, found: Ledger, now: datetime) -> News | None:
-    """Return what is new, still open and fixed since the last report of the day before.
+@frozen(kw_only=True)
+class Before:
+    """What the store knows of a reconciliation since people were last told.
 
-    Of a partition that is not the newest it is told only that it was reopened: the incidents are those of today.
+    Attributes:
+        since: when they were; None: never before.
+        newest: whether its partition is the newest: the incidents are those of today.
+        incidents: those that are open, and those that ended lately.
+        reopened: the partitions that were well and no longer are, the newest first.
+        partition: that of the ledger, as people write it.
+    """
+
+    since: datetime | None
+    newest: bool
+    incidents: tuple[Incident, ...]
+    reopened: tuple[Reopened, ...]
+    partition: str
+
+
+def before_of(connection: Connection, environment: str, found: Ledger, now: datetime) -> Before | None:
+    """Return what is known since the last report of the day before; None: the ledger is of several partitions.
 
     Args:
         connection: in a transaction; the run of the ledger is folded into the incidents already.
         environment: e.g. ``prod``.
-        found: the ledger; only its orgs, and those of its levels, are named.
+        found: the ledger of all orgs, or a part of it.
         now: the time of the judgement.
-
-    Returns:
-        None: there is nothing to say of this partition.
     """
     if by_day(found):
         return None
@@ -44,12 +60,71 @@ def news_of(connection: Connection, environment: str, found: Ledger, now: dateti
     judged = max((at for at, body in closes if body["interval"] == partition), default=now)
     since = history.last_close(connection, environment, name, midnight(judged))
     told = (Closed(partition=body["interval"], at=at, well=not body["worst"]) for at, body in closes if body["alert"])
-    again = reopened(told, since)
     newest = history.newest_partition(connection, environment, name)
-    if newest is not None and found.interval.start < newest[0].start:
-        mine = tuple(one for one in again if one.partition == partition)
-        return News(since=since, reopened=mine) if mine else None
-    incidents = read_since(connection, of_subject(environment, "reconciliation", name), judged - BACK)
+    is_newest = newest is None or found.interval.start >= newest[0].start
+    mine = of_subject(environment, "reconciliation", name)
+    return Before(
+        since=since,
+        newest=is_newest,
+        incidents=read_since(connection, mine, judged - BACK) if is_newest else (),
+        reopened=reopened(told, since),
+        partition=partition,
+    )
+
+
+def news_of(before: Before | None, found: Ledger) -> News | None:
+    """Return what is new, still open and fixed since the last report of the day before.
+
+    Of a partition that is not the newest it is told only that it was reopened.
+
+    Args:
+        before: what is known of the reconciliation.
+        found: the ledger; only its orgs, and those of its levels, are named.
+
+    Returns:
+        None: there is nothing to say of this partition.
+    """
+    if before is None:
+        return None
+    if not before.newest:
+        mine = tuple(one for one in before.reopened if one.partition == before.partition)
+        return News(since=before.since, reopened=mine) if mine else None
+    return _news(before, before.incidents, before.reopened, found)
+
+
+def news_of_part(before: Before | None, own: Ledger, mine: Iterable[Incident]) -> News | None:
+    """Return the news of a part of a ledger: of its orgs, and of stages that could not be counted for anybody.
+
+    That a partition was reopened is told where one of its orgs is bad there, and not since when, because that may be
+    the time at which another org was.
+
+    Args:
+        before: what is known of the reconciliation.
+        own: the part.
+        mine: the incidents of its orgs, and those that are of no org.
+
+    Returns:
+        None: there is nothing to say of this partition.
+    """
+    if before is None:
+        return None
+    bad = {str(interval) for interval, _ in own.still_bad} | ({before.partition} if own.severity is not None else set())
+    again = tuple(evolve(one, bad_at=None) for one in before.reopened if one.partition in bad)
+    if not before.newest:
+        again = tuple(one for one in again if one.partition == before.partition)
+        return News(since=before.since, reopened=again, whole=False) if again else None
+    # Not of coarser levels and known losses, which are of others, too.
+    stages = {result.check for result in own.results if result.group is None}
+    incidents = [one for one in mine if one.key.part in stages and (one.key.org or _of_all(one))]
+    return evolve(_news(before, incidents, again, own), whole=False)
+
+
+def _of_all(incident: Incident) -> bool:
+    """Return whether it says of a stage what is so for every org."""
+    return incident.outcome in (Outcome.UNMEASURED, Outcome.NO_DATA)
+
+
+def _news(before: Before, incidents: Iterable[Incident], again: tuple[Reopened, ...], found: Ledger) -> News:
     listed = {row.org.key: row.org.label for level in (found, *found.levels) for row in all_rows(level)}
     headings = {column.name: column.heading for column in found.columns if column.kind == "count"}
 
@@ -57,9 +132,9 @@ def news_of(connection: Connection, environment: str, found: Ledger, now: dateti
         part = incident.key.part
         return listed.get(incident.key.org, "") if incident.key.org else f"stage {headings.get(part, part)}"
 
-    items = states(incidents, since, key=lambda i: (i.key.org, "" if i.key.org else i.key.part), name=called)
+    items = states(incidents, before.since, key=lambda i: (i.key.org, "" if i.key.org else i.key.part), name=called)
     named = [evolve(item, key=org) for (org, _), item in items.items() if not org or org in listed]
-    return News(since=since, items=worst_first(named), reopened=again, unlisted=len(items) - len(named))
+    return News(since=before.since, items=worst_first(named), reopened=again, unlisted=len(items) - len(named))
 
 
 def trend_of(connection: Connection, environment: str, found: Ledger) -> Trend | None:

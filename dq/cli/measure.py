@@ -595,14 +595,12 @@ def _write(rendered: Rendered, html: Path | None, eml: Path | None) -> None:
     from email.message import EmailMessage
     from email.policy import SMTP
 
+    from dq.alerting.channels.email import fill
+
     mail = EmailMessage(policy=SMTP)
     mail["Subject"] = rendered.subject
-    mail.set_content(rendered.text)
-    mail.add_alternative(rendered.html, subtype="html")
-    for file in rendered.attachments:
-        main, _, sub = file.type.partition("/")
-        mail.add_attachment(file.content, maintype=main, subtype=sub, filename=file.name)
-    for path, content in ((html, rendered.html.encode()), (eml, mail.as_bytes())):
+    fill(mail, rendered.text, rendered.html, rendered.attachments)
+    for path, content in ((html, rendered.page.encode()), (eml, mail.as_bytes())):
         if path is not None:
             write_file(path, content)
 

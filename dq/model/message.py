@@ -29,11 +29,13 @@ class Attachment:
         name: of the file, e.g. ``covid-2024-06-26.csv.gz``.
         type: its media type, e.g. ``application/gzip``.
         content: all of it.
+        cid: of an image in the HTML the id by which that shows it (``src="cid:..."``); empty: it is a file.
     """
 
     name: str
     type: str
     content: bytes = field(repr=False)
+    cid: str = ""
 
     @property
     def digest(self) -> str:

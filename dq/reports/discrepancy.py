@@ -16,6 +16,7 @@ from dq.model.result import Result
 from dq.model.severity import Outcome
 from dq.reports import Rendered, attainment
 from dq.reports.attainment_html import INLINER, PLACE, placed
+from dq.reports.chart import Chart
 from dq.reports.news import News, sentences
 from dq.reports.text import clean, short_time, table, wrap
 from dq.reports.trend import Strip, Strips, Trend, strips
@@ -32,9 +33,11 @@ _DERIVED = "Derived: computed from the same stages, so it explains nothing by it
 _TEXT_NAME = 28  # columns of the text table that an org's name may take
 _WORD = 16  # characters of the longest word of a heading that is not broken
 _NAME, _NOTE, _SENTENCE = 80, 160, 240  # characters of an org's name, of the remarks on it, of a sentence
-_FITS = ((1, 80, 1), (1, 40, 2), (1, 24, 4), (1, 24, 10), (2, 24, 4), (5, 24, 10), (None, 24, None))
-"""What is tried until the HTML is short enough: the row limit divided by that, characters of a name, and the row limit
-divided by that for the days; None: none."""
+_FITS = (
+    (1, 80, 1, 10), (1, 40, 2, 10), (1, 24, 4, 5), (1, 24, 10, 2), (2, 24, 4, 2), (5, 24, 10, 1), (None, 24, None, 0),
+)  # fmt: skip
+"""What is tried until the HTML is short enough: the row limit divided by that, characters of a name, the row limit
+divided by that for the days, and how many rows of a coarser level; None: none."""
 _SHARE = "percent of the baseline that is missing, negative: too many"
 _MANY = 12  # entries of the lists above and below the table
 _PROMISES = 10  # datasets of the section about SLAs
@@ -65,6 +68,19 @@ class _Line:
 
 
 @frozen(kw_only=True)
+class _Level:
+    """A coarser level in words: a verdict, the rows of its table, and how many more are not well."""
+
+    title: str
+    word: str
+    said: str
+    headings: list[_Heading]
+    by_day: bool
+    lines: list[_Line]
+    more: str
+
+
+@frozen(kw_only=True)
 class _Step:
     """A stage of the waterfall in words; ``bar``: its share of the greatest in percent."""
 
@@ -85,6 +101,7 @@ def render(
     all_in: str = "",
     news: News | None = None,
     trend: Trend | None = None,
+    chart: Chart | None = None,
 ) -> Rendered:
     """Return the discrepancy report of ``ledger``.
 
@@ -99,6 +116,7 @@ def render(
         all_in: a sentence that says where all rows are, for the foot.
         news: what is new, still open and fixed, for a section of its own; None: there is none.
         trend: the last days of the orgs that are not well, for a section of its own; None: there is none.
+        chart: a picture of the same, which is shown below it and attached; None: there is none.
     """
     began = [clean(one, 2 * _SENTENCE) for one in since]
     rows = all_rows(ledger)
@@ -108,21 +126,24 @@ def render(
     made = f"Made {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if now is not None else ""
     foot = " ".join(filter(None, (clean(all_in, 2 * _SENTENCE), made)))
     others: dict[int, _Line] = {}
-    for part, name, part_of_days in _FITS:
+    coarser = [_coarser(ledger, level) for level in ledger.levels[:_MANY]]
+    for part, name, part_of_days, of_level in _FITS:
         limit = 0 if part is None else max_rows // part
         if limit not in others and (rows[limit:] or ledger.rest is not None):
             others[limit] = _others(ledger, rows[limit:])
         lines = [*_lines(ledger, rows[:limit], name), *([others[limit]] if limit in others else [])]
         days = _strips(rows, trend, news, 0 if part_of_days is None else max_rows // part_of_days, name)
+        levels = [_level(*level, limit=of_level, name=name) for level in coarser]
         mark = "" if promises is None else PLACE
-        html = _html(ledger, said, lines, days, news, subject, foot, links, began, mark, name)
+        shown = None if days is None else chart  # who does not see the picture has the numbers
+        html = _html(ledger, said, lines, levels, days, shown, news, subject, foot, links, began, mark, name)
         html = placed(html, promises, _PROMISES, MAX_BYTES)
         if len(html.encode()) < MAX_BYTES:
             break
-    text = _text(ledger, said, lines, days, news, foot, links, began)
+    text = _text(ledger, said, lines, levels, days, news, foot, links, began)
     if promises is not None:
         text += f"\n{_PROMISES_TITLE}\n\n{attainment.text(promises, max_rows=_PROMISES)}"
-    return Rendered(subject=subject, html=html, text=text)
+    return Rendered(subject=subject, html=html, text=text, attachments=() if shown is None else (shown.image,))
 
 
 def all_rows(ledger: Ledger) -> list[LedgerRow]:
@@ -189,6 +210,26 @@ def _size(count: Count) -> Count:
 def _lines(ledger: Ledger, rows: Sequence[LedgerRow], name: int) -> list[_Line]:
     many = by_day(ledger)
     return [_line(ledger, row, str(row.interval) if many else "", name) for row in rows]
+
+
+def _coarser(ledger: Ledger, level: Ledger) -> tuple[Ledger, Verdict, list[LedgerRow], str]:
+    """Return a coarser level with what it says, its rows that are not well, worst first, and how it is called."""
+    rows = all_rows(level)
+    bad = [row for row in rows if row.severity is not None]
+    return level, verdict(level, rows, ""), bad, level.pipeline.removeprefix(ledger.pipeline)
+
+
+def _level(level: Ledger, said: Verdict, bad: Sequence[LedgerRow], title: str, limit: int, name: int) -> _Level:
+    left = len(bad) - limit
+    return _Level(
+        title=clean(title, name),
+        word=said.word,
+        said=clean(said.short, _SENTENCE),
+        headings=_headings(level, name),
+        by_day=by_day(level),
+        lines=_lines(level, bad[:limit], name),
+        more=f"and {left} more" if left > 0 and limit else "",
+    )
 
 
 def _strips(rows: Sequence[LedgerRow], trend: Trend | None, news: News | None, limit: int, name: int) -> Strips | None:
@@ -353,7 +394,9 @@ def _html(
     ledger: Ledger,
     said: Verdict,
     lines: Sequence[_Line],
+    levels: Sequence[_Level],
     days: Strips | None,
+    chart: Chart | None,
     news: News | None,
     subject: str,
     foot: str,
@@ -375,8 +418,12 @@ def _html(
         since=_since(news),
         news=[] if news is None else sentences(news),
         strips=days,
+        chart=chart,
         by_day=by_day(ledger),
         lines=lines,
+        levels=levels,
+        levels_first=_levels_first(lines, levels),
+        more_levels=_more(ledger.levels),
         checks=_checks(ledger),
         began=began,
         older=_older(ledger),
@@ -391,10 +438,16 @@ def _html(
     return INLINER.inline(page)
 
 
+def _levels_first(lines: Sequence[_Line], levels: Sequence[_Level]) -> bool:
+    """Return whether coarser levels stand above the orgs: where these are well, and one of those is not."""
+    return any(level.word != "ok" for level in levels) and all(line.word == "ok" for line in lines)
+
+
 def _since(news: News | None) -> str:
     if news is None or news.since is None:
         return "What is new"
-    return f"Since the last report, {short_time(news.since)} UTC"
+    before = "the last report" if news.whole else "the last run of a day before"
+    return f"Since {before}, {short_time(news.since)} UTC"
 
 
 def _safe(links: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -406,18 +459,22 @@ def _text(
     ledger: Ledger,
     said: Verdict,
     lines: Sequence[_Line],
+    levels: Sequence[_Level],
     days: Strips | None,
     news: News | None,
     foot: str,
     links: Sequence[tuple[str, str]],
     began: Sequence[str],
 ) -> str:
+    first, coarser = _levels_first(lines, levels), tuple(_text_levels(ledger, levels))
     blocks = [
         wrap(f"{clean(ledger.environment, _NAME)} - {clean(ledger.pipeline, _NAME)} - {ledger.interval}"),
         [f"{name}: {value}{f' ({why})' if why else ''}" for name, value, why in _totals(ledger)],
         wrap(f"{said.word.upper()}: {clean(said.sentence, 2 * _SENTENCE)}"),
         [] if news is None else _listed(_since(news), (f"{word}: {what}" for word, what in sentences(news))),
-        _text_table(ledger, lines),
+        *(coarser if first else ()),
+        _text_table(_headings(ledger), lines, many=by_day(ledger)),
+        *(() if first else coarser),
         []
         if days is None
         else [f"What is not well, {days.title}:", *days.text("Org", _TEXT_NAME), *wrap(days.legend(plain=True))],
@@ -439,12 +496,24 @@ def _step_table(ledger: Ledger) -> list[str]:
     return ["From stage to stage:", *table(("Stage", "All orgs", "", "Than the first"), rows, left=1)] if steps else []
 
 
-def _text_table(ledger: Ledger, lines: Sequence[_Line]) -> list[str]:
+def _text_levels(ledger: Ledger, levels: Sequence[_Level]) -> Iterator[list[str]]:
+    """Yield the blocks on coarser levels: of each a sentence, then its table and remarks, where there are any."""
+    for place, level in enumerate(levels):
+        yield [
+            *(["Coarser levels:"] if place == 0 else []),
+            *wrap(f"- {level.title}: {level.word}: {level.said}", "  "),
+        ]
+        yield _text_table(level.headings, level.lines, many=level.by_day)
+        notes = [f"{line.org}: {line.notes}" for line in level.lines if line.notes]
+        yield [line for entry in (*notes, *filter(None, [level.more])) for line in wrap(f"- {entry}", "  ")]
+    yield _more(ledger.levels)
+
+
+def _text_table(columns: Sequence[_Heading], lines: Sequence[_Line], *, many: bool) -> list[str]:
     if not lines:
         return []
-    many = by_day(ledger)
     names = ["Verdict", "Org", *(["Day"] if many else [])]
-    headings = [f"{heading.text} (derived)" if heading.derived else heading.text for heading in _headings(ledger)]
+    headings = [f"{heading.text} (derived)" if heading.derived else heading.text for heading in columns]
     rows = []
     for line in lines:
         numbers = (text.replace(_DASH, "-") for text, _ in line.cells)

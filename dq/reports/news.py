@@ -94,12 +94,12 @@ class Reopened:
     Attributes:
         partition: as people write it.
         well_at: when it was last found well, UTC.
-        bad_at: when it was found bad after that, UTC.
+        bad_at: when it was found bad after that, UTC; None: it is not told, as others may have been bad before.
     """
 
     partition: str
     well_at: datetime
-    bad_at: datetime
+    bad_at: datetime | None
 
 
 @frozen(kw_only=True)
@@ -126,12 +126,14 @@ class News:
         items: what is or was not well, worst first.
         reopened: partitions that were well and no longer are.
         unlisted: how many orgs more are open or were fixed, which the report does not list and so does not name.
+        whole: it is of all orgs; if not, of some, who may not have had every report.
     """
 
     since: datetime | None
     items: tuple[Item, ...] = ()
     reopened: tuple[Reopened, ...] = ()
     unlisted: int = 0
+    whole: bool = True
 
     def of(self, state: State) -> tuple[Item, ...]:
         """Return what stands so, worst first."""
@@ -205,15 +207,16 @@ def reopened(closes: Iterable[Closed], since: datetime | None) -> tuple[Reopened
         closes: of one subject, in the order in which they were done.
         since: when people were last told; None: never before, so that any time is after it.
     """
-    found: dict[str, Reopened] = {}
+    found: dict[str, tuple[datetime, Reopened]] = {}
     well: dict[str, datetime] = {}
     for close in closes:
         if close.well:
             well[close.partition] = close.at
             found.pop(close.partition, None)
         elif (well_at := well.pop(close.partition, None)) is not None and (since is None or close.at > since):
-            found[close.partition] = Reopened(partition=close.partition, well_at=well_at, bad_at=close.at)
-    return tuple(sorted(found.values(), key=lambda one: one.bad_at, reverse=True))
+            again = Reopened(partition=close.partition, well_at=well_at, bad_at=close.at)
+            found[close.partition] = (close.at, again)
+    return tuple(again for _, again in sorted(found.values(), key=lambda one: one[0], reverse=True))
 
 
 def worst_first(items: Iterable[Item]) -> tuple[Item, ...]:
@@ -237,7 +240,8 @@ def sentences(news: News) -> list[tuple[str, str]]:
     said += [
         (
             "reopened",
-            f"{one.partition} was well on {short_time(one.well_at)} and is bad since {short_time(one.bad_at)}",
+            f"{one.partition} was well on {short_time(one.well_at)} and is bad"
+            + (" now" if one.bad_at is None else f" since {short_time(one.bad_at)}"),
         )
         for one in news.reopened[:NAMED]
     ]

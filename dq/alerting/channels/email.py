@@ -25,7 +25,7 @@ from dq.alerting.channels import Resolve, plain
 from dq.alerting.channels.http import safe
 from dq.alerting.channels.settings import Settings
 from dq.alerting.channels.truncate import clean, line
-from dq.model.message import Message, Receipt
+from dq.model.message import Attachment, Message, Receipt
 from dq.model.severity import Severity
 
 _COLOURS = {
@@ -101,12 +101,29 @@ def compose(
         mail["References"] = thread
     mail["Auto-Submitted"] = "auto-generated"
     mail["List-Id"] = f"<{_label(message.subject)}.{_label(message.environment)}.dq.{sender.domain}>"
-    mail.set_content(clean(message.text) or plain.text(message))
-    mail.add_alternative(clean(message.html) or body_html(message), subtype="html")
-    for file in message.attachments:
-        main, _, sub = file.type.partition("/")
-        mail.add_attachment(file.content, maintype=main, subtype=sub, filename=line(file.name))
+    html = clean(message.html) or body_html(message)
+    fill(mail, clean(message.text) or plain.text(message), html, message.attachments)
     return mail
+
+
+def fill(mail: EmailMessage, text: str, html: str, attachments: Iterable[Attachment]) -> None:
+    """Put text, HTML and what goes with it into a mail that has headers only.
+
+    An image that the HTML shows by its id is beside the HTML (``multipart/related``, RFC 2387 and 2392), so that no
+    client lists it among the files; these are attached.
+    """
+    mail.set_content(text)
+    mail.add_alternative(html, subtype="html")
+    page = mail.get_body(("html",))
+    for file in attachments:
+        main, _, sub = file.type.partition("/")
+        if file.cid and isinstance(page, EmailMessage):
+            page.add_related(
+                file.content, main, sub, cid=f"<{file.cid}>", filename=line(file.name), disposition="inline"
+            )
+            page.set_param("type", "text/html")
+        else:
+            mail.add_attachment(file.content, main, sub, filename=line(file.name))
 
 
 @frozen
