@@ -985,7 +985,7 @@ def _judge_stage(asked: _Asked, stage: Stage, found: _Found, expected: tuple[Gro
         for org in expected
         if org.values not in found.seen and declared.empty_severity is not None
     ]
-    bad.sort(key=lambda r: (-(r.severity or 0), -(r.violations or 0), r.group.sort_key if r.group else ()))
+    bad.sort(key=_worst_result_first)
     lines = found.size + sum(org.values not in found.seen for org in expected)
     records = [row.counts[declared.baseline.name] or 0 for row in found.rows]
     missing_of = [row.discrepancy[stage.name] for row in found.rows]
@@ -1081,10 +1081,23 @@ def _columns(declared: Reconciliation) -> Iterator[Column]:
         yield Column(kind="explained", name=known.name, heading=known.name, derived=known.derived is not None)
 
 
+def _worst_result_first(result: Result) -> tuple[object, ...]:
+    org, day = result.group, result.partition
+    # The last two, because 1 and 01 are in one place, and an org is not well on several days.
+    return (
+        -(result.severity or 0),
+        -(result.violations or 0),
+        org.sort_key if org else (),
+        org.key if org else "",
+        day.start.isoformat() if day else "",
+    )
+
+
 def _worst_first(row: LedgerRow) -> tuple[object, ...]:
     return (
         -(row.severity or 0),
         -max((_size(d) for d in row.discrepancy.values()), default=0),
         row.interval,
         row.org.sort_key,
+        row.org.key,
     )

@@ -20,14 +20,9 @@ from attrs import frozen
 
 from dq.sql.engine import Engine
 
-_TEXT = {"duckdb": "VARCHAR", "postgresql": "TEXT", "spark": "STRING"}
-_IS = {
-    "duckdb": ("REGEXP_MATCHES({0}, {1})", r"\z"),
-    "postgresql": ("{0} ~ {1}", "$"),
-    "spark": ("{0} RLIKE {1}", r"\z"),
-}
-_MATERIALIZED = {"duckdb": " MATERIALIZED", "postgresql": " MATERIALIZED"}
-_COLLATED = {"postgresql": ' COLLATE "C"'}
+_TEXT = {"duckdb": "VARCHAR", "spark": "STRING"}
+_MATCHES = {"duckdb": "REGEXP_MATCHES({0}, {1})", "spark": "{0} RLIKE {1}"}
+_MATERIALIZED = {"duckdb": " MATERIALIZED", "spark": ""}
 
 _WHOLE = "-?[0-9]{1,18}"
 """Numbers of 18 digits can be added up in any of the engines, for as many orgs as there may be."""
@@ -53,7 +48,7 @@ class Together:
 
     def sql(self, dialect: str) -> str:
         """Return the statement."""
-        text, materialized = _TEXT[dialect], _MATERIALIZED.get(dialect, "")
+        text, materialized = _TEXT[dialect], _MATERIALIZED[dialect]
         numbers = [f"dq_n{n}" for n in range(len(self.counted))]
         others = numbers[self.stages :]
         parts = [self._part(dialect, n, counted) for n, counted in enumerate(self.counted)]
@@ -81,11 +76,11 @@ class Together:
             f"WHERE dq_same = 0 AND COALESCE({listed}) IS NOT NULL "
             f"UNION ALL SELECT * FROM (SELECT dq_key, dq_same, {listed} FROM dq_judged WHERE dq_same = 1 "
             f"LIMIT {self.most_same}) dq_few) dq_rows "
-            f"ORDER BY dq_key{_COLLATED.get(dialect, '')} NULLS FIRST"
+            f"ORDER BY dq_key NULLS FIRST"
         )
 
     def _part(self, dialect: str, number: int, counted: str) -> str:
-        plain = "[^\\x01-\\x1f]*"
+        plain = "[^\\x00-\\x1f]*"
         key = "\\t".join([plain] * self.width)
         is_fit = _is(dialect, "dq_key", key)
         return (
@@ -101,5 +96,4 @@ def can_compare(dialect: str) -> bool:
 
 def _is(dialect: str, value: str, pattern: str) -> str:
     """Return whether all of a value matches a pattern."""
-    form, end = _IS[dialect]
-    return form.format(value, Engine(dialect).literal(f"^(?:{pattern}){end}"))
+    return _MATCHES[dialect].format(value, Engine(dialect).literal(rf"^(?:{pattern})\z"))

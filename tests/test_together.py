@@ -1,0 +1,198 @@
+"""One statement for all stages of an engine: its ledger is the one of stages that are counted each for itself."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from attrs import evolve
+
+from dq import By, Explained, Reconciliation, Stage, Table
+from dq.context import Context
+from dq.counting import MOST_APART
+from dq.datasource import Datasource, SqlDatasource, completed
+from dq.ledger import reconcile
+from dq.model.acceptance import Acceptance, Most
+from dq.model.errors import MeasureError
+from dq.model.group import Group
+from dq.model.ledger import Ledger
+from dq.model.reconciliation import Level
+from dq.model.severity import Outcome
+from tests.test_runs import DAY, DAYS, NAMES, NOW, ODD_NAMES, WEEK, Dictionary, by_row
+from tests.test_spark import Open, java, spark
+
+__all__ = ["java", "spark"]
+
+STAGES = ("one", "two", "three")
+Tables = dict[str, str]
+Rows = list[tuple[Any, ...]]
+
+
+class Asked(SqlDatasource):
+    """A datasource that notes what counts."""
+
+    statements: list[str] = []  # noqa: RUF012  # of the class: the instances have slots
+
+    def stream(self, sql: str, size: int = 10_000) -> Iterator[list[Sequence[Any]]]:
+        self.statements.append(sql)
+        return super().stream(sql, size)
+
+    def fetch(self, sql: str) -> list[Sequence[Any]]:
+        if "WHERE 1 = 0" not in sql:  # which asks for a type
+            self.statements.append(sql)
+        return super().fetch(sql)
+
+
+class Apart(SqlDatasource):
+    """A datasource in which stages cannot be counted together."""
+
+    def stream(self, sql: str, size: int = 10_000) -> Iterator[list[Sequence[Any]]]:
+        if "dq_same" in sql:
+            raise MeasureError("it is refused")
+        return super().stream(sql, size)
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Asked, "statements", [])
+
+
+def filled(rng: random.Random, columns: tuple[str, ...], folder: Path) -> Tables:
+    """Write nearly the same rows for each stage, as Parquet files; return their names."""
+    folder.mkdir()
+    as_number = rng.random() < 0.3
+    names: list[Any] = [*range(-3, 40)] if as_number else [*NAMES, *ODD_NAMES[: 5 * (rng.random() < 0.2)]]
+    names = [*rng.sample(names, rng.choice([4, len(names)])), None]
+    big = rng.choice([[], [10**17 + 3, -(10**18) + 1]])  # the second has 18 digits
+    rows: Rows = []
+    for _ in range(rng.choice([40, 300])):
+        org = [rng.choice(names) for _ in columns]
+        amount = Decimal(rng.randrange(-300, 900)).scaleb(-rng.choice([0, 2]))
+        rows.append((rng.choice(DAYS), *org, rng.choice([None, 0, 1, 2, 3, -1, *big]), amount))
+    database = duckdb.connect()
+    org_type = "BIGINT" if as_number else "VARCHAR"
+    for table in (*STAGES, "lost"):
+        share, many = rng.choice([0, 0, 0.02]), rng.random() > 0.04
+        own = [row for row in rows if rng.random() >= share] if many else []
+        own = [row for row in rows if rng.random() < 0.05] if table == "lost" else own
+        spelled = ", ".join(f"{name} {org_type}" for name in columns)
+        database.execute(f"CREATE TABLE {table} (day DATE, {spelled}, n BIGINT, amount DECIMAL(12, 2))")
+        if own:
+            marks = ", ".join([f"({', '.join('?' * len(own[0]))})"] * len(own))
+            database.execute(f"INSERT INTO {table} VALUES {marks}", [value for row in own for value in row])
+        database.execute(f"COPY {table} TO '{folder}/{table}.parquet'")
+    return {table: f"{folder.name}/{table}.parquet" for table in (*STAGES, "lost")}
+
+
+def declaration(rng: random.Random, columns: tuple[str, ...], tables: Tables) -> Reconciliation:
+    measure = rng.choice(["count(*)", "sum(n)", "sum(n)", "sum(amount)", "max(n)", "count(distinct n)", "avg(n)"])
+    at = {name: Table("lake", file, partition="day") for name, file in tables.items()}
+    lost = Explained("lost", counted=Stage("lost", at["lost"], measure=measure))
+    skipped = Explained("skipped", derived=("one", "two"), stages=("three",))
+    some = tuple([rng.choice(NAMES)] * len(columns))
+    return Reconciliation(
+        "random",
+        by=By(
+            columns,
+            rng.choice([None, [tuple([name] * len(columns)) for name in ("a", "1", "who", "\ud800")]]),
+            min_rows=rng.choice([0, 0, 3]),
+            owners={some: "ann"} if rng.random() < 0.3 else {},
+        ),
+        stages=[Stage(name, at[name], measure=measure, where=rng.choice([None, "n >= 0"])) for name in STAGES],
+        explained=[one for one in (lost, skipped) if rng.random() < 0.4],
+        notes={rng.choice(NAMES): "a word on it", "(empty)": "no name", f"(no {columns[0]})": "no org"},
+        orgs={some: {"error": 5}} if rng.random() < 0.3 else {},
+        **rng.choice([{}, {"warning": "10%", "error": "50%"}, {"error": ("20%", 3)}, {"warning": 2}]),
+    )
+
+
+def accepted(declared: Reconciliation, rng: random.Random) -> Acceptance:
+    org = declared.by.group([rng.choice(NAMES)] * len(declared.by.columns))
+    return Acceptance(
+        id=1, reconciliation="random", org=org, stage="two", most=Most(Fraction(2)), reason="known", author="ann",
+        created_at=NOW - timedelta(days=1), ends_at=NOW + timedelta(days=1), newest=DAY.start,
+    )  # fmt: skip
+
+
+def assert_equal(found: Ledger, oracle: Ledger) -> None:
+    assert by_row(found) == by_row(oracle)
+    assert found.results == oracle.results
+    assert found == oracle
+
+
+def compare(
+    rng: random.Random, folder: Path, open_as: Callable[[type[SqlDatasource]], SqlDatasource]
+) -> tuple[Ledger, int]:
+    """Hold both ways against each other; return a ledger of all, and whether one statement gave it."""
+    columns = rng.choice([("org",), ("org",), ("org", "part")])
+    declared = declaration(rng, columns, filled(rng, columns, folder))
+    interval = rng.choice([DAY, WEEK])
+    context = Context(interval, NOW, by_day=interval is WEEK)
+    keep = {declared.by.group([name] * len(columns)) for name in ("a", "10", None)}
+    acceptances = [accepted(declared, rng)] if rng.random() < 0.3 else []
+    one, apart = open_as(Asked), open_as(Apart)
+    plain: Datasource = completed(Dictionary("lake", apart))
+    made: list[Ledger] = []
+    for most_rows in (50_000, rng.choice([0, 1, 5])):
+        Asked.statements.clear()
+        ledgers = [
+            reconcile(declared, lambda _, source=source: source, context, "test", keep=keep, acceptances=acceptances,
+                      most_rows=most_rows)
+            for source in (one, apart, plain)
+        ]  # fmt: skip
+        assert_equal(ledgers[0], ledgers[1])
+        assert_equal(ledgers[0], ledgers[2])
+        made.append(ledgers[0])
+    return made[0], len(Asked.statements) == 1
+
+
+def to_open(folder: Path, opened: list[SqlDatasource]) -> Callable[[type[SqlDatasource]], SqlDatasource]:
+    def open_as(kind: type[SqlDatasource]) -> SqlDatasource:
+        opened.append(kind.of("lake", "duckdb://", timeout=timedelta(minutes=1), root=folder))
+        return opened[-1]
+
+    return open_as
+
+
+@pytest.mark.soak
+def test_what_is_compared_by_the_engine_is_what_is_compared_here(
+    tmp_path: Path, histories: Callable[[int, int], Iterator[random.Random]]
+) -> None:
+    opened: list[SqlDatasource] = []
+    ways = []
+    for number, rng in enumerate(histories(25, 3_000)):
+        ways.append(compare(rng, tmp_path / str(number), to_open(tmp_path, opened))[1])
+        while opened:
+            opened.pop().close()
+    assert 0.5 < sum(ways) / len(ways) < 1
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+def test_spark_compares_as_duckdb_does(
+    spark: Open, tmp_path: Path, histories: Callable[[int, int], Iterator[random.Random]]
+) -> None:
+    opened: list[SqlDatasource] = []
+    ways = []
+    for number, rng in enumerate(histories(8, 200)):
+        state = rng.getstate()
+        source = spark()
+
+        def open_as(kind: type[SqlDatasource], of: SqlDatasource = source) -> SqlDatasource:
+            return kind(of.name, of.timeout, of.parallel, of._driver, of._secrets, of._may_write, of._pool)  # noqa: SLF001  # the same Spark in another class
+
+        in_spark, is_one = compare(rng, tmp_path / f"spark{number}", open_as)
+        rng.setstate(state)
+        in_duckdb, _ = compare(rng, tmp_path / f"duckdb{number}", to_open(tmp_path, opened))
+        assert_equal(in_spark, in_duckdb)
+        ways.append(is_one)
+        while opened:
+            opened.pop().close()
+    assert sum(ways) > len(ways) / 2
