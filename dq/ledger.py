@@ -44,7 +44,17 @@ from dq.acceptance import Accepted, words
 from dq.checks.confidence import lower_bound
 from dq.checks.judge import name_worst
 from dq.context import Context, expected_groups
-from dq.counting import Counted, Stayed, count_stage, count_together, number, read, read_number, turn_of
+from dq.counting import (
+    Counted,
+    Stayed,
+    count_stage,
+    count_together,
+    number,
+    read,
+    read_number,
+    together,
+    turn_of,
+)
 from dq.datasource import Datasource
 from dq.hops import Loss, gaps, settled
 from dq.model.acceptance import Acceptance
@@ -143,6 +153,29 @@ def reconcile(
     made = _ledger(asked, environment, declared.title, found, results)
     losses_found = tuple(known for known in found.lost.values() if known.count)
     return evolve(made, totals=totals, still_bad=still_bad, losses=losses_found, levels=levels)
+
+
+def one_statement(declared: Reconciliation, context: Context, dialect_of: Callable[[str], str]) -> str | None:
+    """Return the statement that counts and compares all stages, as it is known before a run; None: there is none.
+
+    A run also names the orgs of which something is open or accepted, and those of a query for who is expected.
+
+    Raises:
+        DqError: when the SQL of a stage is refused.
+    """
+    by = declared.by_of(declared.baseline)
+    expected = declared.by.expected if declared.by.expected is not None else by.expected
+    listed = () if expected is None or isinstance(expected, str) else expected
+    groups = tuple(map(declared.by.key, listed))
+    asked = _Asked(
+        declared=declared,
+        context=context,
+        expected=groups,
+        keep=(),
+        accepted=Accepted.of((), context.now),
+        most_rows=MOST_ROWS,
+    )
+    return together(declared, dialect_of, context, asked.named, MOST_ROWS)
 
 
 @frozen(kw_only=True)

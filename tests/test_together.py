@@ -12,16 +12,14 @@ from typing import Any
 
 import duckdb
 import pytest
-from attrs import evolve
 
 from dq import By, Explained, Reconciliation, Stage, Table
 from dq.context import Context
 from dq.counting import MOST_APART
 from dq.datasource import Datasource, SqlDatasource, completed
-from dq.ledger import reconcile
+from dq.ledger import one_statement, reconcile
 from dq.model.acceptance import Acceptance, Most
 from dq.model.errors import MeasureError
-from dq.model.group import Group
 from dq.model.ledger import Ledger
 from dq.model.reconciliation import Level
 from dq.model.severity import Outcome
@@ -161,6 +159,11 @@ def to_open(folder: Path, opened: list[SqlDatasource]) -> Callable[[type[SqlData
     return open_as
 
 
+def of_kind(kind: type[SqlDatasource], of: SqlDatasource) -> SqlDatasource:
+    """Return the same Spark as a datasource of another class."""
+    return kind(of.name, of.timeout, of.parallel, of._driver, of._secrets, of._may_write, of._pool)
+
+
 @pytest.mark.soak
 def test_what_is_compared_by_the_engine_is_what_is_compared_here(
     tmp_path: Path, histories: Callable[[int, int], Iterator[random.Random]]
@@ -181,12 +184,12 @@ def test_spark_compares_as_duckdb_does(
 ) -> None:
     opened: list[SqlDatasource] = []
     ways = []
-    for number, rng in enumerate(histories(8, 200)):
+    for number, rng in enumerate(histories(3, 200)):
         state = rng.getstate()
         source = spark()
 
         def open_as(kind: type[SqlDatasource], of: SqlDatasource = source) -> SqlDatasource:
-            return kind(of.name, of.timeout, of.parallel, of._driver, of._secrets, of._may_write, of._pool)  # noqa: SLF001  # the same Spark in another class
+            return of_kind(kind, of)
 
         in_spark, is_one = compare(rng, tmp_path / f"spark{number}", open_as)
         rng.setstate(state)
@@ -196,3 +199,145 @@ def test_spark_compares_as_duckdb_does(
         while opened:
             opened.pop().close()
     assert sum(ways) > len(ways) / 2
+
+
+CONTEXT = Context(DAY, NOW)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[SqlDatasource]:
+    """A DuckDB with three tables of 1,000 orgs, of which 6 and 7 differ, 8 has a loss, and 9 is at one stage only."""
+    url = f"duckdb:///{tmp_path}/lake.duckdb"
+    with duckdb.connect(f"{tmp_path}/lake.duckdb") as database:
+        for table in STAGES:
+            database.execute(
+                f"CREATE TABLE {table} AS SELECT i AS org, i % 3 AS n, i / 2 AS f FROM range(1, 1001) t(i)"
+            )
+        database.execute("UPDATE two SET n = n + 1 WHERE org IN (6, 7)")
+        database.execute("DELETE FROM three WHERE org = 9")
+        database.execute("CREATE TABLE lost AS SELECT 8 AS org, 1 AS n, 1.0 AS f")
+    made = Asked.of("lake", url, timeout=timedelta(minutes=1))
+    yield made
+    made.close()
+
+
+def of_lake(**more: Any) -> Reconciliation:
+    measure = more.pop("measure", "sum(n)")
+    stages = [Stage(name, Table("lake", name), measure=measure, **more.pop(name, {})) for name in STAGES]
+    lost = Explained(
+        "lost", counted=Stage("lost", Table("lake", "lost"), measure="sum(n)"), sample=more.pop("sample", None)
+    )
+    return Reconciliation("lake", by=more.pop("by", "org"), stages=stages, explained=[lost], **more)
+
+
+def ledger_of(source: SqlDatasource, declared: Reconciliation, most_rows: int | None = 10) -> Ledger:
+    return reconcile(declared, lambda _: source, CONTEXT, "test", most_rows=most_rows)
+
+
+def test_one_statement_is_sent_and_it_is_the_one_that_is_explained(lake: SqlDatasource) -> None:
+    declared = of_lake(notes={"12": "a word"})
+    ledger = ledger_of(lake, declared, 50_000)
+    assert Asked.statements == [one_statement(declared, CONTEXT, lambda _: "duckdb")]
+    assert (len(ledger.rows), ledger.rest) == (1_000, None)
+
+
+def test_the_database_keeps_what_is_equal(lake: SqlDatasource) -> None:
+    declared = of_lake(notes={"12": "a word"}, by=By("org", ["13", "5000"]))
+    ledger = ledger_of(lake, declared)
+    assert len(Asked.statements) == 1
+    assert {row.org.values[0] for row in ledger.rows} == {"6", "7", "8", "9", "12"}
+    assert ledger.rest is not None
+    assert ledger.rest.rows == 995
+    others = sum(n % 3 for n in range(1, 1_001) if n not in {6, 7, 8, 9, 12})
+    assert ledger.rest.counts == dict.fromkeys(STAGES, others)
+    named = {r.group.values[0]: r.sentence for r in ledger.results if r.group is not None and r.check == "two"}
+    assert set(named) == {"6", "7", "8", "5000"}
+    assert [r.orgs for r in ledger.results if r.group is None] == [1_001, 1_001]
+
+
+def test_nothing_comes_back_where_all_are_equal(lake: SqlDatasource) -> None:
+    declared = Reconciliation("lake", by="org", stages=[Stage(s, Table("lake", s), where="org > 9") for s in STAGES])
+    ledger = ledger_of(lake, declared)
+    assert len(Asked.statements) == 1
+    assert [result.outcome for result in ledger.results] == [Outcome.PASS] * 2, "a stage is not empty because of that"
+    assert (ledger.rows, ledger.rest and ledger.rest.rows) == ((), 991)
+
+
+@pytest.mark.parametrize(
+    ("more", "most_rows"),
+    [
+        ({"one": {"normalise": "strip"}}, 10),
+        ({"two": {"mapping": {1: 2}}}, 10),
+        ({"three": {"org": "6"}}, 10),
+        ({"sample": "n"}, 10),
+        ({"measure": "sum(f)"}, 10),
+        ({"by": By("f")}, 10),
+        ({"by": By("org", list(range(MOST_APART + 1)))}, 10),
+        ({"by": By(("org", "n")), "levels": [Level("org")]}, 10),
+        ({}, None),
+    ],
+)
+def test_what_is_counted_each_for_itself(lake: SqlDatasource, more: dict[str, Any], most_rows: int | None) -> None:
+    ledger_of(lake, of_lake(**more), most_rows)
+    assert Asked.statements
+    assert not [sql for sql in Asked.statements if "dq_same" in sql]
+
+
+def test_stages_of_two_databases_are_counted_each_for_itself(lake: SqlDatasource) -> None:
+    stages = [Stage("one", Table("lake", "one")), Stage("two", Table("sea", "two"))]
+    ledger_of(lake, Reconciliation("lake", by="org", stages=stages))
+    assert len([sql for sql in Asked.statements if "dq_line" in sql and "dq_same" not in sql]) == 2
+
+
+def test_a_broken_stage_is_named_and_the_others_are_counted(lake: SqlDatasource) -> None:
+    stages = [Stage(name, Table("lake", name)) for name in ("one", "two", "gone")]
+    ledger = ledger_of(lake, Reconciliation("lake", by="org", stages=stages), 50_000)
+    two, gone = ledger.results
+    assert (two.outcome, two.orgs) == (Outcome.PASS, 1_000)
+    assert gone.outcome == Outcome.UNMEASURED
+    assert gone.sentence.startswith("could not be measured: gone could not be counted: datasource 'lake': ")
+    assert {len(row.counts) for row in ledger.rows} == {3}
+
+
+def test_numbers_that_cannot_be_added_up_there_are_added_up_here(tmp_path: Path) -> None:
+    with duckdb.connect(f"{tmp_path}/big.duckdb") as database:
+        for table in ("one", "two"):
+            database.execute(
+                f"CREATE TABLE {table} AS SELECT i AS org, (5{'0' * 37})::HUGEINT AS n FROM range(20) t(i)"
+            )
+    source = Asked.of("lake", f"duckdb:///{tmp_path}/big.duckdb", timeout=timedelta(minutes=1))
+    stages = [Stage(name, Table("lake", name), measure="CAST(max(n) AS HUGEINT)") for name in ("one", "two")]
+    ledger = ledger_of(source, Reconciliation("lake", by="org", stages=stages))
+    source.close()
+    assert len(Asked.statements) == 1
+    assert ledger.rest is not None
+    assert ledger.rest.counts == {"one": 10**39, "two": 10**39}
+
+
+@pytest.mark.slow
+def test_spark_reads_each_table_once(spark: Open, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        duckdb.sql(f"COPY (SELECT i AS org, i % 7 AS n FROM range(500) t(i)) TO '{tmp_path}/{name}.parquet'")
+    source = of_kind(Asked, spark())
+    at = {name: Table("lake", f"{name}.parquet") for name in ("one", "two")}
+    stages = [Stage(name, table, measure="sum(n)") for name, table in at.items()]
+    declared = Reconciliation("lake", by="org", stages=stages, notes={"12": "a word"})
+    ledger = ledger_of(source, declared)
+    (sql,) = Asked.statements
+    assert [row.org.values for row in ledger.rows] == [("12",)]
+    assert ledger.rest is not None
+    assert ledger.rest.rows == 499
+    frame = source._driver._session.sql(sql)  # type: ignore[attr-defined]  # of Spark
+    frame.collect()
+    plan = frame._jdf.queryExecution().executedPlan().toString().partition("Initial Plan")[0]
+    assert (plan.count("FileScan"), plan.count("ReusedExchange")) == (2, 2)
+
+
+@pytest.mark.slow
+def test_a_broken_stage_in_spark_is_named(spark: Open, tmp_path: Path) -> None:
+    duckdb.sql(f"COPY (SELECT i AS org FROM range(50) t(i)) TO '{tmp_path}/one.parquet'")
+    tables = {"one": "one.parquet", "two": "one.parquet", "gone": "gone.parquet"}
+    stages = [Stage(name, Table("lake", table)) for name, table in tables.items()]
+    two, gone = ledger_of(spark(), Reconciliation("lake", by="org", stages=stages)).results
+    assert (two.outcome, two.orgs) == (Outcome.PASS, 50)
+    assert gone.sentence.startswith("could not be measured: gone could not be counted: datasource 'lake': ")
