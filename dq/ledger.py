@@ -258,7 +258,7 @@ def _ledger(asked: _Asked, environment: str, pipeline: str, found: _Found, resul
         environment=environment,
         interval=asked.context.interval,
         columns=tuple(_columns(asked.declared)),
-        rows=tuple(sorted(found.rows, key=_worst_first)),
+        rows=tuple(found.rows),
         totals=(),
         results=tuple(results),
         severity=max((r.severity for r in results if r.severity is not None), default=None),
@@ -348,7 +348,7 @@ class _Found:
     Attributes:
         stages, losses: what was counted, by name.
         sums: of all orgs together, by the name of a stage or loss that was counted.
-        rows: those of which something is to be said, or all.
+        rows: those of which something is to be said, or all; the worst first, because sets have no order.
         rest: the others; None: there are no others.
         few: compared stage to how many of the others differ there and are too small to be judged.
         sizes: compared stage to the records that are missing or too many there, of the others.
@@ -450,8 +450,9 @@ class _Merging:
         else:
             rest = self.rest.rest(by_day=self.by_day)
         return _Found(
-            stages=self.stages, losses=self.losses, sums=self.sums, rows=self.rows, rest=rest, few=self.rest.few,
-            sizes=self.rest.sizes, seen={values for key, values in self.wanted.items() if key not in self.waiting},
+            stages=self.stages, losses=self.losses, sums=self.sums, rest=rest, few=self.rest.few,
+            rows=sorted(self.rows, key=_worst_first), sizes=self.rest.sizes,
+            seen={values for key, values in self.wanted.items() if key not in self.waiting},
         )  # fmt: skip
 
     def _add(self, odd: Odd) -> None:
@@ -1018,7 +1019,7 @@ def _judge_stage(asked: _Asked, stage: Stage, found: _Found, expected: tuple[Gro
         for org in expected
         if org.values not in found.seen and declared.empty_severity is not None
     ]
-    bad.sort(key=_worst_result_first)
+    bad.sort(key=lambda r: (-(r.severity or 0), -(r.violations or 0), r.group.sort_key if r.group else ()))
     lines = found.size + sum(org.values not in found.seen for org in expected)
     records = [row.counts[declared.baseline.name] or 0 for row in found.rows]
     missing_of = [row.discrepancy[stage.name] for row in found.rows]
@@ -1112,18 +1113,6 @@ def _columns(declared: Reconciliation) -> Iterator[Column]:
             yield Column(kind="share", name=stage.name, heading=f"{stage.short} Discr %".strip())
     for known in declared.explained:
         yield Column(kind="explained", name=known.name, heading=known.name, derived=known.derived is not None)
-
-
-def _worst_result_first(result: Result) -> tuple[object, ...]:
-    org, day = result.group, result.partition
-    # The last two, because 1 and 01 are in one place, and an org is not well on several days.
-    return (
-        -(result.severity or 0),
-        -(result.violations or 0),
-        org.sort_key if org else (),
-        org.key if org else "",
-        day.start.isoformat() if day else "",
-    )
 
 
 def _worst_first(row: LedgerRow) -> tuple[object, ...]:
