@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
+from itertools import chain, islice
+from typing import Any
 
 from attrs import field, frozen
 
@@ -24,12 +26,17 @@ from dq.model.group import Group
 from dq.model.ledger import Count
 from dq.model.reconciliation import Reconciliation, Stage
 from dq.orgs import Org, names_of_orgs
-from dq.runs import Run, UnfitError, run_of_counts, run_of_lines, values_of
+from dq.runs import Run, UnfitError, run_of_counts, run_of_lines, runs_of_rows, values_of
+from dq.sql.lines import can_write
 from dq.sql.names import date_of, table_parts
 from dq.sql.statements import Compiler
+from dq.sql.together import Together, can_compare
 
 BATCH = 10_000
 """Lines that are fetched at once."""
+
+MOST_APART = 3_000
+"""How many orgs a statement names at most."""
 
 _COUNTS = re.compile(r"\s*count\s*\([^()]*\)\s*$", re.IGNORECASE)
 """What is a whole number whatever the types of the columns."""
@@ -49,6 +56,19 @@ def turn_of(datasource: Datasource) -> AbstractContextManager[object]:
 
 
 @frozen
+class Stayed:
+    """Orgs (times days) of which only their number left the database: they are equal at all stages.
+
+    Attributes:
+        orgs: how many they are.
+        total: their sum at each of the stages.
+    """
+
+    orgs: int = 0
+    total: int = 0
+
+
+@frozen
 class Counted:
     """What was counted at a stage, or of a known loss.
 
@@ -57,17 +77,19 @@ class Counted:
         sample: what one of the records says, where that was asked.
         error: why it could not be counted.
         inexact: whether a number is a floating-point one.
+        stayed: what is not in the run, because the database compared it.
     """
 
     run: Run | None = field(default=None, repr=False)
     sample: str = ""
     error: str | None = None
     inexact: bool = False
+    stayed: Stayed = Stayed()
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was counted."""
-        return self.run is None or not self.run.lines
+        return self.run is None or not (self.run.lines or self.stayed.orgs)
 
     def close(self) -> None:
         """Forget the numbers."""
@@ -92,13 +114,114 @@ def count_stage(
         datasource = connect(stage.table.datasource)
         compiler = context.compiler(datasource.dialect, stage.table, columns)
         listed = None
-        if stage.org is None and sample is None and not stage.normalise and not stage.mapping:
+        if has_lines(stage, sample):
             listed = _listed(stage, datasource, compiler, by_day=context.by_day)
         return listed or _added_up(declared, stage, sample, datasource, compiler, context)
     except DqError as error:
         return Counted(error=str(error))
     except ValueError as error:
         return Counted(error=f"stage {stage.name!r}: {error}")
+
+
+def has_lines(stage: Stage, sample: str | None) -> bool:
+    """Return whether a database may be asked for lines: orgs are called there as elsewhere, and numbers are enough."""
+    return stage.org is None and sample is None and not stage.normalise and not stage.mapping
+
+
+def together(
+    declared: Reconciliation,
+    dialect_of: Callable[[str], str],
+    context: Context,
+    apart: Iterable[bytes],
+    most_same: int,
+) -> str | None:
+    """Return the statement that counts and compares all stages, where a single engine that can do so has all of them.
+
+    It is for org columns of whole numbers and texts, and for numbers that are no floating-point ones.
+
+    Args:
+        declared: the reconciliation.
+        dialect_of: gives the dialect of a datasource by name.
+        context: the interval, and whether its days are counted each for itself.
+        apart: the keys of orgs that are not only to be added up.
+        most_same: so many orgs come back even where nothing is to be said of them; if there are more, none of them.
+
+    Raises:
+        DqError: when the SQL of a stage is refused.
+    """
+    sources = {stage.table.datasource for stage, _ in declared.counted}
+    lines = all(has_lines(stage, sample) for stage, sample in declared.counted)
+    if len(sources) > 1 or declared.levels or not lines or not can_compare(dialect := dialect_of(*sources)):
+        return None
+    named = set(islice(apart, MOST_APART + 1))
+    if len(named) > MOST_APART:
+        return None
+    counted = [
+        context.compiler(dialect, stage.table, declared.by_of(stage).columns).keyed_by(
+            stage.measure, stage.where, by_day=context.by_day
+        )
+        for stage, _ in declared.counted
+    ]
+    asked = Together(
+        counted=counted,
+        stages=len(declared.stages),
+        width=len(declared.by.columns) + context.by_day,
+        # Of a name with a control character, or one that is no UTF-8, the engine finds itself that it is no line.
+        apart=sorted(key.decode(errors="ignore") for key in named),
+        most_same=most_same,
+    )
+    return asked.sql(dialect)
+
+
+def count_together(
+    declared: Reconciliation,
+    connect: Callable[[str], Datasource],
+    context: Context,
+    apart: Iterable[bytes],
+    most_same: int,
+) -> tuple[Counted, ...] | None:
+    """Return what is counted at all stages, then of the known losses, by one statement; None: count each for itself.
+
+    That is so where there is no such statement, and where it fails for whatever reason: each for itself, the others
+    are counted, and the error says where it is.
+
+    Args:
+        declared, context, apart, most_same: as of :func:`together`.
+        connect: gives the datasource of a name.
+    """
+    try:
+        sql = together(declared, lambda name: connect(name).dialect, context, apart, most_same)
+        datasource = connect(declared.baseline.table.datasource)
+        if sql is None or not isinstance(datasource, SqlDatasource):
+            return None
+        for stage, _ in declared.counted:
+            compiler = context.compiler(datasource.dialect, stage.table, declared.by_of(stage).columns)
+            types = types_of(datasource, compiler)
+            if types is None or not can_write(datasource.dialect, types):
+                return None
+            if not _is_exact(stage, datasource, compiler):
+                return None
+        with turn_of(datasource):
+            return _compared(declared, context, datasource.stream(sql, BATCH), most_same)
+    except (DqError, UnfitError, ValueError):
+        return None
+
+
+def _compared(
+    declared: Reconciliation, context: Context, batches: Iterator[Sequence[Sequence[Any]]], most_same: int
+) -> tuple[Counted, ...]:
+    """Return the runs of what came back, and what stayed in the database."""
+    first, *begun = next(batches)
+    orgs, total = int(first[1]), int(first[2] or 0)
+    # With more of them than that, nobody wants them one by one.
+    stayed = Stayed(orgs, total) if orgs > most_same else Stayed()
+    rows = (
+        [(key, *numbers) for key, same, *numbers in batch if not (same and stayed.orgs)]
+        for batch in chain([begun], batches)
+    )
+    counted, stages = len(declared.counted), len(declared.stages)
+    runs = runs_of_rows(rows, len(declared.by.columns) + context.by_day, counted)
+    return tuple(Counted(run, stayed=stayed if n < stages else Stayed()) for n, run in enumerate(runs))
 
 
 def _listed(stage: Stage, datasource: Datasource, compiler: Compiler, *, by_day: bool) -> Counted | None:

@@ -44,7 +44,17 @@ from dq.acceptance import Accepted, words
 from dq.checks.confidence import lower_bound
 from dq.checks.judge import name_worst
 from dq.context import Context, expected_groups
-from dq.counting import Counted, count_stage, number, read, read_number, turn_of
+from dq.counting import (
+    Counted,
+    Stayed,
+    count_stage,
+    count_together,
+    number,
+    read,
+    read_number,
+    together,
+    turn_of,
+)
 from dq.datasource import Datasource
 from dq.hops import Loss, gaps, settled
 from dq.model.acceptance import Acceptance
@@ -103,9 +113,21 @@ def reconcile(
             well, too.
         most_rows: with more rows, the ledger holds those only of which something is to be said; None: always all.
     """
+    asked = _Asked(
+        declared=declared,
+        context=context,
+        expected=_expected(declared, connect, context),
+        keep=keep,
+        accepted=Accepted.of(acceptances, context.now),
+        most_rows=most_rows,
+    )
+    compared = None
+    if most_rows is not None:
+        compared = count_together(declared, connect, context, asked.named, _most_same(declared, most_rows))
     with ThreadPoolExecutor(STAGES_AT_ONCE) as pool:
         counting = [
-            pool.submit(count_stage, declared, stage, sample, connect, context) for stage, sample in declared.counted
+            pool.submit(count_stage, declared, stage, sample, connect, context)
+            for stage, sample in (declared.counted if compared is None else ())
         ]
         at_levels = {
             stage.name: pool.submit(count_stage, here, stage, None, connect, context)
@@ -114,21 +136,13 @@ def reconcile(
         totalling = [
             pool.submit(_total, total, connect, context) for total in declared.totals if total.query is not None
         ]
-        counted = [future.result() for future in counting]
+        counted = compared or tuple(future.result() for future in counting)
         queried = iter([future.result() for future in totalling])
         of_levels = {name: future.result() for name, future in at_levels.items()}
     stages = dict(zip((s.name for s in declared.stages), counted, strict=False))
     lost = (_Loss(known.name) for known in declared.explained if known.counted)
     losses = dict(zip(lost, counted[len(declared.stages) :], strict=True))
     try:
-        asked = _Asked(
-            declared=declared,
-            context=context,
-            expected=_expected(declared, connect, context),
-            keep=keep,
-            accepted=Accepted.of(acceptances, context.now),
-            most_rows=most_rows,
-        )
         found = _found(asked, stages, losses)
         levels = tuple(_levels(asked, environment, {**found.stages, **of_levels}, found.losses))
     finally:
@@ -143,6 +157,34 @@ def reconcile(
     made = _ledger(asked, environment, declared.title, found, results)
     losses_found = tuple(known for known in found.lost.values() if known.count)
     return evolve(made, totals=totals, still_bad=still_bad, losses=losses_found, levels=levels)
+
+
+def one_statement(declared: Reconciliation, context: Context, dialect_of: Callable[[str], str]) -> str | None:
+    """Return the statement that counts and compares all stages, as it is known before a run; None: there is none.
+
+    A run also names the orgs of which something is open or accepted, and those of a query for who is expected.
+
+    Raises:
+        DqError: when the SQL of a stage is refused.
+    """
+    by = declared.by_of(declared.baseline)
+    expected = declared.by.expected if declared.by.expected is not None else by.expected
+    listed = () if expected is None or isinstance(expected, str) else expected
+    groups = tuple(map(declared.by.key, listed))
+    asked = _Asked(
+        declared=declared,
+        context=context,
+        expected=groups,
+        keep=(),
+        accepted=Accepted.of((), context.now),
+        most_rows=MOST_ROWS,
+    )
+    return together(declared, dialect_of, context, asked.named, _most_same(declared, MOST_ROWS))
+
+
+def _most_same(declared: Reconciliation, most_rows: int) -> int:
+    """Return how many equal orgs are needed one by one: for the ledger, and for the file that goes with a mail."""
+    return max(most_rows, MOST_PACKED) if declared.mailed else most_rows
 
 
 @frozen(kw_only=True)
@@ -170,6 +212,39 @@ class _Asked:
         """The only partition; None: several are compared."""
         return None if self.context.by_day else self.context.interval
 
+    @property
+    def kept(self) -> frozenset[Group]:
+        """The orgs whose rows are kept where they are well, too."""
+        declared = self.declared
+        mailed = (*declared.by.owners, *declared.to_orgs)  # they have mails of their own, with what is well, too
+        accepted = (Group(declared.by.columns, values) for _, values in self.accepted.by_place)
+        return frozenset((*self.keep, *accepted, *map(declared.by.key, mailed)))
+
+    @property
+    def apart(self) -> frozenset[bytes]:
+        """The keys of orgs that are looked at even where their numbers are equal."""
+        declared = self.declared
+        noted = (org for name in declared.notes for org in _called(name, declared.by))
+        known = {*self.kept, *declared.ladders_of_orgs, *noted}
+        return frozenset(key for group in known for key in self._keys(group))
+
+    @property
+    def named(self) -> Iterator[bytes]:
+        """The keys of orgs that must be known one by one: those that are looked at, and those that are expected."""
+        yield from self.apart
+        for group in () if isinstance(self.expected, str) else self.expected:
+            yield from self._keys(group)
+
+    def _keys(self, group: Group) -> Iterator[bytes]:
+        """Yield the keys that an org has in the runs: where days are compared, one for each."""
+        if not self.context.by_day:
+            yield key_of(group.values)
+            return
+        day, end = self.context.interval.start.date(), self.context.interval.end
+        while Interval.of_day(day).start < end:
+            yield key_of((day.isoformat(), *group.values))
+            day += timedelta(days=1)
+
 
 @frozen
 class _Loss:
@@ -192,7 +267,7 @@ def _ledger(asked: _Asked, environment: str, pipeline: str, found: _Found, resul
         environment=environment,
         interval=asked.context.interval,
         columns=tuple(_columns(asked.declared)),
-        rows=tuple(sorted(found.rows, key=_worst_first)),
+        rows=tuple(found.rows),
         totals=(),
         results=tuple(results),
         severity=max((r.severity for r in results if r.severity is not None), default=None),
@@ -282,7 +357,7 @@ class _Found:
     Attributes:
         stages, losses: what was counted, by name.
         sums: of all orgs together, by the name of a stage or loss that was counted.
-        rows: those of which something is to be said, or all.
+        rows: those of which something is to be said, or all; the worst first, because sets have no order.
         rest: the others; None: there are no others.
         few: compared stage to how many of the others differ there and are too small to be judged.
         sizes: compared stage to the records that are missing or too many there, of the others.
@@ -348,12 +423,7 @@ class _Merging:
         declared, expected = asked.declared, asked.expected
         self.stages, self.losses, self.context, self.most_rows = stages, losses, asked.context, asked.most_rows
         self.by_day = asked.context.by_day
-        declared_of = (*declared.by.owners, *declared.to_orgs)  # they have mails of their own, with what is well, too
-        self.keep = {
-            *asked.keep,
-            *(Group(declared.by.columns, values) for _, values in asked.accepted.by_place),
-            *map(declared.by.key, declared_of),
-        }
+        self.keep, self.apart = asked.kept, asked.apart
         self.making = _Rows(declared, stages, losses, asked.accepted)
         both: Iterable[tuple[_Name, Counted]] = chain(stages.items(), losses.items())
         self.runs = {name: one.run for name, one in both if one.run is not None}
@@ -362,9 +432,6 @@ class _Merging:
         self.is_whole = len(self.alike) == len(self.making.counted)
         self.plain = _Plain.of(declared, self.making, list(self.runs))
         self.days = cache(lambda day: Interval.of_day(date_of(day)))
-        noted = (org for name in declared.notes for org in _called(name, declared.by))
-        known = {*self.keep, *declared.ladders_of_orgs, *noted}
-        self.apart = {key for group in known for key in self._keys(group)}
         known_orgs = () if isinstance(expected, str) else expected
         self.wanted = {key_of(group.values): group.values for group in known_orgs}
         self.waiting = dict(self.wanted)
@@ -372,13 +439,16 @@ class _Merging:
         self.rows: list[LedgerRow] = []
         self.well: list[LedgerRow | Odd | Same] = []
         self.rest = _Sums(self.making)
+        self.stayed = next((one.stayed for one in stages.values() if one.error is None), Stayed())
         lines = max((run.lines for run in self.runs.values()), default=0)
-        self.packing = Packing() if self.most_rows is not None and self.most_rows < lines <= MOST_PACKED else None
+        is_packed = self.most_rows is not None and self.most_rows < lines <= MOST_PACKED and not self.stayed.orgs
+        self.packing = Packing() if is_packed else None
         self.columns = [column for column in _columns(declared) if column.kind != "share"]
         self.size = 0
 
     def found(self) -> _Found:
         """Return what there is."""
+        self._add_equal(self.stayed)
         for one in merge(tuple(self.runs.values()), self.alike, self.apart):
             if isinstance(one, Odd):
                 self._add(one)
@@ -395,8 +465,9 @@ class _Merging:
             packed = None if self.packing is None else self.packing.packed()
             rest = evolve(self.rest.rest(by_day=self.by_day), packed=packed)
         return _Found(
-            stages=self.stages, losses=self.losses, sums=self.sums, rows=self.rows, rest=rest, few=self.rest.few,
-            sizes=self.rest.sizes, seen={values for key, values in self.wanted.items() if key not in self.waiting},
+            stages=self.stages, losses=self.losses, sums=self.sums, rest=rest, few=self.rest.few,
+            rows=sorted(self.rows, key=_worst_first), sizes=self.rest.sizes,
+            seen={values for key, values in self.wanted.items() if key not in self.waiting},
         )  # fmt: skip
 
     def _add(self, odd: Odd) -> None:
@@ -435,12 +506,7 @@ class _Merging:
         numbers = _WHOLE.findall(same.lines)
         if len(numbers) != same.lines.count(b"\n"):
             return False
-        total = sum(map(int, numbers))
-        self.size += len(numbers)
-        for n, name in enumerate(self.runs):
-            if n in self.alike:
-                self.sums[name] += total
-        self.rest.add_same(len(numbers), total)
+        self._add_equal(Stayed(len(numbers), sum(map(int, numbers))))
         self.well.append(same)
         if self.packing is not None:
             self.packing.add(same.lines)
@@ -448,6 +514,13 @@ class _Merging:
             for odd in self._single(same):
                 self._see(odd.key)
         return True
+
+    def _add_equal(self, equal: Stayed) -> None:
+        self.size += equal.orgs
+        for n, name in enumerate(self.runs):
+            if n in self.alike:
+                self.sums[name] += equal.total
+        self.rest.add_same(equal.orgs, equal.total)
 
     def _see(self, key: bytes) -> None:
         if self.waiting:
@@ -485,16 +558,6 @@ class _Merging:
     def _place(self, key: bytes) -> tuple[Interval, Org]:
         values = values_of(key)
         return (self.days(str(values[0])), values[1:]) if self.by_day else (self.context.interval, values)
-
-    def _keys(self, group: Group) -> Iterator[bytes]:
-        """Yield the keys that an org has in the runs: where days are compared, one for each."""
-        if not self.by_day:
-            yield key_of(group.values)
-            return
-        day, end = self.context.interval.start.date(), self.context.interval.end
-        while Interval.of_day(day).start < end:
-            yield key_of((day.isoformat(), *group.values))
-            day += timedelta(days=1)
 
 
 def _called(label: str, by: By) -> Iterator[Group]:
@@ -1087,4 +1150,5 @@ def _worst_first(row: LedgerRow) -> tuple[object, ...]:
         -max((_size(d) for d in row.discrepancy.values()), default=0),
         row.interval,
         row.org.sort_key,
+        row.org.key,
     )

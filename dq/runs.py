@@ -114,16 +114,52 @@ def run_of_lines(batches: Iterable[Sequence[Sequence[str]]], width: int) -> Run:
     Raises:
         UnfitError: when they are not sorted, or a name holds a control character.
     """
-    file, count, last = _new(), 0, ""
+    written = _Written(width)
     try:
         for batch in batches:
-            lines = list(map(itemgetter(0), batch))
-            file.write(_checked(lines, last if count else None, width))
-            count, last = count + len(lines), lines[-1]
+            written.add(list(map(itemgetter(0), batch)))
     except BaseException:
-        file.close()
+        written.file.close()
         raise
-    return Run(count, file)
+    return written.run()
+
+
+def runs_of_rows(batches: Iterable[Sequence[Sequence[str | None]]], width: int, runs: int) -> tuple[Run, ...]:
+    """Return the runs of a table that a database merged and sorted by the names of its rows.
+
+    Args:
+        batches: its rows: what a line has in front of the number, then the number in each run; None: it is not there.
+        width: how many parts a name has.
+        runs: how many there are.
+
+    Raises:
+        UnfitError: as :func:`run_of_lines`.
+    """
+    written = [_Written(width) for _ in range(runs)]
+    try:
+        for batch in batches:
+            for n, one in enumerate(written, start=1):
+                one.add([f"{row[0]}\t{row[n]}" for row in batch if row[n] is not None])
+    except BaseException:
+        for one in written:
+            one.file.close()
+        raise
+    return tuple(one.run() for one in written)
+
+
+class _Written:
+    """A run to which sorted lines are added."""
+
+    def __init__(self, width: int) -> None:
+        self.file, self._width, self._count, self._last = _new(), width, 0, ""
+
+    def add(self, lines: list[str]) -> None:
+        if lines:
+            self.file.write(_checked(lines, self._last if self._count else None, self._width))
+            self._count, self._last = self._count + len(lines), lines[-1]
+
+    def run(self) -> Run:
+        return Run(self._count, self.file)
 
 
 def _checked(lines: list[str], last: str | None, width: int) -> bytes:

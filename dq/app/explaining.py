@@ -15,6 +15,7 @@ from dq.datasource.columns import columns_sql
 from dq.datasource.estimate import Estimate, estimate
 from dq.execute import at_once
 from dq.failing import listing
+from dq.ledger import one_statement
 from dq.model.check import Check, Suite
 from dq.model.interval import Interval
 from dq.model.measure import PARTITION_ROWS, Absentees, Elsewhere, Measure
@@ -23,6 +24,9 @@ from dq.model.table import Table
 from dq.project import Project
 from dq.sql.names import table_parts
 from dq.sql.statements import Compiler
+
+ONE = "only if orgs are whole numbers or texts, and what is counted is no floating-point number"
+NOT_ONE = "only if that statement is not sent, or fails"
 
 
 @frozen
@@ -168,13 +172,18 @@ def _reconciliation_statements(
     declared: Reconciliation, context: Context, dialect_of: Callable[[str], str]
 ) -> Iterator[Statement]:
     counted = [(declared, stage, sample) for stage, sample in declared.counted]
+    one = one_statement(declared, context, dialect_of)
+    if one is not None:
+        source, names = declared.baseline.table.datasource, tuple(stage.name for stage, _ in declared.counted)
+        yield Statement(source, f"{source} ({dialect_of(source)}), all stages", one, names, ONE)
+    only_if = "" if one is None else NOT_ONE
     for of, stage, sample in [*counted, *((here, stage, None) for here, stage in declared.counted_at_levels)]:
         source = stage.table.datasource
         dialect = dialect_of(source)
         columns = of.by_of(stage).columns if stage.org is None else ()
         compiler = context.compiler(dialect, stage.table, columns)
         sql = compiler.count_by(stage.measure, stage.where, by_day=context.by_day, sample=sample)
-        yield Statement(source, f"{source} ({dialect}), stage {stage.name}", sql, (stage.name,))
+        yield Statement(source, f"{source} ({dialect}), stage {stage.name}", sql, (stage.name,), only_if)
         if isinstance(stage.mapping, str):
             title = f"{source} ({dialect}), the mapping of stage {stage.name}"
             yield Statement(source, title, compiler.total(stage.mapping), (stage.name,))

@@ -2,7 +2,8 @@
 
 The texts are those of ``dq.runs``. A value is only written by an engine where its text is certain to be the one that
 ``dq.model.group.group_value`` gives: whole numbers and texts, whose type says so. SQLite's types bind nobody, so it
-looks at each value, and writes an escape character, which makes a line unfit, for one of another type.
+looks at each value, and writes an escape character, which makes a line unfit, for one of another type. So does Spark
+for a text that is no UTF-8, of which Python would see another one.
 """
 
 from __future__ import annotations
@@ -13,33 +14,44 @@ from collections.abc import Sequence
 _NUMBERS = {
     "duckdb": re.compile(r"u?(tiny|small|big|huge)?int(eger)?", re.IGNORECASE),
     "postgresql": re.compile(r"smallint|integer|bigint"),
+    "spark": re.compile(r"tinyint|smallint|int|bigint"),
     "sqlite": re.compile(r".*int.*", re.IGNORECASE),  # sqlite.org/datatype3.html, "Determination Of Column Affinity"
 }
 _TEXTS = {
     "duckdb": re.compile(r"varchar", re.IGNORECASE),
     "postgresql": re.compile(r"text|character varying(\(\d+\))?"),
+    "spark": re.compile(r"string"),  # one of another collation is called otherwise
     "sqlite": re.compile(r".*(char|clob|text).*", re.IGNORECASE),
 }
 _MARKED = {
     "duckdb": "COALESCE(CHR(CAST(64 + LEAST(LENGTH({0}), 60) AS INTEGER)) || {0}, '')",
     "postgresql": "COALESCE(CHR(64 + LEAST(LENGTH({0}), 60)) || {0}, '')",
+    "spark": "CASE WHEN {0} IS NULL THEN '' WHEN IS_VALID_UTF8({0}) THEN CHR(64 + LEAST(LENGTH({0}), 60)) || {0}"
+    " ELSE CHR(27) END",
     "sqlite": "CASE WHEN TYPEOF({0}) IN ('integer', 'text') THEN CHAR(64 + MIN(LENGTH({0}), 60)) || {0}"
     " WHEN {0} IS NULL THEN '' ELSE CHAR(27) END",
 }
-_CAST = {"duckdb": "CAST({0} AS VARCHAR)", "postgresql": "CAST({0} AS TEXT)", "sqlite": "{0}"}
+_CAST = {
+    "duckdb": "CAST({0} AS VARCHAR)",
+    "postgresql": "CAST({0} AS TEXT)",
+    "spark": "CAST({0} AS STRING)",
+    "sqlite": "{0}",
+}
 _DAY = {
     "duckdb": "CHR(74) || STRFTIME({0}, '%Y-%m-%d')",
     "postgresql": "CHR(74) || TO_CHAR({0}, 'YYYY-MM-DD')",
+    "spark": "CHR(74) || DATE_FORMAT({0}, 'yyyy-MM-dd')",
     "sqlite": "COALESCE(CHAR(74) || {0}, CHAR(27))",
 }
 _NUMBER = {
     "duckdb": "COALESCE(CAST({0} AS VARCHAR), '~0')",
     "postgresql": "COALESCE(CAST({0} AS TEXT), '~0')",
+    "spark": "COALESCE(CAST({0} AS STRING), '~0')",
     "sqlite": "CASE TYPEOF({0}) WHEN 'integer' THEN {0} WHEN 'null' THEN '~0' ELSE CHAR(27) END",
 }
 
 
-_TYPE = {"duckdb": "TYPEOF({0})", "postgresql": "CAST(PG_TYPEOF({0}) AS TEXT)"}
+_TYPE = {"duckdb": "TYPEOF({0})", "postgresql": "CAST(PG_TYPEOF({0}) AS TEXT)", "spark": "TYPEOF({0})"}
 
 
 def can_write(dialect: str, types: Sequence[str]) -> bool:
@@ -55,8 +67,11 @@ def type_of(dialect: str, value: str) -> str | None:
 
 
 def are_numbers(dialect: str, types: Sequence[str]) -> bool:
-    """Return whether all of these types are whole numbers, so that an engine need not sort lines by their texts."""
-    return dialect in _NUMBERS and all(_NUMBERS[dialect].fullmatch(one) for one in types)
+    """Return whether all of these types are whole numbers, so that an engine need not sort lines by their texts.
+
+    Spark sorts texts: where there are negative numbers, it would count all of a large table once more.
+    """
+    return dialect in _NUMBERS and dialect != "spark" and all(_NUMBERS[dialect].fullmatch(one) for one in types)
 
 
 def part(dialect: str, value: str) -> str:
@@ -69,10 +84,14 @@ def day(dialect: str, value: str) -> str:
     return _DAY[dialect].format(value)
 
 
-def line(dialect: str, parts: Sequence[str], number: str) -> str:
-    """Return a line as SQL."""
-    tab = "CHAR(9)" if dialect == "sqlite" else "CHR(9)"
-    return f" || {tab} || ".join([*parts, _NUMBER[dialect].format(number)])
+def joined(dialect: str, parts: Sequence[str]) -> str:
+    """Return a name, or a line, of its parts as SQL."""
+    return f" || {'CHAR(9)' if dialect == 'sqlite' else 'CHR(9)'} || ".join(parts)
+
+
+def number(dialect: str, value: str) -> str:
+    """Return the number of a line as SQL."""
+    return _NUMBER[dialect].format(value)
 
 
 def in_order(dialect: str, lines: str, numbers: Sequence[str]) -> str:

@@ -269,9 +269,7 @@ class Compiler:
         """
         keys = self._keys()
         if by_day:
-            if self.table.partition is None:
-                raise GuardError(f"table {self.table.name} has no partition column, so it has no days to compare")
-            keys.append(self.engine.day(self.engine.identifier(self.table.partition)))
+            keys.append(self._day())
         more = [] if sample is None else [f"min({self.engine.identifier(sample)})"]
         return self._grouped(keys, [*more, self._aggregate(measure)], self._name(), self._where(where))
 
@@ -295,15 +293,38 @@ class Compiler:
         """
         if not lines.can_write(self.dialect, types):
             return ()
-        keys = self._keys()
-        parts = [lines.part(self.dialect, key) for key in keys]
-        if by_day:
-            keys.insert(0, self.engine.day(self.engine.identifier(str(self.table.partition))))
-            parts.insert(0, lines.day(self.dialect, keys[0]))
-        line = lines.line(self.dialect, parts, self._aggregate(measure))
+        keys, parts = self._line_keys(by_day=by_day)
+        line = lines.joined(self.dialect, [*parts, lines.number(self.dialect, self._aggregate(measure))])
         counted = f"SELECT {line} AS dq_line FROM {self._name()}{self._where(where)} GROUP BY {', '.join(keys)}"
         ways = [keys, []] if lines.are_numbers(self.dialect, types) else [[]]
         return tuple(lines.in_order(self.dialect, counted, numbers) for numbers in ways)
+
+    def keyed_by(self, measure: str, where: str | None, *, by_day: bool) -> str:
+        """Return the statement that gives what stands in the lines of :meth:`lines_by`, in any order, in two columns.
+
+        They are ``dq_key`` and ``dq_number``. The caller has asked whether the engine can write such lines.
+
+        Raises:
+            GuardError: as :meth:`count_by`.
+        """
+        keys, parts = self._line_keys(by_day=by_day)
+        number = lines.number(self.dialect, self._aggregate(measure))
+        listed = f"{lines.joined(self.dialect, parts)} AS dq_key, {number} AS dq_number"
+        return f"SELECT {listed} FROM {self._name()}{self._where(where)} GROUP BY {', '.join(keys)}"
+
+    def _line_keys(self, *, by_day: bool) -> tuple[list[str], list[str]]:
+        """Return what lines are grouped by, and what their names are made of."""
+        keys = self._keys()
+        parts = [lines.part(self.dialect, key) for key in keys]
+        if by_day:
+            keys.insert(0, self._day())
+            parts.insert(0, lines.day(self.dialect, keys[0]))
+        return keys, parts
+
+    def _day(self) -> str:
+        if self.table.partition is None:
+            raise GuardError(f"table {self.table.name} has no partition column, so it has no days to compare")
+        return self.engine.day(self.engine.identifier(self.table.partition))
 
     def type_by(self, measure: str) -> str | None:
         """Return the statement that tells the type of what :meth:`lines_by` counts, of no row; None: values tell it.
