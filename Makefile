@@ -39,7 +39,8 @@ demo: $(VENV)/.demo
 	$(BIN)/python -m tests.demo
 
 test: $(VENV)/.dev
-	$(PYTEST) -m "not components and not airflow2"
+	$(PYTEST) -m "not slow and not airflow and not airflow2" --numprocesses auto --maxprocesses 4
+	$(PYTEST) -m "(slow or airflow) and not components and not airflow2"
 
 # Its Airflow tests run in .venv and start the Airflow of either line; the last ones are dq itself on SQLAlchemy 1.4.
 test-airflow: $(VENV)/.dev $(AIRFLOW2)/.dev

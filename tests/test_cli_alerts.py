@@ -498,7 +498,9 @@ def test_giving_up_asks_on_a_terminal(
     os.close(main)
     assert done.returncode == code, done.stderr
     assert f"Give up {one['id']}" in done.stderr
-    assert len(document(dq("alerts", "outbox", "--json"))["undelivered"]) == left
+    # On a slow machine the time of the next try has come, at which the next pump looks at the group.
+    waiting = document(dq("alerts", "outbox", "--json"))["undelivered"]
+    assert len([one for one in waiting if one["kind"] != "group"]) == left
 
 
 # --- routes ------------------------------------------------------------------------------------------------------
